@@ -25,7 +25,7 @@ def watch(
     """Compare the test weeks with the train weeks, judge the newest period by its signals, and keep the report.
 
     Returns:
-        verdict: Drifted, stable, lost, faulty or undecided, with every column's score and every signal that moved (drift.json).
+        verdict: Drifted, stable, lost, faulty or undecided, with every column's score and what moved (drift.json).
         drift_page: The verdict above Evidently's own report.
         drift_metrics: Share of drifted columns, each column's score, and signals that alarm.
     """

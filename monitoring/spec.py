@@ -7,6 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from feature_repo.slice import Slice
 
+NEWER = ("signals", "calendar", "notify")  # fields that recorded digests lack
 MOST_DAYS = 92  # of one declared holiday or campaign: what holds longer is the world, not an occasion
 Period = Literal["day", "week"]
 VARIABLE = r"^[A-Z][A-Z0-9_]*$"
@@ -85,16 +86,24 @@ class Monitoring(Slice):
     min_users: int = Field(
         default=20, ge=2, le=100_000, description="With fewer users on a side the verdict is undecided"
     )
-    signals: Signals = Signals()
-    calendar: list[Occasion] = Field(
-        default=[],
-        max_length=1000,
-        description="Declared holidays and campaigns, which explain what moves on their days",
+    signals: Signals | None = Field(default=None, description="What is watched by period; left out: its defaults")
+    calendar: list[Occasion] | None = Field(
+        default=None, max_length=1000, description="Holidays and campaigns, which explain what moves on their days"
     )
     notify: Notify | None = Field(default=None, description="Whom to tell of a verdict; left out: nobody")
+
+    @property
+    def watch(self) -> Signals:
+        """What is watched period by period."""
+        return self.signals or Signals()
+
+    @property
+    def occasions(self) -> list[Occasion]:
+        """The declared holidays and campaigns."""
+        return self.calendar or []
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said."""
         dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if value is not None or key not in ("notify",)}
+        return {key: value for key, value in dumped.items() if value is not None or key not in NEWER}

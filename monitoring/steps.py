@@ -1,4 +1,4 @@
-"""The `watch` step: windows out of the rows artifact and the newest period's signals, what both say, and where it is kept.
+"""The `watch` step: windows of rows and the newest period's signals, what both say, and where it is kept.
 
 It runs last in the training pipeline, and alone when drift is watched. It reports a verdict; it never stops a run or
 moves an alias: a pipeline decides what follows from a verdict. Windows tell a slow move, signals a fault of yesterday:
@@ -67,7 +67,7 @@ def watch(
         drift = compare(current.frame, reference.frame, spec=spec, at=current.last, metadata=about)
         progress.at(0.6, drift.verdict)
         signals, past = None, list[PeriodValues]()
-        if clean and spec.signals.watched:
+        if clean and spec.watch.watched:
             signals, past = _signals(
                 name, spec, _folders(rows, clean, tables, intent), release=release, keep=mode != DRY_RUN
             )

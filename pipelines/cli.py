@@ -304,10 +304,12 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
 
 
 @verb
-@click.option("--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors")
+@click.option(
+    "--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors"
+)
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="copy the page of the day there")
 def monitor(place: "Installation", *, calibrate: bool = False, page: Path | None = None) -> tuple[Any, str]:
-    """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period's signals."""
+    """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
     from pipelines.jobs import drift_calibration, drift_check
 

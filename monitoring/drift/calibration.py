@@ -77,7 +77,9 @@ class Calibration:
         return told | {"evidently_default": evidently}
 
 
-def calibrate(periods: Periods, spec: Monitoring, *, say: Say = lambda line: None, evidently: bool = True) -> Calibration:
+def calibrate(
+    periods: Periods, spec: Monitoring, *, say: Say = lambda line: None, evidently: bool = True
+) -> Calibration:
     """Replay, plant and compare; some minutes for a year of a shop of thousands of users."""
     say(f"reading {len(periods.numbers)} periods")
     observed = {number: periods.observed(number) for number in periods.numbers}
@@ -120,12 +122,13 @@ class _World:
     def __init__(self, periods: Periods, spec: Monitoring, observed: Mapping[int, Observed], clean: History) -> None:
         self.periods, self.spec, self.observed, self.clean = periods, spec, observed, clean
         self.table = Table.of(clean)
-        self.state = replay(self.table, spec.signals)
+        self.state = replay(self.table, spec.watch)
 
     def judged_rows(self) -> list[int]:
-        """Return the rows with a whole reference behind them, of most signals."""
-        most = self.state.judged.max(initial=0)
-        return [row for row in range(REFERENCE, len(self.table.periods)) if self.state.judged[row] >= NEARLY * most > 0]
+        """Return the rows with a whole reference behind them, of nearly as many signals as is usual."""
+        judged = self.state.judged
+        usual = float(np.median(judged[judged > 0])) if (judged > 0).any() else np.inf
+        return [row for row in range(REFERENCE, len(self.table.periods)) if judged[row] >= NEARLY * usual]
 
     def of_rows(self, rows: Sequence[int]) -> dict[int, Observed]:
         """Return the periods up to the last of some rows, by row."""
@@ -138,7 +141,7 @@ class _World:
 
     def explains(self, signal: str, period: int) -> str:
         """Name the occasion that explains a move."""
-        return explanation(signal, period, calendar=self.periods.calendar, declared=self.spec.calendar)
+        return explanation(signal, period, calendar=self.periods.calendar, declared=self.spec.occasions)
 
     def verdicts(self, row: int, table: Table | None = None, state: Replay | None = None) -> tuple[SignalVerdict, ...]:
         """Say what moved in a period."""
@@ -162,7 +165,9 @@ class _World:
         if not windows:
             return None
         first, within = sum(w == 1 for w in windows), sum(w is not None for w in windows)
-        usual = next((w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None)
+        usual = next(
+            (w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None
+        )
         names = tuple(name for name, _ in told.most_common(3))
         return Noticed(plant.name, plant.reason, len(windows), usual, first, within, right, names)
 
@@ -176,7 +181,7 @@ class _World:
             if changed is None:
                 return None
             table = table.with_row(row, self.clean[number] | self._measured(plant, changed, row))
-            state = replay(table, self.spec.signals, known=state, start=row, stop=row + 1)
+            state = replay(table, self.spec.watch, known=state, start=row, stop=row + 1)
             found = self.verdicts(row, table, state)
             before = {v.signal for v in self.verdicts(row) if v.alarm}
             new = [v for v in found if v.alarm and v.signal not in before]
@@ -223,7 +228,7 @@ def _shops(world: _World) -> dict[str, int]:
 
 
 def _references(world: _World, rows: Sequence[int]) -> dict[str, list[tuple[float, float]]]:
-    """Return by kind, for every signal and row, its effect against the median of the periods before it, and its scale."""
+    """Return by kind, for every signal and row, its effect against the median of the periods before, and its change."""
     found: dict[str, list[tuple[float, float]]] = {}
     table = world.table
     for row in rows:
@@ -267,7 +272,8 @@ def _least_effects(table: Table, spec: Monitoring) -> dict[str, float]:
     """Return by kind the smallest effect that the newest period would have had to show alone: the median signal's."""
     from monitoring.drift.signal_verdicts import ordinary_of
 
-    row, found = len(table.periods) - 1, {}
+    row = len(table.periods) - 1
+    found: dict[str, list[float]] = {}
     judged = [s for s in range(len(table.names)) if np.isfinite(table.value[row, s])]
     for s in judged:
         behind = np.flatnonzero(np.isfinite(table.value[:row, s]))[-REFERENCE:]
@@ -275,7 +281,7 @@ def _least_effects(table: Table, spec: Monitoring) -> dict[str, float]:
             continue
         kind = kind_of(table.names[s])
         of, unit = ordinary_of(table, behind, s, kind, own=np.nan)
-        reach = -float(special.stdtrit(of.periods - 1, spec.signals.false_share / len(judged) / 2)) * of.scale
+        reach = -float(special.stdtrit(of.periods - 1, spec.watch.false_share / len(judged) / 2)) * of.scale
         centre, moved = (off_scale(kind, of.centre + step, unit=unit) for step in (0.0, reach))
         found.setdefault(kind, []).append(abs(effect_of(kind, moved, centre, unit=unit)))
     return {kind: round(float(np.median(effects)), 4) for kind, effects in sorted(found.items())}

@@ -15,7 +15,7 @@ from monitoring.drift_verdicts import DRIFTED, FAULTY, LOST, read
 
 
 def decide(verdict: str) -> bool:
-    """Tell whether the verdict in a folder is drift; Refused where columns lost their values or the data is at fault."""
+    """Tell whether the verdict in a folder is drift; Refused where values were lost or the data is at fault."""
     with step("decide") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
         word = read(found["verdict"])
@@ -30,8 +30,8 @@ def decide(verdict: str) -> bool:
 def _faulty(reason: str) -> str:
     return (
         f"monitoring: the data is at fault ({reason}), so nothing is trained on it; mend the source or "
-        "data.source.mapping, then start the run again; where it is meant, `intentflow run SPEC` trains without asking, "
-        "and days that are known to be otherwise belong in monitoring.calendar"
+        "data.source.mapping, then start the run again; where it is meant, `intentflow run SPEC` trains without "
+        "asking; days that are known to be otherwise belong in monitoring.calendar"
     )
 
 

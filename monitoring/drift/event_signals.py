@@ -7,7 +7,7 @@ import pandas as pd
 
 from components import verdicts
 from monitoring.drift.observed import Observed
-from monitoring.drift.signals import Measured
+from monitoring.drift.signals import DESIGN, Measured
 
 QUANTILES = (0.1, 0.5, 0.9)
 RESAMPLES = 30
@@ -37,7 +37,7 @@ def _volume(of: Observed) -> Found:
     kinds = events["event"].value_counts()
     if len(events["event"].cat.categories) > 1:
         for kind, count in kinds.items():
-            yield f"events.kind.{kind}", Measured(count / max(len(events), 1), len(events))
+            yield f"events.kind.{kind}", Measured(count / max(len(events), 1), apart(events))
     yield "events.total.events", Measured(len(events), users)
     if sessions is not None:
         yield "events.total.sessions", Measured(sessions, users)
@@ -92,10 +92,10 @@ def _money(of: Observed) -> Found:
     held = quantity[np.isfinite(quantity) & (quantity >= 0)]
     if len(held) and np.ptp(held) > 0:
         logs = np.log1p(held)
-        yield "events.quantity", Measured(float(logs.mean()), len(held), float(logs.std()))
+        yield "events.quantity", Measured(float(logs.mean()), apart(events), float(logs.std()))
     off = events["discount"].to_numpy()
     if np.nansum(np.abs(off)) > 0:
-        yield "events.discounted", Measured(float(np.nanmean(off > 0)), len(events))
+        yield "events.discounted", Measured(float(np.nanmean(off > 0)), apart(events))
 
 
 def prices(values: np.ndarray, user: np.ndarray) -> list[tuple[float, float]]:
@@ -122,24 +122,39 @@ def _times(of: Observed) -> Found:
     local, n = of.events["local_s"].to_numpy(), len(of.events)
     if not n:
         return
+    behind = apart(of.events)
     blocks = np.bincount(local % DAY_S // (HOURS * 3600), minlength=24 // HOURS) / n
     if blocks.max() < 1:  # a source of dates alone has no hours
         for block, share in enumerate(blocks):
-            yield f"events.hour.{block * HOURS:02}", Measured(float(share), n)
+            yield f"events.hour.{block * HOURS:02}", Measured(float(share), behind)
     if of.days == len(WEEKDAYS):
         # 1 January 1970 was a Thursday.
         for day, share in enumerate(np.bincount((local // DAY_S + 3) % 7, minlength=7) / n):
-            yield f"events.weekday.{WEEKDAYS[day]}", Measured(float(share), n)
+            yield f"events.weekday.{WEEKDAYS[day]}", Measured(float(share), behind)
 
 
 def _items(of: Observed) -> Found:
     n = len(of.events)
     if not n:
         return
+    behind = apart(of.events)
     if of.new_items is not None:
-        yield "events.new_items", Measured(float(of.new_items.mean()), n)
+        yield "events.new_items", Measured(float(of.new_items.mean()), behind)
     if of.values is not None:
         item = of.events["item"].to_numpy()
         counts = np.bincount(item[item >= 0], minlength=of.values.held.shape[0])
         for name, share in zip(of.values.names, np.asarray(counts @ of.values.held).ravel() / n, strict=True):
-            yield f"events.share.{name}", Measured(float(share), n)
+            yield f"events.share.{name}", Measured(float(share), behind)
+
+
+def apart(events: pd.DataFrame) -> float:
+    """Return how many events a share rests on, where all that one user does is alike (Kish 1965).
+
+    Who rates a hundred films in an evening is one person of one evening. A share's error counts rows of one user as
+    DESIGN alike ones already (signals.py), so this is three times what Kish counts, and at most the events.
+
+    >>> apart(pd.DataFrame({"user": [1, 2, 3, 4]})), apart(pd.DataFrame({"user": [1, 1, 1, 1]}))
+    (4.0, 3.0)
+    """
+    counts = np.bincount(events["user"].to_numpy()).astype(np.float64)
+    return min(DESIGN * float(counts.sum() ** 2 / (counts**2).sum()), float(len(events))) if len(events) else 0.0

@@ -52,8 +52,9 @@ def _frames(of: Observed) -> dict[str, pd.DataFrame]:
     )
     if of.frame is None:
         return {"events": _sampled(events)}
-    windows = sorted({window[1] for name in of.frame if (window := columns.window_of(name))})[:WINDOWS]
-    kept = [name for name in of.frame if (window := columns.window_of(name)) and window[1] in windows]
+    names = [str(name) for name in of.frame]
+    windows = sorted({window[1] for name in names if (window := columns.window_of(name))})[:WINDOWS]
+    kept = [name for name in names if (window := columns.window_of(name)) and window[1] in windows]
     return {"events": _sampled(events), "rows": _sampled(of.frame[kept])}
 
 

@@ -15,6 +15,10 @@ from monitoring.drift.signals import Measured, Values
 
 SHARES = ("weekend_share", "evening_share", "recency_days")  # as they are; everything else on a log scale
 SLOW = ("sessions_slow", "value_slow")
+# A window of more periods than these hardly moves from one to the next, and then goes on for as long as it is: its last
+# periods say nothing of how far it strays. Of its spread only a collapse is told.
+LONG = 4
+SLOW_ERROR = 0.5
 Found = Iterator[tuple[str, Measured]]
 
 
@@ -25,7 +29,7 @@ def measure(of: Observed, before: Sequence[Values]) -> dict[str, Measured]:
     weight = np.ones(len(of.frame)) if of.weight is None else of.weight
     found: dict[str, Measured] = {}
     for name in of.frame.columns:
-        found.update(_of_column(name, of.frame[name].to_numpy(dtype=np.float64), weight))
+        found.update(_of_column(name, of.frame[name].to_numpy(dtype=np.float64), weight, of.days))
     found.update(_agreeing(of, weight, before))
     if of.row_segment is not None:
         shares = np.bincount(of.row_segment, weights=weight, minlength=len(of.segments)) / weight.sum()
@@ -34,7 +38,7 @@ def measure(of: Observed, before: Sequence[Values]) -> dict[str, Measured]:
     return found
 
 
-def _of_column(name: str, values: np.ndarray, weight: np.ndarray) -> Found:
+def _of_column(name: str, values: np.ndarray, weight: np.ndarray, days: int) -> Found:
     held = np.isfinite(values)
     yield f"features.null.{name}", Measured(1 - float(weight[held].sum() / weight.sum()), len(values))
     if held.sum() < 2 or not (columns.window_of(name) or name in SHARES + SLOW):
@@ -42,9 +46,11 @@ def _of_column(name: str, values: np.ndarray, weight: np.ndarray) -> Found:
     logs = values[held] if name in SHARES else np.log1p(np.maximum(values[held], 0.0))
     mean = np.average(logs, weights=weight[held])
     spread = float(np.sqrt(np.average((logs - mean) ** 2, weights=weight[held])))
-    if spread > 0:
+    counted = columns.window_of(name)
+    slow = counted is not None and counted[1] > LONG * days
+    if spread > 0 and not slow:
         yield f"features.mean.{name}", Measured(float(mean), int(held.sum()), spread)
-    yield f"features.spread.{name}", Measured(spread, int(held.sum()))
+    yield f"features.spread.{name}", Measured(spread, int(held.sum()), SLOW_ERROR if slow else None)
 
 
 def _agreeing(of: Observed, weight: np.ndarray, before: Sequence[Values]) -> Found:

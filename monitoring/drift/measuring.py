@@ -11,10 +11,7 @@ def measure(of: Observed, before: Sequence[Values]) -> dict[str, Measured]:
     """Return a period's signals; `before` are those of the periods before it, oldest first."""
     events = event_signals.measure(of)
     return (
-        events
-        | frame_signals.measure(of, [*before, events])
-        | model_signals.measure(of)
-        | request_signals.measure(of)
+        events | frame_signals.measure(of, [*before, events]) | model_signals.measure(of) | request_signals.measure(of)
     )
 
 

@@ -28,7 +28,9 @@ class Labels:
     intents: tuple[str, ...]
     done: np.ndarray  # [B, C] targets of the intent that a user fulfilled
     weight: np.ndarray  # [B] possible rows that a row stands for
-    expected: np.ndarray | None = None  # [b, C] sums of probabilities, of a sample of the rows; None: nothing was scored
+    expected: np.ndarray | None = (
+        None  # [b, C] sums of probabilities, of a sample of the rows; None: nothing was scored
+    )
     sample: np.ndarray | None = None  # int64 [b] which rows were scored
 
 

@@ -1,4 +1,4 @@
-"""Whether a declared occasion, a holiday or a campaign, or the same season last year explains what moved in a period."""
+"""Whether a declared occasion, or the same season last year explains what moved in a period."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ NEAR_DAYS = 7  # a moving feast is a week off
 
 
 def explanation(signal: str, period: int, *, calendar: Calendar, declared: Sequence[Occasion]) -> str:
-    """Name the occasion that lies in a period, or in the days that a signal's window looks back from its end; else ''."""
+    """Name the occasion that lies in a period, or in the days that a signal's window looks back; else ''."""
     first, end = (calendar.day(calendar.start(number)) for number in (period, period + 1))
     days = max((end - first).days, min(_looks_back(signal), MOST_BACK_DAYS))
     first = end - dt.timedelta(days=days)

@@ -52,7 +52,9 @@ class Folders:
 class Periods:
     """The periods of a recommender that are over, read as they are asked for."""
 
-    def __init__(self, folders: Folders, spec: Signals, *, scored: int = SCORED, predict: Predict | None = None) -> None:
+    def __init__(
+        self, folders: Folders, spec: Signals, *, scored: int = SCORED, predict: Predict | None = None
+    ) -> None:
         self.folders = folders
         self.clock = calendar_of(folders.rows)
         step = spec.period or ("day" if self.clock.step == "hour" else self.clock.step)
@@ -128,7 +130,9 @@ class Periods:
             {
                 "user": users[0],
                 "item": items[0],
-                "event": pd.Categorical(table[columns.EVENT].to_pandas()) if columns.EVENT in table.column_names else "",
+                "event": pd.Categorical(table[columns.EVENT].to_pandas())
+                if columns.EVENT in table.column_names
+                else "",
                 "at": seconds,
                 "local_s": local_seconds(seconds, self.calendar.timezone),
                 "session": _codes(table[columns.SESSION_ID])[0] if columns.SESSION_ID in table.column_names else -1,
@@ -175,7 +179,7 @@ class Periods:
         return ItemValues(tuple(names), matrix)
 
     def lists(self, signal: str) -> bool:
-        """Tell whether the catalogue, or the events, still have what a signal such as events.share.category.SOUP names."""
+        """Tell whether the catalogue, or the events, still have what events.share.category.SOUP names."""
         column, _, value = signal.partition(".")[2].partition(".")[2].partition(".")
         if signal.startswith("events.kind."):
             return signal.removeprefix("events.kind.") in self._events["event"].cat.categories

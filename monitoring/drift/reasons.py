@@ -41,7 +41,7 @@ def reason_of(signal: str, kind: Kind, value: float, reference: float, *, large:
 
 
 def may_be_explained(signal: str, kind: Kind, value: float, reference: float) -> bool:
-    """Tell whether an occasion can be why a signal moved: no holiday nulls a field, stops a number or changes a unit."""
+    """Tell whether an occasion can be why a signal moved: no holiday nulls a field or changes a unit."""
     if kind in (NULL, IDENTITY) or (signal.startswith(STANDING) and value <= STUCK * reference):
         return False
     return not signal.startswith("events.price.") or _like(value, reference)

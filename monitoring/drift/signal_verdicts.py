@@ -2,8 +2,8 @@
 
 A reference is the median of the last `REFERENCE` periods in which the signal was not extraordinary itself; how far
 periods stray is their median absolute deviation, no less than one period's sampling error. Surprises of all signals of
-a period are judged together, at a false discovery rate, and what is left must be worth a word (signals.py). A move is an
-alarm `now` where it is large, and `lasting` where two of three periods moved to the same side; all else is information.
+a period are judged together, at a false discovery rate, and what is left must be worth a word (signals.py). A move is
+an alarm `now` where it is large, `lasting` where two of three periods moved to the same side, and else information.
 
 What moved and stays is ordinary in the end: after `SETTLED` periods on the same side the reference begins there.
 
@@ -36,14 +36,27 @@ from monitoring.drift.signals import (
     sampling_error,
     source_of,
 )
-from monitoring.drift.watch_record import INFORMATION, LASTING, NOW, SignalVerdict, When
+from monitoring.drift.watch_record import (
+    INFORMATION,
+    LASTING,
+    NONE,
+    NOW,
+    ORDER,
+    UNDECIDED,
+    Class,
+    SignalVerdict,
+    When,
+)
 from monitoring.spec import Signals
 
 REFERENCE = 12  # periods
 LEAST = 6  # fewer are no reference
 LEAST_BEHIND = 20  # users or rows: of fewer nothing is judged
 SETTLED = 6
-SEEN, RISEN = 0.01, 0.03  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
+SEEN, RISEN = (
+    0.01,
+    0.03,
+)  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
 LASTS, OF = 2, 3  # periods that moved to the same side, of the last
 Explains = Callable[[str, int], str]  # a signal and a period: the occasion that explains a move, or ''
 
@@ -116,7 +129,9 @@ class Replay:
         return Replay(side, usable, list(self.moves), self.judged.copy())
 
 
-def replay(table: Table, spec: Signals, *, known: Replay | None = None, start: int = 0, stop: int | None = None) -> Replay:
+def replay(
+    table: Table, spec: Signals, *, known: Replay | None = None, start: int = 0, stop: int | None = None
+) -> Replay:
     """Judge periods in their order, from row `start` to before `stop`; `known` is what the rows before it gave."""
     shape = table.value.shape
     state = (
@@ -190,8 +205,10 @@ def verdicts_of(
     table: Table, row: int, state: Replay, *, days: int, starts: Callable[[int], str], explains: Explains
 ) -> tuple[SignalVerdict, ...]:
     """Say what moved in a period: alarms first, then what is explained, then information, each surest first."""
-    found = [_verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]]
-    rank: dict[str, int] = {reason: place for place, reason in enumerate(("data_fault", "performance", "world"))}
+    found = [
+        _verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]
+    ]
+    rank: dict[str, int] = {reason: place for place, reason in enumerate(ORDER)}
     return tuple(
         sorted(found, key=lambda v: (not v.alarm, v.when == INFORMATION, rank[v.reason], v.when != NOW, v.p, v.signal))
     )
@@ -237,13 +254,14 @@ def _last_year(table: Table, period: int, move: Move, state: Replay, days: int) 
     return "the same season last year" if moved else ""
 
 
-def class_of(found: Sequence[SignalVerdict], *, judged: int) -> str:
+def class_of(found: Sequence[SignalVerdict], *, judged: int) -> Class:
     """Return the class of a period: that of its worst alarm.
 
     >>> class_of([], judged=0), class_of([], judged=90)
     ('undecided', 'none')
     """
     if not judged:
-        return "undecided"
+        return UNDECIDED
     alarms = {v.reason for v in found if v.alarm}
-    return next((reason for reason in ("data_fault", "performance", "world") if reason in alarms), "none")
+    worst: Class | None = next((reason for reason in ORDER if reason in alarms), None)
+    return worst or NONE

@@ -26,7 +26,7 @@ def watch(
 ) -> tuple[WatchRecord, list[PeriodValues]]:
     """Return what is to be said of the newest period, and what the history lacks; nothing is written."""
     at = round(time.time()) if at is None else at
-    periods = Periods(folders, spec.signals)
+    periods = Periods(folders, spec.watch)
     found = measured(map(periods.observed, periods.numbers))
     known = [] if home is None else watch_record.history(home)
     joined = _joined(found, known, periods)
@@ -38,7 +38,13 @@ def watch(
 
 
 def judged(
-    name: str, history: Mapping[int, Mapping[str, Measured]], periods: Periods, spec: Monitoring, *, release: str, at: int
+    name: str,
+    history: Mapping[int, Mapping[str, Measured]],
+    periods: Periods,
+    spec: Monitoring,
+    *,
+    release: str,
+    at: int,
 ) -> WatchRecord:
     """Judge a history and say what its newest period means."""
     table = Table.of(history)
@@ -47,15 +53,17 @@ def judged(
         starts = periods.starts(table.periods[-1]) if table.periods else ""
         newest = table.periods[-1] if table.periods else 0
         return WatchRecord(name, newest, starts, release, at, UNDECIDED, (), 0, len(table.periods), why)
-    state, row = replay(table, spec.signals), len(table.periods) - 1
+    state, row = replay(table, spec.watch), len(table.periods) - 1
     verdicts = verdicts_of(
         table, row, state, days=periods.days, starts=periods.starts,
-        explains=lambda signal, period: explanation(signal, period, calendar=periods.calendar, declared=spec.calendar),
+        explains=lambda signal, period: explanation(signal, period, calendar=periods.calendar, declared=spec.occasions),
     )  # fmt: skip
     count, number = int(state.judged[row]), table.periods[row]
     why = "" if count else f"no signal has {LEAST} ordinary periods behind it"
     reason = class_of(verdicts, judged=count)
-    return WatchRecord(name, number, periods.starts(number), release, at, reason, verdicts, count, len(table.periods), why)  # type: ignore[arg-type]
+    return WatchRecord(
+        name, number, periods.starts(number), release, at, reason, verdicts, count, len(table.periods), why
+    )
 
 
 def _joined(

@@ -80,17 +80,14 @@ def calibrate(place: Installation, *, say: Callable[[str], None] = lambda line: 
         model = champion_model(place, aliases.status(place.spec.name).holders.get("champion", ""))
     log = place.home / columns.REQUESTS_FOLDER
     clean = last.folders["clean"]
-    periods = Periods(
-        Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.signals, scored=ALL
-    )
+    periods = Periods(Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.watch, scored=ALL)
     found = replayed(periods, spec, say=say)
     if found.windows < LEAST:
         step = periods.calendar.step
         raise SpecError(
             f"monitor --calibrate: {found.windows} ordinary {step}s of {len(periods.numbers)} can be judged, at least "
-            f"{LEAST} are needed; each has twelve before it, and no day in monitoring.calendar; give the data more {step}s"
+            f"{LEAST} are needed; each has twelve before it and no day in monitoring.calendar; give more {step}s"
         )
     path = place.home / watch_record.FOLDER / FLOORS
     files.write_json(path, found.floors.model_dump(mode="json"))
     return Replayed(found, str(path), periods.calendar.step)
-

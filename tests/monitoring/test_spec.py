@@ -36,3 +36,11 @@ def test_ninety_two_days_are_an_occasion() -> None:
     assert Occasion(name="Season", first=dt.date(2024, 1, 1), last=dt.date(2024, 4, 1))
     with pytest.raises(ValidationError):
         Occasion(name="Season", first=dt.date(2024, 1, 1), last=dt.date(2024, 4, 2))
+
+
+def test_what_is_not_said_is_in_no_document() -> None:
+    """Specs that were recorded before these fields keep their digests."""
+    assert set(Monitoring().model_dump(mode="json")) == {"psi", "distance", "share", "sample", "min_rows", "min_users"}
+    said = Monitoring.model_validate({"signals": {"period": "day"}})
+    assert said.model_dump(mode="json")["signals"]["period"] == "day"
+    assert (Monitoring().watch.watched, Monitoring().occasions, said.watch.period) == (True, [], "day")

@@ -54,6 +54,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
     "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    # Drift by signals.
+    "monitoring/drift/signals.py": ("tests/monitoring/drift/test_signal_kinds.py",),
+    "monitoring/drift/reasons.py": ("tests/monitoring/drift/test_reasons.py",),
+    "monitoring/drift/signal_verdicts.py": ("tests/monitoring/drift/test_signal_verdicts.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout.

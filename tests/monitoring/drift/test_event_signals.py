@@ -78,7 +78,10 @@ def test_an_error_of_a_quantile_is_that_over_users() -> None:
     alike = np.repeat(of_users, 50)  # each user pays one price, 50 times
     mean, _, (_, error), _ = event_signals.prices(alike, np.repeat(np.arange(200), 50))
     independent = event_signals.prices(alike, np.arange(len(alike)))[2][1]
-    assert mean == (pytest.approx(np.exp(np.log(of_users).mean())), pytest.approx(np.log(of_users).std() / 200**0.5, rel=0.4))
+    assert mean == (
+        pytest.approx(np.exp(np.log(of_users).mean())),
+        pytest.approx(np.log(of_users).std() / 200**0.5, rel=0.4),
+    )
     assert error == pytest.approx(np.sqrt(np.pi / 2) / np.sqrt(200), rel=0.5)  # of the median of 200 normal logs
     assert independent < error / 3
 
@@ -115,3 +118,9 @@ def test_sources_without_sessions_have_none_and_lack_all_of_them() -> None:
     found = values(made(events=of.events.assign(session=-1)))
     assert "events.sessions" not in found
     assert found["events.null.session"] == 1.0
+
+
+def test_events_of_one_user_are_alike() -> None:
+    assert event_signals.apart(made([*ROWS, *ROWS[:3]]).events) == pytest.approx(3 * 49 / 37)  # 6 of one and 1
+    assert event_signals.measure(made())["events.hour.09"].n == 4, "no more than there are"
+    assert event_signals.measure(made())["events.null.value"].n == 4, "a broken field does not ask whose row it is"

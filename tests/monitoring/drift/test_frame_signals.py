@@ -71,7 +71,9 @@ def test_scores_by_value() -> None:
 
 def test_labels_by_value() -> None:
     done, expected = np.array([[2.0], [0.0], [1.0]]), np.array([[1.0], [0.5], [0.5]])
-    found = model_signals.measure(made(labels=Labels(("buy",), done, np.array([1.0, 1.0, 2.0]), expected, np.arange(3))))
+    found = model_signals.measure(
+        made(labels=Labels(("buy",), done, np.array([1.0, 1.0, 2.0]), expected, np.arange(3)))
+    )
     assert found["labels.count.buy"] == Measured(1.0, 2)  # 2 + 2 of 4
     assert found["labels.ratio.buy"].value == pytest.approx(4 / 2.5)
     some = model_signals.measure(made(labels=Labels(("buy",), done, np.ones(3), expected[:1], np.array([2]))))
@@ -108,3 +110,11 @@ def test_answers_by_value() -> None:
     assert found["shown.share.category.A"] == 0.5
     assert found["rewards.rate"] == 0.5
     assert request_signals.measure(made()) == {}
+
+
+def test_a_window_of_many_periods_is_told_by_its_collapse_alone() -> None:
+    frame = pd.DataFrame({"sessions_28d": [0.0, 1.0], "sessions_35d": [0.0, 1.0]})
+    found = frame_signals.measure(made(frame=frame), [])
+    assert "features.mean.sessions_28d" in found
+    assert "features.mean.sessions_35d" not in found
+    assert (found["features.spread.sessions_28d"].spread, found["features.spread.sessions_35d"].spread) == (None, 0.5)
