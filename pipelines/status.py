@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from feature_repo import env_names
 from feature_repo.errors import ServerError
 from feature_repo.privacy import tombstones
-from pipelines import namespace, plan
+from pipelines import namespace, plan, retraining
 from pipelines.environment import Installation
 from pipelines.releases import processes
 from pipelines.releases.release import variables
@@ -62,6 +62,7 @@ def status(place: Installation) -> dict[str, Any]:
         "registry_problem": problem,
         "aliases": registry.holders,
         "dangling": registry.dangling,
+        "retraining": retraining.shown(place) if (watched and not problem) or not _nothing_yet(place) else {},
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
@@ -140,6 +141,8 @@ def text(found: dict[str, Any]) -> str:
         f"  {alias:<11} version {version}, which was deleted; `intentflow promote --version N` names another"
         for alias, version in found["dangling"].items()
     ]
+    if asked := found["retraining"]:
+        lines.append(f"  {retraining.line(asked)}")
     if due := found["retraining_due"]:
         lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
     if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):

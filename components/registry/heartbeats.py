@@ -22,6 +22,8 @@ from feature_repo.errors import ServerError, UserError
 
 JOB = "job."  # job.<name>: {"succeeded": epoch seconds, "failed": epoch seconds, "seconds": of the last success}
 DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"}
+QUALITY = "quality"  # {"at": epoch seconds, "reason", "why", "period", "since", "release"}: what answers were worth
+RETRAINING = "retraining"  # of the last decision: {"at", "action", "reason", "why", "failures", "stopped", "until"}
 FOLDER = "marks"  # of the state folder
 Mark = Mapping[str, Any]
 log = logging.getLogger("intentflow")
@@ -80,4 +82,5 @@ def _tags(name: str) -> dict[str, Mark]:
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
     tags = {} if model is None else model.tags
-    return {key: json.loads(text) for key, text in tags.items() if key == DRIFT or key.startswith(JOB)}
+    wanted = (DRIFT, QUALITY, RETRAINING)
+    return {key: json.loads(text) for key, text in tags.items() if key in wanted or key.startswith(JOB)}
