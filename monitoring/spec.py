@@ -7,6 +7,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from feature_repo.slice import Slice
 
 
+NEWER = ("retrain", "quality")  # fields that recorded digests lack
+
+
 class Retrain(Slice):
     """When a reason leads to a training, and when retraining stops itself."""
 
@@ -63,4 +66,4 @@ class Monitoring(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said."""
         dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if value is not None or key not in ("retrain", "quality")}
+        return {key: value for key, value in dumped.items() if value is not None or key not in NEWER}
