@@ -35,6 +35,15 @@ class Reading:
     threshold: np.ndarray  # [C]
     headline: np.ndarray  # [C] bool
     ahead: int = 1  # steps that the ranker's labels look ahead
+    event: str | None = None  # the kind of event that the ranker learns from; None: every kind that shows interest
+
+    def chose(self, kind: str) -> bool:
+        """Tell whether an event of a kind is what the ranker's labels count."""
+        return self.event in (None, kind) and self.vocabulary.signs.shows_interest(kind)
+
+    def acted(self, kind: str) -> bool:
+        """Tell whether an event of a kind is an act on what was shown: every kind but those that say no."""
+        return kind not in self.vocabulary.signs.unwanted
 
     @cached_property
     def fulfilled(self) -> Callable[[str, str], tuple[int, ...]]:
@@ -211,8 +220,8 @@ def _list(
     ahead_s = reading.ahead * calendar.pace.seconds
     happened = events.between(user, now, now + max(ahead_s, rule.reward_s))
     known = reading.vocabulary.index_of_item
-    chosen = {item for at, item, _ in happened if at < now + ahead_s and item in known}
-    rewarded = {item for at, item, _ in happened if at <= now + rule.reward_s}
+    chosen = {item for at, item, kind in happened if at < now + ahead_s and item in known and reading.chose(kind)}
+    rewarded = {item for at, item, kind in happened if at <= now + rule.reward_s and reading.acted(kind)}
     placed = sorted(answer["items"], key=lambda item: int(item["position"]))[:PLACES]
     ids = [str(item[columns.ITEM_ID]) for item in placed]
     empty = [False] * (PLACES - len(ids))

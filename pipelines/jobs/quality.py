@@ -116,11 +116,12 @@ def _events(place: Installation, clean: Path) -> Iterator[tuple[str, float, str,
 
 def _readings(place: Installation, left_out: dict[str, str]) -> Callable[[str], Reading | None]:
     """Return who reads a release by its id, fetched from the registry where it is not here; `left_out` says why not."""
+    ahead = int(place.spec.ranking_rows().get(columns.LABELS_AHEAD, 1))
 
     @functools.cache
     def of(release_id: str) -> Reading | None:
         try:
-            return reading(ReleaseFolder.read(_folder(place, release_id)))
+            return reading(ReleaseFolder.read(_folder(place, release_id)), ahead=ahead)
         except (DataError, SpecError, ServerError) as error:
             left_out[release_id] = " ".join(str(error).split())
             return None
@@ -128,16 +129,19 @@ def _readings(place: Installation, left_out: dict[str, str]) -> Callable[[str], 
     return of
 
 
-def reading(released: ReleaseFolder) -> Reading:
-    """Return how a release's answers are read; one without thresholds says yes from 0.5 on."""
+def reading(released: ReleaseFolder, *, ahead: int = 1) -> Reading:
+    """Return how a release's answers are read; one without thresholds says yes from 0.5 on.
+
+    `ahead` are the steps that the ranker's labels look ahead.
+    """
     from components.intent.decisions import Thresholds, headline
     from feature_repo.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.load(released.ranking / "vocabulary")
     chosen = Thresholds.read(released.intent, vocabulary.target_names)
     by_target = np.full(len(vocabulary.targets), 0.5) if chosen is None else chosen.by_target
-    ahead = int(released.slices.get(columns.LABELS_AHEAD, 1))
-    return Reading(vocabulary, by_target, headline(vocabulary), ahead)
+    event = released.slices.get("ranking", {}).get("event")
+    return Reading(vocabulary, by_target, headline(vocabulary), ahead, event)
 
 
 def _folder(place: Installation, release_id: str) -> Path:
@@ -157,7 +161,7 @@ def _folder(place: Installation, release_id: str) -> Path:
 def text(found: dict[str, Any]) -> str:
     """Return a look as a person reads it: a line a period, what was promised beside what came true."""
     head = {"performance": "quality: fell", "none": "quality: as usual"}.get(found["reason"], "quality: undecided")
-    lines = [f"{head}{f' ({found['why']})' if found['why'] else ''}"]
+    lines = [f"{head} ({found['why']})" if found["why"] else head]
     for one in found["periods"]:
         said = ", ".join(_figure(metric, value) for metric, value in one["realised"].items())
         promised = ", ".join(f"{metric} {value:.3f}" for metric, value in one["estimate"].items())
