@@ -42,8 +42,9 @@ class Reading:
         return self.event in (None, kind) and self.vocabulary.signs.shows_interest(kind)
 
     def acted(self, kind: str) -> bool:
-        """Tell whether an event of a kind is an act on what was shown: every kind but those that say no."""
-        return kind not in self.vocabulary.signs.unwanted
+        """Tell whether an event of a kind is an act on what was shown: not an impression, and none that says no."""
+        signs = self.vocabulary.signs
+        return kind not in signs.unwanted and kind != signs.shown
 
     @cached_property
     def fulfilled(self) -> Callable[[str, str], tuple[int, ...]]:
