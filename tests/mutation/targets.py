@@ -48,6 +48,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
     "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    # When to train again.
+    "monitoring/retraining/machine.py": ("tests/monitoring/retraining/test_machine.py",),
+    "monitoring/retraining/reason.py": ("tests/monitoring/retraining/test_reason.py",),
+    "monitoring/quality/figures.py": ("tests/monitoring/quality/test_figures.py",),
+    "monitoring/quality/fall.py": ("tests/monitoring/quality/test_fall.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout.
