@@ -1,14 +1,14 @@
 """How often must a recommender be trained? The year replayed under three rules: the table of docs/retraining.md.
 
-Reads the `rows` artifact of the last finished run. Each week is answered by the model that serves then and judged by what
-its users did in that week, before anything is decided on it. `never` keeps the first model, `monthly` trains each four
-weeks, `drift` asks monitoring/retraining's own state machine every week, with the drift check of monitoring/drift against
-the weeks that the serving model learnt from and the fall of realised quality (monitoring/quality). What it trains is
-judged beside the champion on the newest four weeks, which neither learnt, and only a gain is promoted, refitted on all
-weeks; that counts as one training.
+Reads the `rows` artifact of the last finished run. Each week is answered by the model that serves then and judged by
+what its users did in that week, before anything is decided on it. `never` keeps the first model, `monthly` trains each
+four weeks, `drift` asks monitoring/retraining's own state machine every week, with the drift check of monitoring/drift
+against the weeks that the serving model learnt from and the fall of realised quality (monitoring/quality). What it
+trains is judged beside the champion on the newest four weeks, which neither learnt, and only a gain is promoted,
+refitted on all weeks; that counts as one training.
 
-The model is a light one, trees over the intent model's own numbers of (user, target) pairs, so that a year takes minutes:
-the question is when to train, not what. Beside the year as it was, the same year with prices doubled for good.
+The model is a light one, trees over the intent model's own numbers of (user, target) pairs, so that a year takes
+minutes: the question is when to train, not what. Beside the year as it was, the same year with prices doubled for good.
 """
 
 import argparse
@@ -293,7 +293,10 @@ def measure(asked: argparse.Namespace) -> Document:
         for rule in RULES:
             script.note(f"{name}: {rule}")
             rules[rule] = replay(world, rule)
-        found[name] = {"rules": rules, "less_monthly": {r: _less(rules[r], rules["monthly"]) for r in ("never", "drift")}}
+        found[name] = {
+            "rules": rules,
+            "less_monthly": {r: _less(rules[r], rules["monthly"]) for r in ("never", "drift")},
+        }
         found[name]["holds"] = _holds(rules, found[name]["less_monthly"]["drift"])
     return {"users": int(examples.users.max()) + 1, "targets": examples.labels.shape[1], "worlds": found}
 

@@ -6,7 +6,6 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from feature_repo.slice import Slice
 
-
 NEWER = ("retrain", "quality")  # fields that recorded digests lack
 
 

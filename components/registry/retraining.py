@@ -1,8 +1,8 @@
 """What retraining decided: its state between runs, and each decision as a run in MLflow.
 
-Where the registry is a server, the state is a tag of the model `<name>-release`, since pods share nothing else; where it
-is a database on this machine, a file of the state folder, written aside and renamed. Unlike a mark the state must not be
-lost in silence: what cannot be read or written raises. Only one run of a recommender is under way at a time
+Where the registry is a server, the state is a tag of the model `<name>-release`, since pods share nothing else; where
+it is a database on this machine, a file of the state folder, written aside and renamed. Unlike a mark the state must
+not be lost in silence: what cannot be read or written raises. Only one run of a recommender is under way at a time
 (components/run_lock.py, the laptop's run lock), so the state has one writer.
 
 Decides nothing: monitoring/retraining does.

@@ -71,9 +71,10 @@ def judged(metric: str, series: Sequence[Point], *, floor: float) -> Fall:
     recent = [one for one in series[-3:] if one in below]
     if newest not in recent or len(recent) < OF_THREE:
         return Fall(metric, "usual", period=newest.period)
+    usually = float(np.median(medians))
     why = (
-        f"{metric} is {newest.value:.4g} ({newest.low:.4g} to {newest.high:.4g}) where {float(np.median(medians)):.4g} is "
-        f"usual, in {len(recent)} of the last 3 periods"
+        f"{metric} is {newest.value:.4g} ({newest.low:.4g} to {newest.high:.4g}) where {usually:.4g} is usual, in "
+        f"{len(recent)} of the last 3 periods"
     )
     return Fall(metric, "fell", why, recent[0].starts, newest.period)
 

@@ -1,4 +1,4 @@
-"""What answers turned out to be worth: precision, recall, average precision, calibration, NDCG and clicks, with intervals.
+"""What answers turned out to be worth: precision, recall, average precision, calibration, NDCG, clicks, with intervals.
 
 Figures of intents are over the headline's targets, as evaluations have them; lists are judged by what was shown in its
 order. Users are resampled whole. `expected` is what a release's own probabilities promise before labels come, were they
@@ -62,7 +62,9 @@ def of_intents(said: Said) -> dict[str, Realised]:
     weight = _drawn(said.user, said.weight)  # [B, 1 + R]
     found = metrics.resampled(said.label, said.probability, weight)
     yes = said.probability >= said.threshold
-    hits, count, true = ((part).sum(axis=1).astype(np.float64) for part in (yes & (said.label > 0), yes, said.label > 0))
+    hits, count, true = (
+        (part).sum(axis=1).astype(np.float64) for part in (yes & (said.label > 0), yes, said.label > 0)
+    )
     values = {"precision": _ratio(hits, count, weight), "recall": _ratio(hits, true, weight)}
     return _with_intervals(values | {name: found[name] for name in ("map", "ece")}, said.user)
 
@@ -109,7 +111,9 @@ def expected(said: Said) -> dict[str, float]:
     promised, all_ = float((p * yes * weight).sum()), float((p * weight).sum())
     ordered = -np.sort(-p, axis=0)  # [B, C]
     above = np.cumsum(ordered, axis=0) - ordered
-    ap = (ordered * (1 + above) / np.arange(1, len(p) + 1)[:, None]).sum(axis=0) / np.maximum(ordered.sum(axis=0), 1e-12)
+    ap = (ordered * (1 + above) / np.arange(1, len(p) + 1)[:, None]).sum(axis=0) / np.maximum(
+        ordered.sum(axis=0), 1e-12
+    )
     found = {"map": float(np.minimum(ap, 1.0).mean())}
     if (count := float((yes * weight).sum())) > 0:
         found = {"precision": promised / count} | found

@@ -1,9 +1,9 @@
 """Answers of the request log joined with what their users then did, by period and release.
 
-An answer at an instant promises what its user does from then on: a target within its horizon, an item of the list within
-the ranker's. Those labels are ripe once the longest horizon and the label delay have passed by the data's own end, not by
-the wall clock: data that ends earlier knows less. A user counts once a period and release where intents are judged (the
-first answer), lists count each time they were shown. Answers that a router mirrored reached nobody.
+An answer at an instant promises what its user does from then on: a target within its horizon, an item of the list
+within the ranker's. Those labels are ripe once the longest horizon and the label delay have passed by the data's own
+end, not by the wall clock: data that ends earlier knows less. A user counts once a period and release where intents are
+judged (the first answer), lists count each time they were shown. Answers that a router mirrored reached nobody.
 
 Pure: answers and events in, arrays out. Users are pseudonyms, and leave as numbers.
 

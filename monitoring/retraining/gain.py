@@ -1,8 +1,8 @@
 """Whether a retrained candidate is better than the champion on the same rows: newest test weeks, both judged on them.
 
-Both sides are drawn by the same users, so the difference is paired. A gain needs one headline figure whose whole interval
-lies above no difference, and none that lies below it. Where the champion could not be scored on these rows nothing is
-known, which is no gain shown.
+Both sides are drawn by the same users, so the difference is paired. A gain needs one headline figure whose whole
+interval lies above no difference, and none that lies below it. Where the champion could not be scored on these rows
+nothing is known, which is no gain shown.
 
 Pure but for `read`, which reads the evaluations that the pipeline left.
 """

@@ -219,8 +219,8 @@ def _too_many(state: State, rule: Rule) -> str:
     tries = [one for one in state.attempts if one.result != RUNNING][-state.failures :]
     said = "; ".join(f"{day(one.began)} {one.result}{f' ({one.said})' if one.said else ''}" for one in tries)
     return (
-        f"{state.failures} trainings in a row brought no gain ({said}), so retraining has stopped; look at the data and "
-        "the spec, then `intentflow retraining SPEC --resume`"
+        f"{state.failures} trainings in a row brought no gain ({said}), so retraining has stopped; look at the data "
+        "and the spec, then `intentflow retraining SPEC --resume`"
     )
 
 

@@ -1,8 +1,8 @@
 """Realised quality as labels ripen: `intentflow quality`, job `quality`.
 
-Answers come from the request log (of this machine, or what doors shipped), what users did from the source's clean tables
-and from the event log, whose lines may be newer. How late labels come is the spec's `monitoring.quality`, or measured
-of the source: the time by which 99 % of its last events became known. Labels are ripe by the source's own end.
+Answers come from the request log (of this machine, or what doors shipped), what users did from the source's clean
+tables and from the event log, whose lines may be newer. How late labels come is the spec's `monitoring.quality`, or
+measured of the source: the time by which 99 % of its last events became known. Labels are ripe by the source's own end.
 """
 
 import functools
@@ -69,7 +69,11 @@ def look(place: Installation, *, clean: Path | None = None) -> dict[str, Any]:
             calendar=Calendar(**snapshot["calendar"]),
             limit=place.spec.monitoring.sample,
         )
-    return found | {"label_delay_days": round(delay_s / DAY_S, 3), "known_until": snapshot["last"], "left_out": left_out}
+    return found | {
+        "label_delay_days": round(delay_s / DAY_S, 3),
+        "known_until": snapshot["last"],
+        "left_out": left_out,
+    }
 
 
 def delay(events: Path) -> float:
@@ -88,8 +92,8 @@ def _answers(place: Installation) -> Iterator[dict[str, Any]]:
     if namespace.watched(place.environment):
         if not place.environment.requests.url:
             raise SpecError(
-                "quality: request logs stay with their pods; give `requests: {url: …}` in the environment, so that they "
-                "are shipped"
+                "quality: request logs stay with their pods; give `requests: {url: …}` in the environment, so that "
+                "they are shipped"
             )
         with object_store.reached(place.environment.requests.url) as store:
             yield from shipped_log.read(store)

@@ -21,7 +21,9 @@ def test_precision_recall_and_average_precision_of_three_answers() -> None:
     assert found["recall"].value == pytest.approx(2 / 3)
     assert found["map"].value == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
     low, high = found["precision"].low, found["precision"].high
-    assert low is not None and high is not None and low < 2 / 3 < high
+    assert low is not None
+    assert high is not None
+    assert low < 2 / 3 < high
 
 
 def test_an_answer_of_a_sample_counts_for_those_that_were_not_kept() -> None:

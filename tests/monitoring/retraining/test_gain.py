@@ -23,9 +23,13 @@ def written(folder: Path, intent: float, ranking: float, *, why: str = "", retra
         found[part].mkdir(parents=True)
         twins.write(Twin("1", why=why, retrained=retrained), found[part])
         metric = NAMES[part]
-        files.write_json(found[part] / "metrics.json", {"test": {metric: value, "rows": 200}, "baselines": {}, "cohorts": {}})
+        files.write_json(
+            found[part] / "metrics.json", {"test": {metric: value, "rows": 200}, "baselines": {}, "cohorts": {}}
+        )
         noise = np.random.default_rng(int(1000 * value)).normal(0, 0.001, 50)
-        lines = [Line(metric, value + SPREAD + noise, 200, 90, draws=draws) for draws in (resamples.ACROSS, resamples.WITHIN)]
+        lines = [
+            Line(metric, value + SPREAD + noise, 200, 90, draws=draws) for draws in (resamples.ACROSS, resamples.WITHIN)
+        ]
         resamples.write(found[part], lines, rows_digest="rows")
     return found
 
@@ -45,7 +49,8 @@ def test_a_gain_is_clear_and_costs_nothing_elsewhere(
 ) -> None:
     found = gain.read(written(tmp_path / "a", *candidate), written(tmp_path / "b", *champion))
     assert found.result == result
-    assert "intent.map" in found.said and "interval" in found.said
+    assert "intent.map" in found.said
+    assert "interval" in found.said
 
 
 def test_where_it_was_not_judged_on_the_same_rows_nothing_is_known(tmp_path: Path) -> None:

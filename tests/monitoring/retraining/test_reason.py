@@ -1,4 +1,4 @@
-"""Reasons out of drift verdicts and of realised quality: a broken feed goes before everything, what lasts before what moved."""
+"""Reasons out of drift verdicts and of realised quality: a broken feed goes before all, and what moved must last."""
 
 import pytest
 
@@ -11,7 +11,13 @@ def alarm(when: str, reason: str = "world", **more: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("verdict", "kind"),
-    [("drifted", "world"), ("lost", "data_fault"), ("faulty", "data_fault"), ("stable", "none"), ("no_data", "undecided")],
+    [
+        ("drifted", "world"),
+        ("lost", "data_fault"),
+        ("faulty", "data_fault"),
+        ("stable", "none"),
+        ("no_data", "undecided"),
+    ],
 )
 def test_a_verdict_without_signals_has_a_class(verdict: str, kind: str) -> None:
     assert of_drift({"verdict": verdict, "reason": "as it is"}).kind == kind
@@ -32,7 +38,9 @@ def test_a_world_that_moved_in_the_newest_period_only_waits() -> None:
 
 def test_since_is_the_earliest_of_the_alarms() -> None:
     at = ("2024-05-13T00:00:00+00:00", "2024-05-06T00:00:00+00:00")
-    signals = {"verdicts": [alarm("lasting", since_starts=one) for one in at] + [alarm("information", since_starts="2020")]}
+    signals = {
+        "verdicts": [alarm("lasting", since_starts=one) for one in at] + [alarm("information", since_starts="2020")]
+    }
     assert of_drift({"verdict": "drifted", "class": "world", "signals": signals}).since == at[1]
 
 

@@ -1,4 +1,4 @@
-"""The loop of retraining over planted worlds, by its real steps, a real registry and folders as the pipeline leaves them.
+"""The loop of retraining over planted worlds, by its real steps, a real registry, folders as the pipeline leaves them.
 
 The weeks of a world pass by: each has a verdict of drift, the rows that it is about, and what a training would come to.
 """
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,7 @@ class Shop:
         """Take the step `decide_retraining` on a verdict."""
         folder = self.folder / "verdict"
         files.write_json(folder / "drift.json", found | {"at": str(self.week), "current": {"weeks": [self.week - 1]}})
-        return steps.decide(
-            "shop", spec, mode=self.mode, refit=refit, verdict=str(folder), rows=str(self.rows())
-        )
+        return steps.decide("shop", spec, mode=self.mode, refit=refit, verdict=str(folder), rows=str(self.rows()))
 
     def weigh(self, *, better: bool, passed: bool = True, version: str = "2", spec: str = SPEC) -> bool:
         """Take the step `weigh` on a candidate that is better than the champion on the same rows, or like it."""
@@ -97,7 +94,9 @@ def release(version_of: str, *, gates: str = "passed") -> str:
     with mlflow_client.connected() as client:
         if mlflow_client.registered_model(client, "shop-release") is None:
             client.create_registered_model("shop-release")
-        made = client.create_model_version("shop-release", f"/nowhere/{version_of}", tags={"gates": gates, "id": version_of})
+        made = client.create_model_version(
+            "shop-release", f"/nowhere/{version_of}", tags={"gates": gates, "id": version_of}
+        )
         if str(made.version) == "1":
             client.set_registered_model_alias("shop-release", "champion", "1")
     return str(made.version)
@@ -109,7 +108,10 @@ def logged() -> list[dict[str, str]]:
         runs = client.search_runs([mlflow_client.experiment_id(client, "shop")], f"tags.`{kept.DECISION}` != ''")
     ordered = sorted(runs, key=lambda run: (int(run.data.params["at"]), run.info.start_time))
     told = ("action", "reason", "why", "result", "gain", "version")
-    return [{key: run.data.tags[f"retraining.{key}"] for key in told if f"retraining.{key}" in run.data.tags} for run in ordered]
+    return [
+        {key: run.data.tags[f"retraining.{key}"] for key in told if f"retraining.{key}" in run.data.tags}
+        for run in ordered
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -128,23 +130,27 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     copy = tmp_path / "mlflow.db"
     copy.write_bytes(database.read_bytes())
     monkeypatch.setenv(mlflow_client.TRACKING_URI, f"sqlite:///{copy}")
     monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path / "home"))
-    yield Shop(tmp_path)
+    return Shop(tmp_path)
 
 
 def test_a_fault_trains_nothing_and_somebody_is_told(shop: Shop) -> None:
-    with pytest.raises(Refused, match=r"a data fault never trains: log_value_7d lost 97 % .* nothing is trained on this"):
+    with pytest.raises(
+        Refused, match=r"a data fault never trains: log_value_7d lost 97 % .* nothing is trained on this"
+    ):
         shop.decide(FAULT)
     assert (shop.state["attempts"], shop.mark["action"], shop.mark["reason"]) == ([], "hold", "data_fault")
     (one,) = logged()
     assert (one["action"], one["reason"]) == ("hold", "data_fault")
-    with pytest.raises(Refused):  # also where the world has moved besides
-        heartbeats.leave("shop", "quality", {"reason": "performance", "why": "map fell", "period": 1, "release": "r"})
-        shop.passes().decide(FAULT)
+    mark = {"reason": "performance", "why": "map fell", "period": 1, "release": "r"}
+    heartbeats.leave("shop", heartbeats.QUALITY, mark)
+    shop.passes()
+    with pytest.raises(Refused):  # also where quality fell by it
+        shop.decide(FAULT)
     assert shop.state["attempts"] == []
 
 
@@ -171,7 +177,7 @@ def test_no_gain_twice_stops_it_and_somebody_is_told_until_somebody_resumes(shop
     with pytest.raises(Refused, match="2 trainings in a row brought no gain"):
         shop.weigh(better=False)
     assert (shop.mark["action"], shop.mark["stopped"]) == ("stop", True)
-    with pytest.raises(Refused, match="retraining has stopped; .* --resume"):
+    with pytest.raises(Refused, match=r"retraining has stopped; .* --resume"):
         shop.passes(9).decide(MOVED)
     assert shop.decide(STILL) is False  # nothing to say, nobody is told again
     assert [one["result"] for one in shop.state["attempts"]] == ["no_gain", "no_gain"]
