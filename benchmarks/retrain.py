@@ -167,9 +167,11 @@ def replay(world: World, rule: str) -> Document:
             trainings += said.get("action") in machine.TRAINS
             decisions += [said] if said.get("action") != machine.NOTHING else []
         found = _judged(world, serving.model, week)
-        by_week[week] = {name: round(values[0], 6) for name, values in found.items()}
+        by_week[week] = {name: round(float(values[0]), 6) for name, values in found.items()}
         low, high = verdicts.interval(found["map"][0], found["map"][1:])
-        points.append(fall.Point(week, world.examples.calendar.start(week).isoformat(), found["map"][0], low, high))
+        points.append(
+            fall.Point(week, world.examples.calendar.start(week).isoformat(), float(found["map"][0]), low, high)
+        )
     means = {name: round(float(np.mean([one[name] for one in by_week.values()])), 5) for name in ("map", "bce", "ece")}
     more = {"decisions": decisions, "stopped": bool(state.stopped)} if rule == "drift" else {}
     return {"trainings": trainings, **means, "weeks": by_week, **more}

@@ -213,7 +213,7 @@ def test_a_training_waits_until_its_rows_show_what_changed(shop: Shop) -> None:
     alarm = {"signal": "price", "when": "lasting", "reason": "world", "since_starts": since, "explained_by": ""}
     moved = MOVED | {"class": "world", "signals": {"verdicts": [alarm]}}
     assert shop.decide(moved, refit=False) is False
-    assert "a training now would learn until 2024-05-13" in shop.mark["why"]
+    assert "a training now would learn until 2024-05-06" in shop.mark["why"]
     assert shop.decide(moved, refit=True) is True
 
 
