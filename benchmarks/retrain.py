@@ -158,7 +158,10 @@ def replay(world: World, rule: str) -> Document:
     sizes = world.sizes
     first = world.weeks[sizes.start]
     serving = Serving(world.model(first), world.model(first - sizes.month))
-    state, points, by_week, decisions, trainings = State(), [], {}, [], 0
+    state, trainings = State(), 0
+    points: list[fall.Point] = []
+    by_week: Document = {}
+    decisions: list[Document] = []
     for week in [w for w in world.weeks if w >= first]:
         if rule == "monthly" and week > first and (week - first) % sizes.month == 0:
             serving, trainings = Serving(world.model(week), world.model(week - sizes.month)), trainings + 1
@@ -252,11 +255,11 @@ def _gain(world: World, twin: Model, other: Model, weeks: Sequence[int]) -> tupl
         said = np.concatenate([world.predicted(model, week) for week in weeks])
         found = metrics.resampled(labels, said, drawn)["map"]
         sides.append(Sample(float(found[0]), found[1:], len(rows), int(users.max()) + 1))
-    found = verdicts.better(*sides, least=Least())
-    if found.interval is None or found.estimate is None:
-        return NO_GAIN, found.why
-    low, high = found.interval
-    return GAIN if low > 0 else NO_GAIN, f"map {found.estimate:+.4f} ({low:+.4f} to {high:+.4f})"
+    judged = verdicts.better(*sides, least=Least())
+    if judged.interval is None or judged.estimate is None:
+        return NO_GAIN, judged.why
+    low, high = judged.interval
+    return GAIN if low > 0 else NO_GAIN, f"map {judged.estimate:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 def _renumbered(users: np.ndarray) -> np.ndarray:

@@ -75,8 +75,8 @@ class Events:
         for user, at, item, kind in rows:
             by_user.setdefault(user, []).append((at, item, kind))
         ordered = {user: sorted(set(some)) for user, some in by_user.items()}
-        at = {user: np.array([one[0] for one in some]) for user, some in ordered.items()}
-        return cls(at, {user: [(item, kind) for _, item, kind in some] for user, some in ordered.items()})
+        instants = {user: np.array([one[0] for one in some]) for user, some in ordered.items()}
+        return cls(instants, {user: [(item, kind) for _, item, kind in some] for user, some in ordered.items()})
 
     def between(self, user: str, start: float, end: float) -> list[tuple[float, str, str]]:
         """Return what a user did from `start` on and before `end`."""

@@ -52,7 +52,7 @@ def lines(group: Group, release: str) -> list[Line]:
     """Return the lines of a group; parts of fewer than LEAST_USERS users are left out, the whole never is."""
     made = []
     for cohort, placement in group.parts():
-        said, shown = (make(cohort=cohort, placement=placement) for make in (group.said, group.shown))
+        said, shown = group.said(cohort=cohort, placement=placement), group.shown(cohort=cohort, placement=placement)
         users = len({*said.user.tolist(), *shown.user.tolist()})
         whole = not cohort and not placement
         if users < LEAST_USERS and not whole:

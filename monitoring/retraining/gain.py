@@ -7,14 +7,16 @@ nothing is known, which is no gain shown.
 Pure but for `read`, which reads the evaluations that the pipeline left.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from components import resamples, verdicts
 from components.registry import twin
 from components.registry.gate_inputs import Champion, Measurements, measured
-from components.registry.lineage import PARTS
+from components.registry.lineage import PARTS, Part
 from components.registry.spec import Gate
+from components.resamples import Resamples
 from components.verdicts import REFUSED, Judgement
 from feature_repo import files
 from monitoring.retraining.machine import GAIN, NO_GAIN, UNKNOWN, Result
@@ -30,9 +32,9 @@ class Gain:
     said: str  # in words
 
 
-def read(candidate: dict[str, Path], champion: dict[str, Path]) -> Gain:
+def read(candidate: Mapping[Part, Path], champion: Mapping[Part, Path]) -> Gain:
     """Compare evaluation folders by part: the candidate's, and what the champion's twin says on the same rows."""
-    drawn = {part: resamples.read(candidate[part]) for part in PARTS}
+    drawn: dict[str, Resamples] = {part: resamples.read(candidate[part]) for part in PARTS}
     mine = measured({part: files.read_json(candidate[part] / "metrics.json") for part in PARTS}, resamples=drawn)
     theirs = twin.on_same_rows(Champion({}), {part: champion[part] for part in PARTS}, segments="")
     return compared(mine, theirs or Champion({}))

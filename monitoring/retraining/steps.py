@@ -105,7 +105,8 @@ def weigh(
         if not _champion(name):
             progress.count(result="", promotes=passed, why="there is no champion yet")
             return passed
-        found = gain.read(*(dict(zip(PARTS, map(Path, some), strict=True)) for some in (candidate, champion)))
+        mine, theirs = (dict(zip(PARTS, map(Path, some), strict=True)) for some in (candidate, champion))
+        found = gain.read(mine, theirs)
         result: Result = found.result if passed else REFUSED
         promotes = passed and (result in (GAIN, UNKNOWN) or not spec.retrain.shadow)
         progress.count(result=result, promotes=promotes, why=found.said)
