@@ -114,7 +114,7 @@ def test_a_fault_trains_nothing_a_changed_world_once_and_no_gain_twice_stops_it(
     assert shop.json("run", str(shop.spec))["champion"] == "1"
 
     # A fault: nothing is trained, also where quality fell by it.
-    _without_money(shop.folder, days=21)
+    _without_money(shop.folder, days=49)
     _fell(shop, 1)
     refused = retrain(code=3)["said"]
     assert "nothing is trained on this data" in refused, refused
