@@ -29,9 +29,9 @@ UNITS = ("cpu", "memory_gib", "disk_gib")  # a core, a GiB of memory, a GiB of d
 class Measured:
     """What was measured, and where. Seconds are of one core."""
 
-    door_cpu_s: float = 0.0147  # an answer, 8 clients: docs/figures.md, "How fast it serves"
-    router_cpu_s: float = 0.0050  # what the router adds: the same table
-    door_memory_gib: float = 0.62  # of the process tree: docs/serving.md
+    door_cpu_s: float = 0.0050  # an answer, 8 clients: docs/figures.md, "How fast it serves"
+    router_cpu_s: float = 0.0008  # what the router adds: the same table
+    door_memory_gib: float = 0.58  # of the process tree: docs/serving.md
     row_bytes: float = 14_934.0  # a user's row in Redis, 595 events each: this script without --quick
     profile_cpu_s: float = 1057 / 100e6  # an event, newest rows, 100 M events out of core: docs/figures.md
     profile_events: float = 100e6  # the largest run measured on one machine

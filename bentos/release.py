@@ -4,8 +4,8 @@ The registry writes the file (components/registry), services only read it: names
 serving needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from pydantic import TypeAdapter
 
 from bentos.spec import Serving
 from components.content import words, writers
+from components.content.facts import Language
+from components.content.llm import prompts
 from components.content.spec import Content
 from components.data.derived import rules_at_the_door, rules_of_an_item
 from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
+from components.ranking.rules.spec import PLACEMENTS, RULES, Placement, Rule
 from components.ranking.sources import SOURCES
 from components.ranking.spec import Ranking
 from feature_repo import release_folder
@@ -44,12 +47,15 @@ class Release:
     ranking: Ranking
     serving: Serving
     content: Content  # a release made before there was one has its writer's sentences
+    prompts: Mapping[Language, str] | None  # the language model's, by language; None: the spec asks for no model
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     item_rules: tuple[RowRule, ...]  # of the data's contract: what an item that is changed live must keep to
     unknown_items: Severity | None  # how grave an event with an item outside the catalogue is; None: it is fine
     document: dict[str, Any]  # release.json, whole
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
+    rules: Sequence[Rule] = ()  # the spec's: what lists may hold
+    placements: Mapping[str, Placement] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> "Release":
@@ -87,12 +93,15 @@ class Release:
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
+            prompts=_prompts(slices),
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
             item_rules=_item_rules(slices.get("item_rules")),
             unknown_items=slices.get("unknown_items"),
             document=released.document,
             key=released.key,
+            rules=tuple(RULES.validate_python(slices.get("rules", []))),
+            placements=PLACEMENTS.validate_python(slices.get("placements", {})),
         )
 
     @property
@@ -109,6 +118,11 @@ class Release:
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
         return sum(self.ranking.candidates.limit(source.name) for source in SOURCES)
+
+
+def _prompts(slices: Mapping[str, Any]) -> dict[Language, str] | None:
+    model = slices.get("content", {}).get("model")
+    return None if not model else prompts.checked(model["prompt"], slices["prompts"])
 
 
 def _verb(slices: Mapping[str, Any]) -> str:

@@ -47,6 +47,26 @@ class Recommended:
     score: float
     source: str
     reasons: dict[str, float]
+    algorithm: str | None = None
+
+
+@dataclass(frozen=True)
+class Similar:
+    """Items like an item, as ports.Similar."""
+
+    items: list[Recommended]
+    bases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RecommendedValue:
+    """One value of an attribute, as ports.RecommendedValue."""
+
+    value: str
+    score: float
+    source: str
+    items: tuple[int, ...]
+    reasons: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -174,12 +194,22 @@ class RemoteRanker:
         """Return at most k items of one user (B = 1), best first."""
         arrays, fields = wire.rows_packed(rows)
         arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
-        arrays, fields = self._ask("/recommend", arrays, fields | {"k": k})
-        pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
-        return [
-            Recommended(item, score, source, reasons)
-            for (item, score), source, reasons in zip(pairs, fields["sources"], fields["reasons"], strict=True)
-        ]
+        return _listed(*self._ask("/recommend", arrays, fields | {"k": k}))
+
+    def values(
+        self, rows: UserRows, probabilities: np.ndarray, *, attribute: str, k: int, exclude: frozenset[int]
+    ) -> list[RecommendedValue]:
+        """Return at most k values of an attribute that the release recommends, for one user (B = 1)."""
+        arrays, fields = wire.rows_packed(rows)
+        arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
+        _, fields = self._ask("/values", arrays, fields | {"attribute": attribute, "k": k})
+        return [RecommendedValue(**one | {"items": tuple(one["items"])}) for one in fields["values"]]
+
+    def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> Similar:
+        """Return at most k items like one, by all bases or one; by one that is not held, none."""
+        arrays = {"exclude": np.asarray(sorted(exclude), dtype=np.int64)}
+        arrays, fields = self._ask("/similar", arrays, {"item": item, "k": k, "by": by})
+        return Similar(_listed(arrays, fields), tuple(fields["bases"]))
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Return the scores [M] of items for one user (B = 1)."""
@@ -187,6 +217,13 @@ class RemoteRanker:
         arrays |= {"probabilities": probabilities, "items": np.asarray(item_indexes, dtype=np.int64)}
         arrays, _ = self._ask("/score", arrays, fields)
         return _shaped(arrays, "scores", (len(item_indexes),))
+
+    def by(self, algorithm: str) -> "RemoteRanker":
+        """Refuse: the service ranks by its release's model alone."""
+        raise DataError(
+            f"placements: algorithm {algorithm} needs the ranker in the door's own process, and here it is a service; "
+            "say algorithm: model"
+        )
 
     def _ask(
         self, path: str, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]
@@ -199,6 +236,15 @@ class RemoteRanker:
             newest = [asdict(one) for one in self.catalogue.by_id.values()]
             self.remote.ask("/catalogue", {}, {"catalogue": name_of(self.catalogue), "newest": newest})
             return self.remote.ask(path, arrays, fields)
+
+
+def _listed(arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]) -> list[Recommended]:
+    """Read items as the service lists them."""
+    pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
+    return [
+        Recommended(item, score, source, reasons)
+        for (item, score), source, reasons in zip(pairs, fields["sources"], fields["reasons"], strict=True)
+    ]
 
 
 def name_of(catalogue: Snapshot) -> str:

@@ -186,6 +186,8 @@ MODELLED = ("fresh", "stale")  # rungs of the ladder on which the models answer;
 REQUEST_ID = "request_id"
 RELEASE = "release"
 CATALOGUE_VERSION = "catalogue_version"
+PLACEMENT_ALGORITHM = "placement_algorithm"  # of the placement that was named, where it has its own; kept in `asked`
+ALGORITHM = "algorithm"  # that ordered an answer's items, where the ranker chooses among several; kept in `asked`
 REQUEST_LOG = (
     REQUEST_ID,
     "logged_at",  # UTC, wall time

@@ -54,10 +54,13 @@ ENDPOINTS = (
     Endpoint(RECOMMEND, "read", "Items for a user"),
     Endpoint("intents", "read", "What a user is about to do"),
     Endpoint("rank", "read", "Scores of given items for a user"),
+    Endpoint("similar", "read", "Items like an item"),
+    Endpoint("values", "read", "Values of an attribute for a user, such as brands"),
     Endpoint(EVENTS, "write", "Take note of events"),
     Endpoint("explain", "read", "Why an item for a user"),
     Endpoint("describe", "stream", "Text about items for a user"),
     Endpoint("items", "admin", "Add, change and withdraw items, or undo that"),
+    Endpoint("rules", "admin", "Put, change and remove rules of what lists hold, preview or undo that"),
 )
 
 

@@ -69,6 +69,7 @@ class Standby:
     score: float
     source: str
     reasons: dict[str, float]
+    algorithm: None = None  # no ranker spoke
 
 
 @dataclass(frozen=True)

@@ -393,6 +393,21 @@ def items(place: "Installation", *, action: str, what: tuple[str, ...], change_i
 
 
 @verb
+@click.argument("action", type=click.Choice(["put", "remove", "undo", "list", "preview"]))
+@click.argument("what", nargs=-1)
+@click.option("--change-id", default="", help="makes a repeated put, remove or undo harmless")
+@click.option("--placement", default="", help="of preview: where the lists are shown")
+def rules(
+    place: "Installation", *, action: str, what: tuple[str, ...], change_id: str, placement: str
+) -> tuple[Any, str]:
+    """Change the rules of what lists hold: put FILE, remove NAME ..., undo VERSION, list, preview FILE."""
+    from pipelines import rules as live
+
+    found = live.act(place, action, what, change_id=change_id, placement=placement)
+    return found, live.text(found)
+
+
+@verb
 @click.argument("action", type=click.Choice(["create", "list", "rotate", "revoke"]))
 @click.argument("what", nargs=-1)
 @click.option("--for", "audience", default="", help="of create: server, page or user")

@@ -34,6 +34,17 @@ from components.intent.sessions.spec import SessionIntent, SessionModel, Session
 from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
 from components.profiles import vocabulary_rule
 from components.profiles.spec import HISTORIES, Profiles
+from components.ranking.rules.spec import (
+    MOST_RULES,
+    Bought,
+    Name,
+    Pin,
+    Placement,
+    Rule,
+    Shown,
+    names_items,
+    require_known_placements,
+)
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
@@ -45,6 +56,7 @@ from monitoring.spec import Monitoring
 
 # Slices that the environment has now: they change nothing that training makes. Specs of 0.1 are read until 0.3.
 MOVED = ("compute", "jobs")
+NEWER = ("vectors", "rules", "placements")  # that dumps have only where a spec says them
 
 
 class Models(Slice):
@@ -85,6 +97,15 @@ class Recommender(Slice):
         default=None, description="Vectors of items' texts and images: candidates, features, and items nobody chose yet"
     )
     models: Models = Models()
+    placements: dict[Name, Placement] = Field(
+        default={}, max_length=32, description="Where lists are shown, by name, such as home, basket, item page"
+    )
+    rules: list[Rule] = Field(
+        default=[],
+        max_length=MOST_RULES,
+        description="What lists may hold: filter, boost, bury, pin, cap, stock, price, bought, shown, new. PUT /rules "
+        "changes them while the service runs",
+    )
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
     content: Content = Content()
@@ -166,9 +187,9 @@ class Recommender(Slice):
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out vectors where there are none, so that digests recorded before there were such hold."""
+        """Leave out vectors, rules and placements where there are none, so that digests recorded before hold."""
         dumped: dict[str, Any] = dump(self)
-        return {name: value for name, value in dumped.items() if name != "vectors" or value is not None}
+        return {name: value for name, value in dumped.items() if name not in NEWER or value}
 
     @model_validator(mode="after")
     def _people_are_users(self) -> "Recommender":
@@ -188,6 +209,39 @@ class Recommender(Slice):
     def _k_fits(self) -> "Recommender":
         if self.serving.k > self.serving.max_k:
             raise ValueError(f"serving.k: {self.serving.k} is above serving.max_k {self.serving.max_k}; raise max_k")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_can_be_kept(self) -> "Recommender":
+        """Refuse rules that contradict each other, or ask what nothing here says; columns of items the door knows."""
+        if not self.rules and not self.placements:
+            return self
+        names, most, ranking = [rule.name for rule in self.rules], self.serving.max_k, self.models.ranking
+        require_known_placements(self.rules, self.placements)
+        for place, placement in self.placements.items():
+            if (placement.k or 0) > most:
+                raise ValueError(f"placements.{place}.k: {placement.k} is above serving.max_k {most}; raise max_k")
+        for number, rule in enumerate(self.rules):
+            where = f"rules[{number}]"
+            if names.count(rule.name) > 1:
+                raise ValueError(f"{where}.name: '{rule.name}' is there twice; give each rule a name of its own")
+            if isinstance(rule, Pin) and rule.place > most:
+                raise ValueError(f"{where}.place: {rule.place} is above serving.max_k {most}; no list is so long")
+            if ranking.exclude_self and names_items(rule):
+                raise ValueError(f"{where}: items are users, and no rule names one; say it by columns of users")
+            if isinstance(rule, Shown) and ranking.impression is None:
+                raise ValueError(
+                    f"{where}: shown needs models.ranking.impression, the kind of event that says what a user was shown"
+                )
+            if isinstance(rule, Bought) and rule.event is not None and rule.event not in ranking.kinds:
+                have = list(ranking.kinds)
+                told = (
+                    f"have {', '.join(have)}{nearest(rule.event, have)}" if have else "none are declared; leave it out"
+                )
+                raise ValueError(f"{where}.event: '{rule.event}' is no kind of models.ranking.kinds; {told}")
+        from components.ranking.rules import clashes  # numpy, which only specs with rules pay for
+
+        clashes.require_no_pins_clash(self.rules)
         return self
 
     @model_validator(mode="after")
@@ -338,6 +392,18 @@ class Recommender(Slice):
             raise ValueError(
                 f"models.ranking.horizon: {ranking.horizon} is {steps} steps, and under data.split.leave_one_out a "
                 "user's test is one; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _choice_has_steps(self) -> "Recommender":
+        """Refuse a choice among rankers where the validation steps cannot be cut in two."""
+        least, have = 1 + self._ranking_steps, self.data.split.lengths()["validate_weeks"]
+        if self.models.ranking.choose is not None and have < least:
+            raise ValueError(
+                f"models.ranking.choose: needs {least} or more validation steps, of which the later half chooses and "
+                f"the others stop training, and data.split has {have}; set data.split.validate_weeks (validate_steps): "
+                f"{max(least, 4)}, or leave choose out"
             )
         return self
 

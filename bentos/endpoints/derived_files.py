@@ -16,7 +16,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel
 
 from bentos.endpoints.operations import OPERATIONS, Operation
-from feature_repo import files
+from feature_repo import columns, files
 from feature_repo.checkout import K8S, ROOT
 
 COMMAND = "python -m bentos.endpoints.derived_files"
@@ -79,7 +79,7 @@ class Methods(ABC):
 
 
 def _method(operation: Operation) -> str:
-    """Write one method: what a request needs by position, all else by name."""
+    """Write one method: what a request needs, and whose it is, by position, all else by name."""
     asks, answers = operation.contract.asks, operation.contract.answers
     needed = [f"{name}: {typed(f.annotation)}" for name, f in asks.model_fields.items() if f.is_required()]
     others = [
@@ -87,6 +87,8 @@ def _method(operation: Operation) -> str:
         for name, f in asks.model_fields.items()
         if not f.is_required()
     ]
+    if others and next(iter(asks.model_fields)) == columns.USER_ID and not needed:
+        needed.append(others.pop(0))
     arguments = ["self", *needed, *(["*", *others] if others else [])]
     fields = ", ".join(f'"{name}": {name}' for name in asks.model_fields)
     about = (inspect.getdoc(operation.contract.answer) or "").splitlines()[0]

@@ -2,16 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
 from bentos.endpoints.schemas import Answer, At, Description, Id, Profile, Request
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
+from components.content.facts import Language
+from components.content.frames import FrameName
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door
+    from bentos.recommender.texts import Draft
 
 
 class DescribeRequest(Request):
@@ -20,6 +23,12 @@ class DescribeRequest(Request):
     user_id: Id
     item_ids: list[Id] = Field(min_length=1, max_length=100, description="At most the spec's content.max_items")
     at: At = None
+    language: Language = Field(default="en", description="Of the texts")
+    frame: FrameName | None = Field(
+        default=None,
+        description="What the texts are for; left out: what the spec's content.frames says of the user's likeliest "
+        "intent that an item fulfils",
+    )
 
 
 class Descriptions(Answer):
@@ -27,6 +36,11 @@ class Descriptions(Answer):
 
     items: list[Description]
     profile: Profile
+    _drafts: "tuple[Draft, ...]" = PrivateAttr(default=())
+
+    def drafts(self) -> "tuple[Draft, ...]":
+        """Return what a language model may rewrite the texts from, one an item."""
+        return self._drafts
 
 
 def answer(door: "Door", ask: DescribeRequest, context: RequestContext) -> Descriptions:
@@ -40,13 +54,16 @@ def answer(door: "Door", ask: DescribeRequest, context: RequestContext) -> Descr
         state, candidates = door.ladder.recommend(state, k=door.release.candidates)
     found = {one.item_index: one for one in candidates}
     writer = door.items_of(context).texts
-    texts = [writer.describe(index, found.get(index), state) for index in indexes]
+    drafts = [writer.draft(i, found.get(i), state, language=ask.language, frame=ask.frame) for i in indexes]
+    texts = [writer.describe(index, draft) for index, draft in zip(indexes, drafts, strict=True)]
     door.write(
         context,
         state,
         asked={"item_ids": [door.item_id(item) for item in ask.item_ids], "at": ask.at, "prompt": content.prompt},
     )
-    return Descriptions(items=texts, profile=state.profile, **door.signed(context))
+    answer = Descriptions(items=texts, profile=state.profile, **door.signed(context))
+    answer._drafts = tuple(drafts)
+    return answer
 
 
 CONTRACT = Contract(

@@ -20,6 +20,7 @@ from bentos.endpoints.recommend import (
     Item,
     Recommendations,
     RecommendRequest,
+    require_somebody,
     shown,
     wanted,
 )
@@ -123,7 +124,8 @@ def of_content(content: Any) -> PopularDocument:
 
 def answer(found: PopularDocument, ask: RecommendRequest, request_id: str) -> Recommendations:
     """Answer a request from a document, in a door's place: what the user had is not known here."""
-    own = [plain(ask.user_id)] if found.exclude_self else []
+    require_somebody(ask)
+    own = [plain(ask.user_id)] if found.exclude_self and ask.user_id is not None else []
     k, excluded = wanted(ask.k, k=found.k, max_k=found.max_k), frozenset([*ask.exclude, *own])
     listed = () if found.people else found.items  # nobody is shown to themselves, and who asks is not known here
     items = list(islice((item for item in listed if item.item_id not in excluded), k))

@@ -6,26 +6,30 @@ from pydantic import Field, FiniteFloat, StringConstraints
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
+from bentos.endpoints.events import SetAside
+from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request, SessionEvent
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
 from components.ranking.sources import SOURCES
+from feature_repo import columns
 
 if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
     from bentos.recommender.door import Door
     from bentos.recommender.ports import Recommended
+    from bentos.recommender.rule_lists import RuledList
 
 TOP_INTENTS = 5
 MOST_EXCLUDED = 1000
+MOST_EVENTS = 200  # of a session
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class RecommendRequest(Request):
-    """Which items to show to a user."""
+    """Which items to show to a user, or in a session of somebody who is none."""
 
-    user_id: Id
+    user_id: Id | None = Field(default=None, description="Left out only with `events`: somebody who is no user")
     k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
     context: dict[Name, Text | bool | int | FiniteFloat] = Field(
         default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
@@ -34,6 +38,15 @@ class RecommendRequest(Request):
         default=[], max_length=MOST_EXCLUDED, description="Items not to show; unknown ones are ignored"
     )
     at: At = None
+    placement: Name | None = Field(
+        default=None,
+        description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
+    )
+    events: list[SessionEvent] = Field(
+        default=[],
+        max_length=MOST_EVENTS,
+        description="Without user_id: what was done in the session so far; counts for this answer, is stored nowhere",
+    )
 
 
 class Item(AnswerPart):
@@ -47,36 +60,94 @@ class Item(AnswerPart):
     reasons: dict[str, float] = Field(description="The strongest feature values")
 
 
+class UnmetRule(AnswerPart):
+    """A rule that the list could not keep."""
+
+    rule: str
+    why: str
+
+
+class AppliedRules(AnswerPart):
+    """What rules made of the list (docs/rules.md)."""
+
+    placement: str | None
+    names: list[str] = Field(description="Rules that hold in this list")
+    unmet: list[UnmetRule] = Field(description="Pins and shares that could not be had, and rules that nothing can keep")
+    short: str | None = Field(description="Why there are fewer items than wanted; null: there are as many")
+
+
 class Recommendations(Answer):
     """Items for a user, best first."""
 
     items: list[Item]
+    rules: AppliedRules | None = Field(default=None, description="null: no rule holds, and no placement was named")
+    algorithm: str | None = Field(
+        default=None,
+        description="Which of the release's rankers, or the placement's own algorithm, ordered the items; null where "
+        "there is one ranker for all, or no model answered",
+    )
     intents: list[Intent] = Field(description="The five likeliest")
+    set_aside: list[SetAside] = Field(
+        default=[], description="Of a session's events those whose item is not in the catalogue: they say nothing"
+    )
     profile: Profile
 
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
-    """Recommend items to a user."""
+    """Recommend items to a user, or in a session of somebody who is none."""
+    require_somebody(ask)
     serving, among = door.release.serving, door.items_of(context)
     index = among.vocabulary.index_of_item
-    k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
+    placement = door.placement(ask.placement)
+    k = wanted(ask.k, k=(placement.k if placement else None) or serving.k, max_k=serving.max_k)
     unwanted = [found for item in ask.exclude if not door.forgets(found := door.item_id(item))]
     exclude = frozenset(index[item] for item in unwanted if item in index)
-    state = door.state_of(ask.user_id, ask.at, context)
+    if ask.user_id is None:
+        state, aside = door.state_of_session(ask.events, ask.at, context)
+    else:
+        state, aside = door.state_of(ask.user_id, ask.at, context), []
     with context.stage("rank"):
-        state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
-        chosen = door.choose(ranked, k, context)
-    items = [shown(among, one, propensity) for one, propensity in chosen]
-    door.write(
-        context,
-        state,
-        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at},
-        items=[
-            {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
-        ],
-    )
+        ruled = door.listed(state, k, context, exclude=exclude, placement=ask.placement)
+    state = ruled.state
+    items = [shown(among, one, propensity) for one, propensity in ruled.chosen]
+    spoke = next((one.algorithm for one, _ in ruled.chosen if one.algorithm), None)  # one answers for all items
+    told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | ruled.asked
+    if ask.user_id is None:
+        door.write_nobody(context, state, asked={"k": k, "context": ask.context} | told)
+    else:
+        listed = [one.model_dump(exclude={"title", "reasons"}) for one in items]
+        door.write(
+            context,
+            state,
+            asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told,
+            items=[{"position": place, **one} for place, one in enumerate(listed, 1)],
+        )
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
-    return Recommendations(items=items, intents=likeliest, profile=state.profile, **door.signed(context))
+    return Recommendations(
+        items=items,
+        rules=applied(ruled),
+        algorithm=spoke or ruled.asked.get(columns.PLACEMENT_ALGORITHM),
+        intents=likeliest,
+        set_aside=aside,
+        profile=state.profile,
+        **door.signed(context),
+    )
+
+
+def applied(found: "RuledList") -> AppliedRules | None:
+    """Say what rules made of a list; None where nothing is to be said of any."""
+    if not found.ruled:
+        return None
+    unmet = [UnmetRule(rule=one.rule, why=one.why) for one in found.unmet]
+    return AppliedRules(placement=found.placement, names=list(found.names), unmet=unmet, short=found.short)
+
+
+def require_somebody(ask: RecommendRequest) -> None:
+    """Refuse a request that names neither a user nor what was done in a session, and one that names both."""
+    if ask.user_id is None and not ask.events:
+        raise refused("user_id", "is missing", "a user, or the events of a session of somebody who is none")
+    if ask.user_id is not None and ask.events:
+        raise refused("events", "are here with a user_id", "one of the two; what users do goes to /events")
 
 
 def wanted(asked: int | None, *, k: int, max_k: int) -> int:
@@ -114,7 +185,10 @@ CONTRACT = Contract(
                     "reasons": {"weeks_bought": 24.0, "weeks_since": 2.0, "intent": 0.482},
                 }
             ],
+            "rules": None,
+            "algorithm": None,
             "intents": [examples.VISIT, examples.INTENT],
+            "set_aside": [],
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

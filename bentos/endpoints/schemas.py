@@ -19,13 +19,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from components.content.llm import writer as llm
+from components.content.llm.writer import Fallback
 from components.content.writers import WRITERS
+from components.content.writers.chinese import CHINESE
 from components.data.row_rules import LARGEST_AMOUNT
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Amount = Annotated[float, Field(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT, allow_inf_nan=False)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
 Reason = Literal["store_away", "models_failed", "timeout", "door_away"]
+AUTHORS = (*((w.name, w.about) for w in (*WRITERS, CHINESE)), (llm.NAME, llm.ABOUT))
 SessionBasis = Literal["visit", "start", "unknown"]
 FIRST, LAST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9998, 12, 31, tzinfo=dt.UTC)
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -84,6 +88,18 @@ class Event(Request):
     discount: Amount | None = Field(default=None, description="Money taken off")
     request_id: Id | None = Field(default=None, description="The answer that this event follows from")
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")
+
+
+class SessionEvent(Request):
+    """Something that somebody did in a session who is no user: it counts for one answer and is stored nowhere."""
+
+    item_id: Id
+    event: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="view, purchase, …")
+    timestamp: Instant | None = Field(default=None, description="Left out: now, by the service's clock")
+    session_id: Id | None = None
+    quantity: Amount | None = None
+    value: Amount | None = Field(default=None, description="Money paid")
+    discount: Amount | None = Field(default=None, description="Money taken off")
 
 
 class Profile(AnswerPart):
@@ -190,12 +206,22 @@ class Causes(AnswerPart):
 
 
 class Description(AnswerPart):
-    """A text about an item, in English, and all that it rests on."""
+    """A text about an item and all that it rests on."""
 
     item_id: str
     title: str
     text: str = Field(description="Plain text on one line; what is unknown is left out")
-    source: str = Field(description="Who wrote it: " + "; ".join(f"{w.name}, {w.about}" for w in WRITERS))
+    source: str = Field(description="Who wrote it: " + "; ".join(f"{n}, {a}" for n, a in AUTHORS))
     attributes: list[str] = Field(
         description="What the text uses: attributes of the catalogue, `reason:<name>` of the ranking, `intent:<name>`"
+    )
+    model: str | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="The language model that wrote it, if one did"
+    )
+    fallback: Fallback | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Why fixed sentences stand where a language model should have written: it was away, late, refused "
+        "to answer, wrote rubbish or without end, said what the facts do not (ungrounded) or was over budget; or the "
+        "item's attributes read like orders (unsafe)",
     )

@@ -56,10 +56,12 @@ class Caller:
 
 
 def require_own(who: Caller | None, ask: Any, *, entries: str = "") -> None:
-    """Refuse a request that names another user than its caller's own: its `user_id`, and that of each entry."""
+    """Refuse a request that names another user than its caller's own: its `user_id`, a preview's, and each entry's."""
     if who is None or who.speaks_for is None:
         return
     named = [("user_id", getattr(ask, "user_id", None))]
+    if (preview := getattr(ask, "preview", None)) is not None:
+        named.append(("preview.user_id", preview.user_id))
     for place, entry in enumerate(getattr(ask, entries, ()) if entries else ()):
         named.append((f"{entries}[{place}].user_id", entry.user_id))
     for where, user in named:

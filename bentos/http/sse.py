@@ -1,6 +1,7 @@
 r"""An answer with items as server-sent events: `item` for each, then `done` with the rest. Errors stay plain JSON.
 
-All texts are ready at once today; a client that reads events need not change when they come one by one.
+Where a language model writes (bentos/recommender/words.py), `token` events come before each `item`, as it writes, and
+a `retract` takes back what came of an item so far. A client that shows `item` events alone shows nothing of that.
 """
 
 from typing import Any
@@ -32,10 +33,11 @@ def events(answer: bytes) -> bytes:
     """
     document: dict[str, Any] = from_json(answer)
     items = document.pop("items")
-    return b"".join(_event("item", item) for item in items) + _event("done", document)
+    return b"".join(event("item", item) for item in items) + event("done", document)
 
 
-def _event(name: str, data: Any) -> bytes:
+def event(name: str, data: Any) -> bytes:
+    """Write one event."""
     return f"event: {name}\ndata: ".encode() + to_json(data) + b"\n\n"
 
 

@@ -5,7 +5,8 @@ sets INTENTFLOW_RANKING_URL at the door. The routes are in bentos/models.py, the
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import bentoml
@@ -13,6 +14,7 @@ import numpy as np
 
 from bentos import models, wire
 from bentos.http.problems import refused
+from bentos.recommender.ports import Recommended
 from bentos.release import RANKING, Release
 from bentos.remote import CATALOGUE_UNKNOWN, name_of
 from feature_repo.documents.changes import Newest
@@ -24,7 +26,7 @@ from feature_repo.rows import UserRows
 NOTHING_CHANGED = name_of(Snapshot())
 KEPT = 4  # versions of the catalogue: doors change theirs within seconds of each other
 
-app = models.create_app("/recommend", "/score", "/catalogue")
+app = models.create_app("/recommend", "/score", "/similar", "/values", "/catalogue")
 
 
 @bentoml.service(name="ranking", workers=1, traffic={"timeout": 65}, logging={"access": {"enabled": False}})
@@ -68,18 +70,47 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
         rows, probabilities = _one(arrays, fields, targets)
         exclude = frozenset(_integers(arrays, "exclude").tolist())
         found = asked_over(fields).recommend(rows, probabilities, k=_k(fields), exclude=exclude)
-        items = {
-            "items": np.asarray([one.item_index for one in found], dtype=np.int64),
-            "scores": np.asarray([one.score for one in found], dtype=np.float64),
-        }
-        return wire.packed(items, {"sources": [o.source for o in found], "reasons": [o.reasons for o in found]})
+        return _listed(found)
+
+    def similar(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        exclude, by = frozenset(_integers(arrays, "exclude").tolist()), fields.get("by")
+        item = fields.get("item")
+        if not isinstance(item, int) or not (by is None or isinstance(by, str)):
+            raise DataError(f"body: item is {item!r}, by {by!r}; allowed: a position, and a name or null")
+        found = asked_over(fields).similar(item, k=_k(fields), exclude=exclude, by=by)
+        return _listed(found.items, bases=list(found.bases))
 
     def score(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)
         scores = asked_over(fields).score(rows, probabilities, _integers(arrays, "items"))  # [M]
         return wire.packed({"scores": scores})
 
-    return ranker.vocabulary.digest, {"/recommend": recommend, "/score": score, "/catalogue": catalogue}
+    def values(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        rows, probabilities = _one(arrays, fields, targets)
+        exclude, attribute = frozenset(_integers(arrays, "exclude").tolist()), str(fields.get("attribute"))
+        over_now = asked_over(fields)
+        found = over_now.values(rows, probabilities, attribute=attribute, k=_k(fields), exclude=exclude)
+        return wire.packed({}, {"values": [asdict(one) for one in found]})
+
+    calls = {
+        "/recommend": recommend,
+        "/score": score,
+        "/similar": similar,
+        "/values": values,
+        "/catalogue": catalogue,
+    }
+    return ranker.vocabulary.digest, calls
+
+
+def _listed(found: Sequence[Recommended], **more: Any) -> bytes:
+    """Write items as the door reads them."""
+    items = {
+        "items": np.asarray([one.item_index for one in found], dtype=np.int64),
+        "scores": np.asarray([one.score for one in found], dtype=np.float64),
+    }
+    told = {"sources": [o.source for o in found], "reasons": [o.reasons for o in found]}
+    spoke = next((one.algorithm for one in found if one.algorithm), None)  # one answers for all items of a user
+    return wire.packed(items, told | ({} if spoke is None else {"algorithm": spoke}) | more)
 
 
 def _newest(given: Mapping[str, Any]) -> Newest:

@@ -9,17 +9,18 @@ import datetime as dt
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bentos.access import Bounds
 from bentos.endpoints import popular
+from bentos.endpoints.describe import Descriptions
 from bentos.endpoints.events import Accepted
 from bentos.endpoints.operations import OPERATIONS, Operation
 from bentos.http import sse
@@ -35,6 +36,7 @@ from bentos.http.tracing import Tracing
 from bentos.recommender.door import Door
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.openapi import merged
+from bentos.recommender.words import Words
 from feature_repo.endpoints import POPULAR
 
 OK, NOT_FOUND, WRONG_METHOD = 200, 404, 405
@@ -57,6 +59,7 @@ class DoorContext:
     shadow_token: str = ""
     tracing: Tracing | None = None
     auth: popular.Auth = "none"
+    words: Words | None = None  # a language model that rewrites texts
     _popular: dict[int | None, bytes] = dataclasses.field(default_factory=dict)
 
     @property
@@ -102,22 +105,30 @@ def _handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         opened: DoorContext = request.app.state.opened
         pool = "writes" if operation.writes else "reads"
         opened.metrics.in_flight.labels(pool).inc()
+        events = operation.streams and sse.wanted(request.headers.get("accept", ""))
         try:
-            code, body, headers = await _answer(opened, operation, request)
+            code, body, headers = await _answer(opened, operation, request, events=events)
         finally:
             opened.metrics.in_flight.labels(pool).dec()
         if code == OVERLOADED:
             opened.metrics.shed.labels(pool).inc()
         opened.metrics.answered(operation.path, code, seconds=time.perf_counter() - started)
-        if code == OK and operation.streams and sse.wanted(request.headers.get("accept", "")):
+        if not isinstance(body, bytes):
+            return StreamingResponse(body, code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        if code == OK and events:
             return Response(sse.events(body), code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
         return Response(body, code, headers, media_type="application/json")
 
     return handle
 
 
-async def _answer(opened: DoorContext, operation: Operation, request: Request) -> tuple[int, bytes, dict[str, str]]:
-    """Return an answer's status, JSON and headers; every refusal and every fault is one line."""
+async def _answer(
+    opened: DoorContext, operation: Operation, request: Request, *, events: bool
+) -> tuple[int, bytes | AsyncIterator[bytes], dict[str, str]]:
+    """Return an answer's status, JSON and headers; every refusal and every fault is one line.
+
+    Where a model writes and the caller wants `events`, they come in place of the JSON, as the model makes them.
+    """
     asks = operation.asks_of(opened.door)
     try:
         ask = asks.model_validate_json(await whole_body(request))
@@ -127,6 +138,11 @@ async def _answer(opened: DoorContext, operation: Operation, request: Request) -
             entries, item_of = getattr(ask, operation.endpoint.name), opened.door.item_id
             await opened.bounds.admit(context.who, context.address, entries, item_of=item_of)
         answer = await _answered(opened, operation, ask, context)
+        if opened.words is not None and isinstance(answer, Descriptions):
+            if events:
+                opened.metrics.counted(answer)
+                return OK, opened.words.events(answer, context), {}
+            answer = await opened.words.whole(answer, context)
     except ValidationError as error:
         return _refused(rejected(error, asks))
     except Rejected as refusal:

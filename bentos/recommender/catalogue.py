@@ -8,12 +8,15 @@ store is away the door goes on with what it has; what it says is then as old as 
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from bentos.recommender.ports import Ranker
 from bentos.recommender.texts import Texts
 from bentos.release import Release
+from components.ranking.rules import book
+from components.ranking.rules.book import RuleBook
 from feature_repo import columns
+from feature_repo.documents.changes import RULE
 from feature_repo.documents.log import DocumentLog, Snapshot, same_log
 from feature_repo.errors import StoreAway
 from feature_repo.later_people import NOBODY, LaterPeople
@@ -36,6 +39,7 @@ class ShownItems:
     titles: list[str]  # by position
     texts: Texts
     people: LaterPeople = NOBODY  # who came after training
+    rules: RuleBook = field(default_factory=RuleBook)  # what lists may hold
 
 
 class OpenCatalogue:
@@ -47,7 +51,7 @@ class OpenCatalogue:
         self.release, self.documents, self._grow = release, documents, grow
         self.vocabulary = ranker.vocabulary  # the release's own
         self.snapshot = Snapshot()
-        self.current = self._shown(None, ranker, LiveItems(ranker.vocabulary, frozenset(), {}))
+        self.current = self._shown(Snapshot(), None, ranker, LiveItems(ranker.vocabulary, frozenset(), {}))
         self._one, self._end, self._said = threading.Lock(), threading.Event(), ""
         self._thread: threading.Thread | None = None
 
@@ -79,16 +83,31 @@ class OpenCatalogue:
             if self.snapshot.head.name and not same_log(self.snapshot.head.name, found.head.name):
                 self._say(f"another document log, at version {found.head.version}, is in the place of the one before")
             items = of_log(self.vocabulary, found, under=self.release.key)
-            self.snapshot, self.current = found, self._shown(found.head.version, self._grow(items, found), items)
+            shown = self._shown(found, found.head.version, self._grow(items, found), items)
+            self.snapshot, self.current = found, shown
             log.info("catalogue version %d: %d items differ from the release's", found.head.version, len(items.changed))
             return self.current
 
-    def _shown(self, version: int | None, ranker: Ranker, items: LiveItems) -> ShownItems:
+    def _shown(self, held: Snapshot, version: int | None, ranker: Ranker, items: LiveItems) -> ShownItems:
         words = items.vocabulary
         titles = [t or i for t, i in zip(words.items[columns.TITLE].to_pylist(), words.item_ids, strict=True)]
         texts = Texts(words, titles, self.release.content, verb=self.release.verb, step=self.release.calendar.step)
         people = LaterPeople.of(items.people, words.item_ids)
-        return ShownItems(version, ranker, words, items.hidden, titles, texts, people)
+        return ShownItems(version, ranker, words, items.hidden, titles, texts, people, self._rules(held, items))
+
+    def _rules(self, held: Snapshot, items: LiveItems) -> RuleBook:
+        """Read the rules, those of the log over the spec's, against the items; say which cannot be kept."""
+        unread: list[str] = []
+        rules = book.merged(self.release.rules, held.of(RULE), unread=unread)
+        found = book.read(rules, self.release.placements, book.items_of(items.vocabulary, items.hidden))
+        for one in found.rules:
+            if one.problem:
+                log.error(
+                    "rule '%s' is not kept: %s; each answer that it is meant for says so", one.rule.name, one.problem
+                )
+        if unread:
+            log.error("rules %s cannot be read: a newer version wrote them; each answer says so", ", ".join(unread))
+        return replace(found, unread=tuple(unread))
 
     def _follow(self) -> None:
         while not self._end.wait(EVERY_S):

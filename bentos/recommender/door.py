@@ -15,11 +15,14 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bentos.endpoints import schemas
+from bentos.endpoints.events import SetAside
 from bentos.endpoints.items import ItemsRequest
+from bentos.endpoints.rules import RulesRequest
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
-from bentos.recommender import item_changes, warmup
+from bentos.recommender import item_changes, rule_changes, rule_lists, warmup
+from bentos.recommender.anonymous import Anonymous
 from bentos.recommender.catalogue import Grow, OpenCatalogue, ShownItems
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
@@ -30,14 +33,18 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Decides, Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.rule_lists import RuledList, Wanted
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking.eligibility import own_item
+from components.ranking.rules.book import RuleBook
+from components.ranking.rules.spec import Placement
 from feature_repo import records
 from feature_repo.documents.log import DocumentLog
-from feature_repo.errors import DataError
+from feature_repo.errors import DataError, nearest
 from feature_repo.fallback import Fallback
+from feature_repo.memory import Remembered
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Folding
@@ -69,6 +76,7 @@ class Door:
         grow: Grow | None = None,  # with it: the ranker over other items
         thresholds: Decides | None = None,  # None: the intent model has none
         explains: Explains | None = None,  # None: the intent model is a service of its own
+        folds: Folding | None = None,  # how events become a row; None: sessions of nobody cannot be answered
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
@@ -83,6 +91,7 @@ class Door:
                 )
         self.vocabulary = ranker.vocabulary  # the release's own: rows and intents follow it
         self.catalogue = OpenCatalogue(release, ranker, documents, grow)
+        rule_changes.require_kept(release, ranker)
         self.ladder = Ladder(release, scorer, ranker, profiles, fallback, breaker=breaker or Breaker())
         self.rules: EventRules = EventRules(
             release.event_rules,
@@ -100,6 +109,9 @@ class Door:
             key=key,
             tombstones=tombstones,
             item_of=self.item_id if people else None,
+        )
+        self._anonymous = (
+            None if folds is None else Anonymous(folds, self.rules, clock, item_of=self.item_id, forgets=self.forgets)
         )
         if events.latest is not None:
             clock.saw(events.latest)
@@ -143,6 +155,28 @@ class Door:
         hidden, items = self._pseudonym(user_id), self.items_of(context)
         state = self.ladder.state_of(hidden, now, at, context)
         own = own_item(self.release.ranking, items.vocabulary.index_of_item, user_id, hidden=hidden)
+        return self._shown(state, own, items)
+
+    def state_of_session(
+        self, events: Sequence[schemas.SessionEvent], at: dt.datetime | None, context: RequestContext
+    ) -> tuple[ProfileState, list[SetAside]]:
+        """Find the rung of somebody who is no user, from what they did; nothing of it is kept (anonymous.py)."""
+        if self._anonymous is None:
+            raise refused("events", "cannot be folded here", "a user_id")
+        now = self._clock.now() if at is None else int(at.timestamp())
+        found, aside = self._anonymous.row(events, pseudonym(NOBODY, self._key), now=now)
+        if found is None:
+            return self.nobody(context), aside
+        state = self.ladder.state_of_session(found, at, context)
+        return self._shown(state, frozenset(), self.items_of(context)), aside
+
+    def nobody(self, context: RequestContext) -> ProfileState:
+        """Return what a request that names no user is answered from, without a look at the store."""
+        state = self.ladder.nobody(pseudonym(NOBODY, self._key), self._clock.now())
+        return self._shown(state, frozenset(), self.items_of(context))
+
+    def _shown(self, state: ProfileState, own: frozenset[int], items: ShownItems) -> ProfileState:
+        """Add to a state what may be shown, and whom nobody is shown."""
         barred = own if self._gone is None else own | self._gone.items(items.vocabulary.item_ids)
         return dataclasses.replace(state, own=barred, items=items)
 
@@ -151,6 +185,41 @@ class Door:
         choice = self.policy.choose(np.asarray([one.score for one in ranked]), k, draws(context.request_id))
         places = zip(choice.order.tolist(), choice.propensities.tolist(), strict=True)
         return [(ranked[place], propensity) for place, propensity in places]
+
+    def listed(
+        self,
+        state: ProfileState,
+        k: int,
+        context: RequestContext,
+        *,
+        exclude: frozenset[int] = frozenset(),
+        placement: str | None = None,
+        rules: RuleBook | None = None,
+    ) -> RuledList:
+        """Return a list of `k` items by the rules that hold, those of `rules` in place of what is shown by now."""
+        book = self.items_of(context).rules if rules is None else rules
+
+        def memory() -> Sequence[Remembered] | None:
+            if state.remembered is not None:
+                return state.remembered
+            if context.overdue or state.profile.reason in ("store_away", "timeout"):
+                return None
+            return rule_lists.remembered(lambda: self._profiles.memories([str(state.rows.user_id[0])])[0])
+
+        wanted = Wanted(k, self.policy.considered(k), self.release.candidates, exclude, placement)
+        return rule_lists.recommend(
+            self.ladder, state, wanted, book=book, choose=lambda r, n: self.choose(r, n, context), memory=memory
+        )
+
+    def placement(self, name: str | None) -> Placement | None:
+        """Return a placement by its name, or refuse it."""
+        have = self.release.placements
+        if name is None:
+            return None
+        if name not in have:
+            said = f"{short(name)} is no placement{nearest(name, list(have))}"
+            raise refused("placement", said, ", ".join(have) or "none: the spec declares no placements; leave it out")
+        return have[name]
 
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""
@@ -193,9 +262,15 @@ class Door:
     ) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
         """Return what the lowest rung says of anyone: at most so many items and intents."""
         gone = frozenset[int]() if self._gone is None else self._gone.items(among.vocabulary.item_ids)
-        exclude = among.hidden | gone
+        exclude = among.hidden | gone | self.hidden_by_rules(among)
         rates, listed = self.ladder.popular(most=items, n_items=len(among.titles), exclude=exclude)
+        if any(one.caps for one in among.rules.rules):
+            listed = rule_lists.kept_to_caps(listed, among.rules)
         return listed, self._named(rates, likeliest(rates, intents))
+
+    def hidden_by_rules(self, among: ShownItems) -> frozenset[int]:
+        """Return what any rule hides somewhere, now or later: for lists that name no placement."""
+        return rule_lists.never_shown(among.rules, now=self._clock.now())
 
     def _named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability of these [C]."""
@@ -213,6 +288,14 @@ class Door:
     def changed(self, ask: ItemsRequest, *, who: str) -> item_changes.Written:
         """Write what a request says of items into the document log, and show it."""
         return item_changes.write(self.catalogue, ask, who=who)
+
+    def ruled(self, ask: RulesRequest, *, who: str) -> rule_changes.WrittenRules:
+        """Write what a request says of rules into the document log, and keep to it."""
+        return rule_changes.write(self.catalogue, ask, who=who, segments=self.ladder.segments)
+
+    def rules_after(self, ask: RulesRequest) -> RuleBook:
+        """Return the rules that would hold after a request; nothing is written."""
+        return rule_changes.previewed(self.catalogue, ask, segments=self.ladder.segments)
 
     def signed(self, context: RequestContext) -> dict[str, Any]:
         """Return the fields that every answer ends with."""
@@ -248,6 +331,13 @@ class Door:
                     catalogue_version=None if state.items is None else state.items.version,
                 )
             )
+
+    def write_nobody(self, context: RequestContext, state: ProfileState, *, asked: Mapping[str, Any]) -> None:
+        """Log that a session of nobody was answered, and from which fault: no row, no intent and no item of it."""
+        blank = self.nobody(context)
+        failed = {"degraded": state.profile.degraded, "reason": state.profile.reason}
+        profile = blank.profile.model_copy(update=failed)
+        self.write(context, dataclasses.replace(blank, profile=profile), asked=asked)
 
     def warm_up(self, folding: Folding | None = None) -> None:
         """Answer for nobody, so that the first user does not wait for lazy work; nothing is stored or logged."""

@@ -31,7 +31,19 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.ports import Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
+from bentos.recommender.ports import (
+    Explains,
+    Forecasts,
+    Profiles,
+    Ranker,
+    Recommended,
+    RecommendedValue,
+    Scorer,
+    Sessions,
+    SessionSaid,
+    Similar,
+)
+from bentos.recommender.standby import standby_values
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
 from components.ranking.spec import FORBID
@@ -39,7 +51,9 @@ from feature_repo import columns
 from feature_repo.errors import DataError, StoreAway
 from feature_repo.fallback import Fallback, of_age
 from feature_repo.later_people import NOBODY
+from feature_repo.memory import Remembered
 from feature_repo.rows import UserRows
+from feature_repo.session_rows import SessionRow
 
 if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
@@ -58,6 +72,7 @@ class ProfileState:
     modelled: bool  # the models answer; else the fallback
     own: frozenset[int] = frozenset()  # never shown: where items are users the user, and people who were forgotten
     items: "ShownItems | None" = None  # what may be shown; None: the release's own items
+    remembered: tuple[Remembered, ...] | None = None  # the user's last events; None: the store has them, if anyone
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""
@@ -88,6 +103,11 @@ class Ladder:
         self._breaker, self._eligible = breaker, of_kinds(release.ranking)
         self._n_items = len(ranker.vocabulary.item_ids)
 
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Name the segments of users."""
+        return self._fallback.names
+
     def state_of(self, user: str, now: int, at: dt.datetime | None, context: RequestContext) -> ProfileState:
         """Read a user's row as of `now` and find its rung; `at` is the time that the request named, if it did."""
         if context.overdue:
@@ -97,6 +117,16 @@ class Ladder:
         except StoreAway as away:
             log.warning("%s; answered with what is popular", away)
             return self._down(self._nobody(user, now), reason="store_away")
+        return self._of_row(rows, context)
+
+    def state_of_session(self, found: SessionRow, at: dt.datetime | None, context: RequestContext) -> ProfileState:
+        """Find the rung of a row that was made of a request's own events."""
+        rows = _in_time(found.rows, at)
+        state = self._down(rows, reason="timeout") if context.overdue else self._of_row(rows, context)
+        return dataclasses.replace(state, remembered=found.remembered)
+
+    def _of_row(self, rows: UserRows, context: RequestContext) -> ProfileState:
+        """Find the rung of a row, and the intents from it."""
         if not rows.known[0]:
             return self._down(rows)
         age_s = int(rows.now[0] - rows.state_at[0])
@@ -122,10 +152,47 @@ class Ladder:
             items = _tried(lambda: _scored(ranker.recommend(rows, state.probabilities, k=k, exclude=exclude)))
             if items is not None:
                 return state, items
-            state = dataclasses.replace(self._down(rows, reason="models_failed"), items=state.items)
+            down = self._down(rows, reason="models_failed")
+            state = dataclasses.replace(down, items=state.items, remembered=state.remembered)
         group, barred = self._group(rows), self._eligible.barred(rows)
         exclude |= frozenset(barred.values.tolist())
         return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude)
+
+    def similar(
+        self, state: ProfileState, index: int, *, k: int, exclude: frozenset[int], by: str | None
+    ) -> Similar | None:
+        """Return at most k items like one that the user may be shown; None where the ranker does not answer."""
+        exclude |= state.own | self._acted_on(state) | frozenset(self._eligible.barred(state.rows).values.tolist())
+        if state.items is not None:
+            exclude |= state.items.hidden
+        ranker = self._ranker_of(state)
+        return _tried(lambda: ranker.similar(index, k=k, exclude=exclude, by=by))
+
+    def values(
+        self, state: ProfileState, attribute: str, *, k: int, exclude: frozenset[int] = frozenset()
+    ) -> tuple[ProfileState, Sequence[RecommendedValue]]:
+        """Return k values of an attribute, or all of which something may be shown, and the state after it.
+
+        Where no model answers a value has what the user's segment, or everyone, had of its items.
+        """
+        exclude |= state.own | self._acted_on(state)
+        if state.items is not None:
+            exclude |= state.items.hidden
+        ranker, rows = self._ranker_of(state), state.rows
+        if state.modelled:
+            chances, gone = state.probabilities, exclude
+            found = _tried(lambda: _valued(ranker.values(rows, chances, attribute=attribute, k=k, exclude=gone)))
+            if found is not None:
+                return state, found
+            down = self._down(rows, reason="models_failed")
+            state = dataclasses.replace(down, items=state.items, remembered=state.remembered)
+        exclude |= frozenset(self._eligible.barred(rows).values.tolist())
+        words = ranker.vocabulary
+        return state, standby_values(self._fallback, self._group(rows), words, attribute, k=k, exclude=exclude)
+
+    def nobody(self, user: str, now: int) -> ProfileState:
+        """Return what is known where no user is named: nothing is read."""
+        return self._down(self._nobody(user, now))
 
     def _acted_on(self, state: ProfileState) -> frozenset[int]:
         """Return who came after training and may not be shown: rows do not hold them, the user's memory does.
@@ -135,8 +202,9 @@ class Ladder:
         later = NOBODY if state.items is None else state.items.people
         if not later or not self._eligible.bars:
             return frozenset()
-        user, remembered = str(state.rows.user_id[0]), None
-        if state.profile.reason not in ("store_away", "timeout"):
+        user = str(state.rows.user_id[0])
+        remembered: Sequence[Remembered] | None = state.remembered
+        if remembered is None and state.profile.reason not in ("store_away", "timeout"):
             with contextlib.suppress(StoreAway, DataError):
                 remembered = self._breaker.call(lambda: self._profiles.memories([user]))[0] or []
         rule, signs = self._release.ranking, self._eligible.signs
@@ -262,6 +330,12 @@ def _finite(values: np.ndarray) -> np.ndarray:
     """Return what a model says; ArithmeticError where it says no number, from a spoilt profile or spoilt weights."""
     if not np.isfinite(values).all():
         raise ArithmeticError(f"{np.count_nonzero(~np.isfinite(values))} of {len(values)} values are no numbers")
+    return values
+
+
+def _valued(values: Sequence[RecommendedValue]) -> Sequence[RecommendedValue]:
+    """Return values; ArithmeticError where a score is no number."""
+    _finite(np.asarray([one.score for one in values], dtype=np.float64))
     return values
 
 

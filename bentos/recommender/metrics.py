@@ -11,6 +11,7 @@ from bentos.endpoints.schemas import Profile
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ShippingStatus
 from bentos.release import Release
+from components.content.llm.writer import Written
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 BUCKETS_DAYS = (0.01, 0.04, 0.25, 1, 2, 4, 7, 14, 28, 60, 120, 365)
@@ -67,6 +68,19 @@ class Metrics:
         )
         self.shed = Counter("intentflow_shed", "Requests refused since a lane was full", ["lane"], registry=registry)
         self.refused = Counter("intentflow_refused", "Requests refused at the door", ["reason"], registry=registry)
+        self.texts = Counter(
+            "intentflow_texts",
+            "Texts of /describe by who wrote them, and whether that is as wished or why not",
+            ["source", "outcome"],
+            registry=registry,
+        )
+        self.text_tokens = Counter("intentflow_text_tokens", "Tokens of texts that a model wrote", registry=registry)
+        self.first_word = Histogram(
+            "intentflow_text_first_word_seconds",
+            "Seconds to the first word of a model's text",
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
         self._logs = _Logs(registry)
         info = Gauge(
             "intentflow_release_info",
@@ -86,6 +100,16 @@ class Metrics:
         """Count a request that no endpoint saw."""
         self.requests.labels(endpoint, str(code), self._release).inc()
         self.refused.labels(REASONS.get(code, "malformed")).inc()
+
+    def text(self, source: str, outcome: str) -> None:
+        """Count a text where a language model is asked: served, cached, or why fixed sentences stand in its place."""
+        self.texts.labels(source, outcome).inc()
+
+    def words_took(self, made: Written) -> None:
+        """Count what a model's text took; one from the cache took nothing."""
+        self.text_tokens.inc(made.cost.tokens)
+        if made.first_ms is not None:
+            self.first_word.observe(made.first_ms / 1000)
 
     def beyond(self, bound: str, events: int) -> None:
         """Count events of a request that went beyond a bound."""

@@ -55,7 +55,9 @@ def _described(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
     example = operation.contract.example
     answered = _content(operation.contract.answers, example.answer)
     if operation.streams:
-        answered[sse.MEDIA_TYPE] = {"schema": {"type": "string", "description": "Events `item`, then one `done`"}}
+        answered[sse.MEDIA_TYPE] = {
+            "schema": {"type": "string", "description": "Events `token`, `retract` and `item`, then one `done`"}
+        }
     refusals = {code: {"description": text, "content": _content(Problem)} for code, text in REFUSALS.items()}
     return {
         "summary": operation.endpoint.about,

@@ -96,6 +96,46 @@ class Recommended(Protocol):
     def reasons(self) -> dict[str, float]:
         """The strongest feature values."""
 
+    @property
+    def algorithm(self) -> str | None:
+        """Which algorithm scored it, where the ranker chooses among several."""
+
+
+class Similar(Protocol):
+    """Items like an item."""
+
+    @property
+    def items(self) -> Sequence[Recommended]:
+        """The most alike first; the source is what they were compared by."""
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """What items can be compared by."""
+
+
+class RecommendedValue(Protocol):
+    """One value of an attribute for a user."""
+
+    @property
+    def value(self) -> str:
+        """As the items have it."""
+
+    @property
+    def score(self) -> float:
+        """What it was ordered by."""
+
+    @property
+    def source(self) -> str:
+        """Where its best item came from."""
+
+    @property
+    def items(self) -> Sequence[int]:
+        """Positions of its best items, best first."""
+
+    @property
+    def reasons(self) -> dict[str, float]:
+        """The strongest feature values."""
+
 
 class Ranker(Protocol):
     """Finds and orders items."""
@@ -111,6 +151,17 @@ class Ranker(Protocol):
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Return the scores [M] of items for one user (B = 1)."""
+
+    def values(
+        self, rows: UserRows, probabilities: np.ndarray, *, attribute: str, k: int, exclude: frozenset[int]
+    ) -> Sequence[RecommendedValue]:
+        """Return at most k values of an attribute that the release recommends, for one user (B = 1)."""
+
+    def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> Similar:
+        """Return at most k items like one, by all bases or one; by one that is not held, none."""
+
+    def by(self, algorithm: str) -> "Ranker":
+        """Return the ranker that orders the same candidates by another algorithm, which needs no training."""
 
 
 class Profiles(Protocol):

@@ -23,7 +23,7 @@ from bentos.http.guard import Guard
 from bentos.http.limits import Limits
 from bentos.http.own_port import OwnPort
 from bentos.http.tracing import Tracing
-from bentos.recommender import ports
+from bentos.recommender import ports, words
 from bentos.recommender.app import DoorContext, create_app, scopes
 from bentos.recommender.catalogue import Grow
 from bentos.recommender.door import Door
@@ -168,6 +168,7 @@ def open_door(settings: Settings) -> DoorContext:
         grow=grow,
         thresholds=Thresholds.read(release.folder / INTENT, scorer.vocabulary.target_names),
         explains=_explains(scorer),
+        folds=folds,
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
@@ -196,6 +197,7 @@ def open_door(settings: Settings) -> DoorContext:
         open_pages=frozenset(("metrics", "docs") if access.auth == "none" else access.open),
         shadow_token=settings.shadow_token,
         auth=access.auth,
+        words=words.opened(release, settings.home, metrics),
         tracing=Tracing(settings.otlp, share=settings.otlp_share, release=release.id) if settings.otlp else None,
     )
 

@@ -3,10 +3,8 @@
 The row of an unknown user would leave out most of the work: it has no history to find neighbours of, no week to encode.
 """
 
-import numpy as np
-
-from feature_repo import columns, event_lists
-from feature_repo.rows import Ragged, UserRows
+from feature_repo import session_rows
+from feature_repo.rows import UserRows
 from feature_repo.update import Event, Folding
 
 DAY_S = 86_400
@@ -23,18 +21,4 @@ def row(folding: Folding, user: str, *, now: int) -> UserRows:
         Event(item, kind, at=start + n * EVERY_DAYS * DAY_S, session_id=f"warm-up {n}", quantity=1.0, value=1.0)
         for n, item in enumerate(ids)
     ]
-    state = folding.fold(folding.empty(), events)
-    lists = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    if folding.events:
-        held = event_lists.of([state[columns.MEMORY]], folding.vocabulary)
-        lists |= {name: ragged.values for name, ragged in held.items()}
-    texts = (*columns.TEXTS, columns.STATE_AT)
-    numbers = {name: float(v) for name, v in state.items() if name not in lists and name not in texts}
-    return UserRows(
-        user_id=np.asarray([user], dtype=object),
-        now=np.asarray([now], dtype=np.int64),
-        state_at=np.asarray([int(state[columns.STATE_AT])], dtype=np.int64),
-        known=np.asarray([True]),
-        numbers={name: np.asarray([value]) for name, value in numbers.items()},
-        lists={name: Ragged(value, np.asarray([0, len(value)])) for name, value in lists.items()},
-    )
+    return session_rows.of(folding, user, events, now=now).rows

@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking import eligibility
+from components.ranking.batch_rules import BatchRules
 from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
 from components.ranking.spec import FORBID, Ranking
 from feature_repo import columns, env_names
+from feature_repo.documents.changes import RULE, Newest
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
@@ -56,6 +58,7 @@ SCHEMA = pa.schema(
         columns.CATALOGUE_VERSION: pa.int64(),  # of the document log; null: it was not read
     }
 )
+SPOKE = pa.field(columns.ALGORITHM, pa.string())
 log = logging.getLogger(__name__)
 Listed = tuple[int, float, str]  # item, score, source
 Shown = tuple[int, float, str, float]  # and the propensity
@@ -80,47 +83,85 @@ def write(
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.served(released.ranking), Fallback.load(released.ranking)
-    ranker, version = _live(ranker, released, environment)
-    ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
+    ranker, version, documents = live_ranker(ranker, released, environment)
+    ranker = replace(ranker, eligible=eligible_of(released, ranker.vocabulary.item_ids, environment))
+    rules = BatchRules.of(released, documents, ranker, fallback)
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     event = Ranking.model_validate(released.slices["ranking"]).event
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
-    with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
-        for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
+    with pq.ParquetWriter(destination / FILE, _schema(ranker), compression="zstd") as writer:
+        for table, probabilities in groups(source, pq.ParquetFile(intents / INTENTS)):
             best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted), event=event)
             users_of = table[columns.USER_ID].to_pylist()
             answers = [
                 _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
                 for user, answer in zip(users_of, best, strict=True)
             ]
+            if rules is not None:
+                answers = _by_rules(table, probabilities, rules, answers, policy, k=wanted, event=event)
             found = _table(table, answers, ranker.vocabulary.item_ids, released.id, version)
+            if (algorithms := spoke(table, probabilities, ranker)) is not None:
+                listing = [name for name, answer in zip(algorithms, answers, strict=True) for _ in answer]
+                found = found.append_column(SPOKE, pa.array(listing, pa.string()))
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
             at(users / source.metadata.num_rows)
     return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
 
 
-def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
-    """Return the ranker over the items as the document log has them now, and its version; StoreAway where it is away.
+def _by_rules(
+    table: pa.Table,
+    probabilities: np.ndarray,
+    rules: BatchRules,
+    answers: Sequence[list[Shown]],
+    policy: Policy,
+    *,
+    k: int,
+    event: str | None,
+) -> list[list[Shown]]:
+    """Return the lists of a group with those in which rules hold made by these."""
+    rungs, group = table[RUNG].to_pylist(), table[GROUP].to_pylist()
+    acted_on = _acted_on(table, rules.ranker, event)
+    rows, found = UserRows.from_arrow(table.drop([GROUP, RUNG])), []
+    for row, answer in enumerate(answers):
+        mine, modelled = rows.take(np.asarray([row])), rungs[row] in columns.MODELLED
+        ruled = rules.listed(
+            mine, probabilities[row], group[row], modelled=modelled, policy=policy, k=k, exclude=acted_on[row]
+        )
+        found.append(answer if ruled is None else ruled)
+    return found
+
+
+def _schema(ranker: "Ranker") -> pa.Schema:
+    """Return the file's columns; a ranker that chooses among several says which one spoke."""
+    return SCHEMA.append(SPOKE) if len(ranker.nets) > 1 else SCHEMA
+
+
+def live_ranker(
+    ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]
+) -> tuple["Ranker", int | None, Mapping[str, Newest]]:
+    """Return the ranker over the items as the document log has them now, its version, and what it says of rules.
+
+    StoreAway where it is away.
 
     None: there is no log, since the environment names no online store, or one of a kind that keeps none.
     """
     if not environment.get(env_names.FEAST):
         log.warning("%s is not set: batch answers may hold withdrawn items, and no later ones", env_names.FEAST)
-        return ranker, None
+        return ranker, None, {}
     from components.ranking import open_catalogue
     from feature_repo.documents.opened import document_log_if_any
 
     documents = document_log_if_any(released.name)
     if documents is None:
-        return ranker, None
+        return ranker, None, {}
     held = documents.refreshed(Snapshot())
     items = of_log(ranker.vocabulary, held, under=released.key)
-    return open_catalogue.over(ranker, items), held.head.version
+    return open_catalogue.over(ranker, items), held.head.version, held.of(RULE)
 
 
-def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
+def eligible_of(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
     """Return what the release's users may be shown; the rows' key is the release's own."""
     spec = Ranking.model_validate(released.slices["ranking"])
     hashed = spec.exclude_self and not spec.people
@@ -189,17 +230,25 @@ def _acted_on(table: pa.Table, ranker: "Ranker", event: str | None) -> list[froz
     ]
 
 
+def spoke(table: pa.Table, probabilities: np.ndarray, ranker: "Ranker") -> list[str | None] | None:
+    """Say which algorithm answered for each row of a group, None where no model did; None where the ranker is one."""
+    rows, rungs = UserRows.from_arrow(table.drop([GROUP, RUNG])), table[RUNG].to_pylist()
+    names = ranker.chosen_of(rows, probabilities)
+    if names is None:
+        return None
+    return [name if rung in columns.MODELLED else None for name, rung in zip(names, rungs, strict=True)]
+
+
 def _modelled(
     rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int, exclude: Sequence[frozenset[int]]
 ) -> Iterator[list[Listed]]:
-    from components.ranking.score import top
-
     scored = ranker.rank(rows, probabilities)
     allowed = None
     if any(exclude):
         named = zip(scored.found.row.tolist(), scored.found.item.tolist(), strict=True)
         allowed = np.asarray([item not in exclude[row] for row, item in named], dtype=bool)  # [M]
-    for row, best in enumerate(top(scored, k, allowed=allowed)):  # [B, k] positions, -1 where there are fewer
+    best_of = ranker.best(scored, ranker.read(rows), k, allowed=allowed)
+    for row, best in enumerate(best_of):  # [B, k] positions, -1 where there are fewer
         if best[-1] < 0:
             alone = ranker.recommend(rows.take(np.asarray([row])), probabilities[row], k=k, exclude=exclude[row])
             yield [(one.item_index, one.score, one.source) for one in alone]
@@ -214,7 +263,7 @@ def _shown(answer: Sequence[Listed], policy: Policy, *, k: int, key: str) -> lis
     return [(*answer[n], float(p)) for n, p in zip(choice.order, choice.propensities, strict=True)]
 
 
-def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
+def groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
     """Yield groups of rows with their intents [B, C]; both files list the same users in the same groups."""
     for group in range(rows.num_row_groups):
         table, found = rows.read_row_group(group), intents.read_row_group(group)

@@ -5,7 +5,7 @@ from typing import Any
 
 from components.ranking import source_report
 from components.ranking.encode import FEATURES
-from components.ranking.evaluate import CHOSEN, EXPLORE, Evaluation
+from components.ranking.evaluate import BY_SCORE, CHOSEN, EXPLORE, Evaluation
 from components.ranking.metrics import K
 from components.ranking.models import BY_NAME, NETWORK, TREES
 from components.ranking.net import ScoringNet
@@ -31,7 +31,10 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
         f"Candidates hold {found.test['candidate_recall']:.1%} of what users had.",
+        *_chosen(found, config),
+        *_diversity(found, config),
         *_sources(found),
+        *_values(found),
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
@@ -51,6 +54,9 @@ def _made(training: Mapping[str, Any], config: Mapping[str, Any], step: str) -> 
             "and no champion was there."
         )
     algorithm = training.get("spec", {}).get("algorithm", NETWORK)
+    if choose := training.get("spec", {}).get("choose"):
+        among = ", ".join(f"`{name}`" for name in choose["among"])
+        return f"one of {len(choose['among'])} algorithms ({among}), chosen by {' and '.join(choose['by'])}."
     if BY_NAME[algorithm].formula:
         return f"`{algorithm}`: {BY_NAME[algorithm].about}. Nothing else is trained, and it reads no features."
     if algorithm == TREES:
@@ -66,6 +72,51 @@ def _made(training: Mapping[str, Any], config: Mapping[str, Any], step: str) -> 
         f"{training['rows']['train']} user-{step}s; epoch {training['best_epoch'] + 1} of {len(training['epochs'])} "
         f"was best on the validation {step}s." + _left_out(config["features"])
     )
+
+
+def _chosen(found: Evaluation, config: Mapping[str, Any]) -> list[str]:
+    """Say which ranker answers for whom, and what each would be worth for all."""
+    if not found.choice:
+        return []
+    lines = [["algorithm", "answers for", f"NDCG@{K} for all", "the choice over it (95 %)"]]
+    for name, share in found.choice["answers"].items():
+        low, high = found.choice["gain"][name]
+        alone = found.choice[f"ndcg_at_{K}"][name]
+        lines.append([name, f"{share:.1%}", f"{alone:.4f}", f"{low:+.4f} to {high:+.4f}"])
+    moved = [cell for cell in config["choice"]["cells"] if cell["gain"]]
+    cells = [["intent", "cohort", "algorithm", "users", "gain", "at least"]]
+    cells += [
+        [cell["intent"] or "any", cell["cohort"] or "any", cell["algorithm"], f"{cell['users']}", f"{cell['gain']:.4f}",
+         f"{cell['low']:.4f}"]
+        for cell in moved
+    ]  # fmt: skip
+    table = [_markdown(cells)] if moved else []
+    nothing = "" if moved else " Nobody is answered by another algorithm than the spec's: none was known to be better."
+    return [
+        "## Which algorithm answers for whom",
+        _markdown(lines),
+        f"The choice reaches {found.choice['chosen']:.4f}. It was learnt on validation steps that stopped no training; "
+        f"gains are over what answers for more users.{nothing}",
+        *table,
+    ]
+
+
+def _diversity(found: Evaluation, config: Mapping[str, Any]) -> list[str]:
+    """Say what ordering the best anew costs and brings."""
+    if not found.diversity:
+        return []
+    way = ", ".join(f"{name}: {value:g}" for name, value in config["diversity"].items())
+    without, shown = found.diversity["without"], found.lists[MODEL]
+    before = found.lists[BY_SCORE]
+    lines = [["", "ordered anew", "by score"]]
+    lines += [[TITLES[name], f"{found.test[name]:.4f}", f"{without[name]:.4f}"] for name in METRICS if name in without]
+    lines += [[words(name), f"{value:.4f}", f"{before[name]:.4f}"] for name, value in shown.items()]
+    low, high = found.diversity["intervals"][METRICS[0]]
+    return [
+        f"## Diversity ({way})",
+        _markdown(lines),
+        f"Ordering anew changes NDCG@{K} by {low:+.4f} to {high:+.4f} (95 %, bootstrap over users).",
+    ]
 
 
 def _weighed(training: Mapping[str, Any]) -> str:
@@ -116,6 +167,19 @@ def _sources(found: Evaluation) -> list[str]:
         _lengths(found),
         _contents(found),
     ]
+
+
+def _values(found: Evaluation) -> list[str]:
+    """Say what lists of values are worth beside simpler ones."""
+    if not found.values:
+        return []
+    lines = [["values of", f"NDCG@{K}", "popular", "decayed frequency", f"recall@{K}", "gain over the better", "mix"]]
+    for name, one in found.values.items():
+        ndcg = [f"{one[label].get(METRICS[0], 0.0):.4f}" for label in ("model", "popular", "decayed_frequency")]
+        gain = "{:+.4f} to {:+.4f}".format(*one["gain"]) if "gain" in one else UNDEFINED
+        mix = f"{one['share_of_ranking']:.0%} ranker"
+        lines.append([name, *ndcg, f"{one['model'].get(METRICS[1], 0.0):.4f}", gain, mix])
+    return ["## Values of attributes", _markdown(lines)]
 
 
 def _lengths(found: Evaluation) -> str:

@@ -17,11 +17,13 @@ import numpy as np
 from components.ranking import list_figures, lists, metrics, uncertainty
 from components.ranking.baselines import of_world
 from components.ranking.candidates import recall
+from components.ranking.catalogue import Catalogue
+from components.ranking.cohorts import COHORTS
 from components.ranking.examples import Examples, World
 from components.ranking.graph import Ties
 from components.ranking.list_figures import LONGEST, Made
 from components.ranking.metrics import K, PerRow
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker, Scored, top
 from components.ranking.sources import NAMES
 from components.ranking.twin import Twin
 from components.resamples import MODEL, Line, digest
@@ -30,11 +32,12 @@ from feature_repo.rows import Ragged
 
 EXPLORE = f"explore_ndcg_at_{K}"
 ACTIVITY = {
-    "activity new (up to 8 {steps})": (0, 8),
-    "activity regular (9 to 24 {steps})": (9, 24),
-    "activity frequent (over 24 {steps})": (25, 10**9),
+    "activity new (up to 8 {steps})": COHORTS["new"],
+    "activity regular (9 to 24 {steps})": COHORTS["regular"],
+    "activity frequent (over 24 {steps})": COHORTS["frequent"],
 }
 SHARE = columns.SHARES[1]  # of active users who had an item in the last four weeks
+BY_SCORE = "by_score"  # the model's lists before they are ordered anew
 CHOSEN = "personal_frequency"  # the baseline that cohorts are compared with
 
 Report = Callable[[float, str], None]
@@ -55,12 +58,18 @@ class Evaluation:
     lists: dict[str, dict[str, float]] = field(default_factory=dict)  # by model and baseline: what ten places hold
     shown: dict[str, dict[str, float]] = field(default_factory=dict)  # of the model's ten places, by source
     sources: dict[str, dict[str, float | int]] = field(default_factory=dict)  # what each source finds by itself
+    diversity: dict[str, Any] = field(default_factory=dict)  # what ordering anew costs; {}: nothing is
+    choice: dict[str, Any] = field(default_factory=dict)  # what each ranker is worth that is chosen among; {}: one is
+    values: dict[str, Any] = field(default_factory=dict)  # by attribute whose values are recommended: their lists
+    audiences: dict[str, Any] = field(default_factory=dict)  # probabilities beside what came true, where asked for
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
-        return {name: value for name, value in vars(self).items() if name not in ("resamples", "rows_digest")}
+        where_any = ("diversity", "choice", "values", "audiences")
+        unsaid = {"resamples", "rows_digest", *(name for name in where_any if not getattr(self, name))}
+        return {name: value for name, value in vars(self).items() if name not in unsaid}
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,16 @@ def evaluate(
     """Rank every row of a part of the split by the model and the baselines, and compare."""
     start = time.monotonic()
     ranker, weeks = replace(ranker, eligible=world.eligible), world.weeks(part)
-    baselines = of_world(people=world.ties is not None)
+    baselines, plain = of_world(people=world.ties is not None), list[_Ranked]()
     ranked: dict[str, list[_Ranked]] = {name: [] for name in (MODEL, *baselines)}
     found_share, wanted_share, examples = [], [], world.examples.of_weeks(weeks)
     examples = examples.take(np.argsort(examples.week, kind="stable"))
     for done, week in enumerate(weeks):
         at_week = ranker.at(world.item_state, week=week, graph=world.graph(week))
         for chunk in lists.chunks(examples.of_weeks([week])):
-            own, share = _by_model(at_week, chunk)
+            own, as_scored, share = _by_model(at_week, chunk)
             ranked[MODEL].append(own)
+            plain += [] if as_scored is None else [as_scored]
             found_share.append(share * len(chunk))
             wanted_share.append(at_week.catalogue.state[SHARE][chunk.bought.values])
             for name, baseline in baselines.items():
@@ -97,7 +107,8 @@ def evaluate(
     return _compared(
         ranked,
         examples,
-        n_items=len(ranker.catalogue),
+        plain=plain,
+        catalogue=ranker.catalogue,
         weeks=weeks,
         candidate_recall=sum(found_share) / len(examples),
         wanted_share=float(np.concatenate(wanted_share).mean()),
@@ -107,15 +118,22 @@ def evaluate(
     )
 
 
-def _by_model(ranker: Ranker | Twin, chunk: Examples) -> tuple[_Ranked, float]:
+def _by_model(ranker: Ranker | Twin, chunk: Examples) -> tuple[_Ranked, _Ranked | None, float]:
+    """Rank rows as the model shows them and, where it orders the best anew, as it scores them."""
     scored = ranker.rank(chunk.rows, chunk.probabilities)
     new = scored.facts["weeks_bought"] == 0
+    best, explore = (ranker.best(scored, chunk.rows, k, allowed=mask) for k, mask in ((LONGEST, None), (K, new)))
+    shown, plain = _taken(scored, ranker, best, explore), None
+    if ranker.diversity is not None:
+        plain = _taken(scored, ranker, top(scored, LONGEST), top(scored, K, allowed=new))
+    return shown, plain, recall(scored.found, chunk.bought, len(ranker.catalogue))
+
+
+def _taken(scored: Scored, ranker: Ranker | Twin, best: np.ndarray, explore: np.ndarray) -> _Ranked:
     item = np.append(scored.found.item, -1)  # position -1 reads as no item
-    best, share = top(scored, LONGEST), np.append(ranker.catalogue.state[SHARE], 0.0)
+    share = np.append(ranker.catalogue.state[SHARE], 0.0)
     items, source = item[best], np.append(scored.found.source, 0)[best[:, :K]]
-    explore = item[top(scored, K, allowed=new)]
-    ranked = _Ranked(items[:, :K], explore, share[items[:, :K]], longer=items, source=source)
-    return ranked, recall(scored.found, chunk.bought, len(ranker.catalogue))
+    return _Ranked(items[:, :K], item[explore], share[items[:, :K]], longer=items, source=source)
 
 
 def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker | Twin, chunk: Examples) -> _Ranked:
@@ -129,7 +147,8 @@ def _compared(
     ranked: dict[str, list[_Ranked]],
     examples: Examples,
     *,
-    n_items: int,
+    plain: list[_Ranked],
+    catalogue: Catalogue,
     weeks: list[int],
     candidate_recall: float,
     wanted_share: float,
@@ -137,6 +156,7 @@ def _compared(
     steps: str,
     seconds: Callable[[], float],
 ) -> Evaluation:
+    n_items = len(catalogue)
     had = metrics.among(examples.bought, examples.rows.lists["history_items"], n_items)
     new, worth = metrics.only(examples.bought, ~had), examples.worth
     labels = ((examples.bought, worth), (new, None if worth is None else metrics.only(worth, ~had)))
@@ -155,26 +175,51 @@ def _compared(
         cohorts=_cohorts(judged, groups),
         weeks=weeks,
         seconds=seconds(),
-        **_lists(ranked, examples.bought, wanted_share, n_items),
+        **_lists(ranked | ({BY_SCORE: plain} if plain else {}), examples.bought, wanted_share, catalogue),
+        diversity=_cost(plain, overall, labels, user_id, n_items=n_items),
         resamples=uncertainty.lines(judged, user_id, groups=groups, chosen=CHOSEN, explore=EXPLORE),
         rows_digest=digest(user_id, examples.week, rule=rule),
     )
 
 
 def _lists(
-    ranked: dict[str, list[_Ranked]], wanted: Ragged, wanted_share: float, n_items: int
+    ranked: dict[str, list[_Ranked]], wanted: Ragged, wanted_share: float, catalogue: Catalogue
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Say what the model's lists are worth at several lengths, and what everyone's are made of."""
-    made = {
-        name: Made(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("items", "share")))
-        for name, parts in ranked.items()
-    }
+    n_items = len(catalogue)
     longer = np.concatenate([part.longer for part in ranked[MODEL] if part.longer is not None])
     codes = np.concatenate([part.source for part in ranked[MODEL] if part.source is not None])
     return {
         "at_k": list_figures.at_lengths(longer, wanted, n_items),
-        "lists": {name: list_figures.made_of(one, wanted_share, n_items) for name, one in made.items()},
-        "shown": list_figures.by_source(made[MODEL], codes, wanted, NAMES, n_items),
+        "lists": {
+            name: list_figures.made_of(_joined(parts), wanted_share, n_items, catalogue=catalogue)
+            for name, parts in ranked.items()
+        },
+        "shown": list_figures.by_source(_joined(ranked[MODEL]), codes, wanted, NAMES, n_items),
+    }
+
+
+def _joined(parts: list[_Ranked]) -> Made:
+    return Made(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("items", "share")))
+
+
+def _cost(
+    plain: list[_Ranked],
+    overall: PerRow,
+    labels: tuple[tuple[Ragged, Ragged | None], ...],
+    user_id: np.ndarray,
+    *,
+    n_items: int,
+) -> dict[str, Any]:
+    """Say what ordering anew costs: the figures of the order by score, and the difference with its interval."""
+    if not plain:
+        return {}
+    without = _judged(plain, labels, n_items)
+    apart = {f"ndcg_at_{K}": overall.ndcg - without[0].ndcg, f"recall_at_{K}": overall.recall - without[0].recall}
+    return {
+        "without": _means(*without),
+        "gain": {name: round(float(value[overall.counts].mean()), 5) for name, value in apart.items()},
+        "intervals": metrics.intervals(apart, user_id, overall.counts),
     }
 
 

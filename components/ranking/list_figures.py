@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.ranking.catalogue import Catalogue
 from feature_repo.rows import Ragged
 
 LENGTHS = (5, 10, 20)
@@ -64,11 +65,13 @@ def _at(hits: np.ndarray, number: np.ndarray, k: int) -> Figures:
     return {name: round(float(value.mean()), 5) for name, value in values.items()}
 
 
-def made_of(made: Made, wanted_share: float, n_items: int) -> Figures:
-    """Return how much of the catalogue lists show, and how popular and how novel it is.
+def made_of(made: Made, wanted_share: float, n_items: int, *, catalogue: Catalogue | None = None) -> Figures:
+    """Return how much of the catalogue lists show, and how popular, how novel and whose it is.
 
     `popularity` is the mean share of users who had what is shown, `popularity_bias` that over the mean share of what
-    was wanted (above 1: more popular than what users want); `novelty` is the mean of -log2 of the share, in bits.
+    was wanted (above 1: more popular than what users want); `novelty` is the mean of -log2 of the share, in bits. Of a
+    catalogue that knows brands, `providers` is the share of them that are shown and `top_provider` the share of places
+    of the one that is shown most; of one that knows category paths, `categories` is how many a list has on average.
     """
     there = made.items >= 0
     share = made.share[there]
@@ -79,7 +82,21 @@ def made_of(made: Made, wanted_share: float, n_items: int) -> Figures:
         "popularity": round(float(share.mean()), 5),
         "popularity_bias": round(float(share.mean() / max(wanted_share, LEAST_SHARE)), 4),
         "novelty": round(float(_bits(share).mean()), 4),
-    }
+    } | ({} if catalogue is None else _whose(made.items, catalogue))
+
+
+def _whose(items: np.ndarray, catalogue: Catalogue) -> Figures:
+    found: Figures = {}
+    there = items >= 0
+    if (catalogue.brand >= 0).any():
+        shown = np.bincount(1 + catalogue.brand[items[there]], minlength=catalogue.brands + 1)[1:]  # 0: of no brand
+        found["providers"] = round(float((shown > 0).sum() / catalogue.brands), 5)
+        found["top_provider"] = round(float(shown.max() / there.sum()), 5)
+    if (catalogue.kind >= 0).any():
+        kinds = np.sort(np.where(there, np.append(catalogue.kind, -1)[items], -1), axis=1)  # [R, K]
+        new = np.diff(kinds, axis=1, prepend=-1) != 0
+        found["categories"] = round(float((new & (kinds >= 0)).sum(axis=1).mean()), 4)
+    return found
 
 
 def by_source(

@@ -3,6 +3,7 @@
 Weights and the inputs' mean and scale live in one safetensors file; nothing here reads user rows.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from components import served_form
 from components.ranking import models, numpy_net
 from components.ranking.baseline_net import BaselineNet, is_formula
+from components.ranking.bundle import FOLDER, Bundle, Single
 from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.numpy_net import FILE, FORMS, NumpyNet
@@ -30,8 +32,19 @@ def build(architecture: str, n_features: int, *, width: int, dropout: float) -> 
     return net
 
 
-def save(net: ScoringNet | BaselineNet | Trees, folder: Path) -> None:
-    """Write the weights into an existing folder, and that it may be served in numpy where both forms agree."""
+def save(net: Single | Bundle, folder: Path) -> None:
+    """Write the weights into an existing folder, and that it may be served in numpy where both forms agree.
+
+    Each ranker of a bundle has a folder of its own in it.
+    """
+    if isinstance(net, NumpyNet):
+        raise TypeError("ranking model: what was read is the served form; `load` reads what can be saved")
+    if isinstance(net, Bundle):
+        for name, one in net.nets.items():
+            (folder / FOLDER / name).mkdir(parents=True)
+            save(one, folder / FOLDER / name)
+        _note_all(folder, list(net.nets))
+        return
     if isinstance(net, Trees):
         net.save(folder)
         return
@@ -42,6 +55,13 @@ def save(net: ScoringNet | BaselineNet | Trees, folder: Path) -> None:
     (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
     if not isinstance(net, BaselineNet):
         _compare(net, folder)
+
+
+def _note_all(folder: Path, names: list[str]) -> None:
+    """Write the SHA-256 of each ranker's weights where a single ranker has its weights: refits name these by theirs."""
+    digests = {name: hashlib.sha256((folder / FOLDER / name / FILE).read_bytes()).digest() for name in names}
+    save_arrays({name: np.frombuffer(one, dtype=np.uint8) for name, one in digests.items()}, folder / FILE)
+    (folder / FILE).chmod(0o644)
 
 
 def _compare(net: ScoringNet, folder: Path) -> None:

@@ -9,6 +9,7 @@ Letters: I items, K neighbours of an item, D factors, B rows, N history entries 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -29,6 +30,7 @@ class Neighbours:
     factors: np.ndarray  # [I, D] float32
     scale: np.ndarray  # [I] float32: how strongly an item stands out; undoes the damping of popular items
     learnt: Mapping[str, Arrays] = field(default_factory=dict)  # by source that was fitted: its arrays
+    compared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what similar.py made of them
 
     def __len__(self) -> int:
         return len(self.items)
@@ -58,7 +60,7 @@ class Neighbours:
 
     def save(self, folder: Path) -> None:
         """Write the tables into an existing folder, and beside them what fitted sources learnt, if there are any."""
-        tables = {name: value for name, value in vars(self).items() if name != "learnt"}
+        tables = {name: value for name, value in vars(self).items() if name not in ("learnt", "compared")}
         flat = {f"{source}/{name}": value for source, arrays in self.learnt.items() for name, value in arrays.items()}
         for values, file in ((tables, FILE), (flat, LEARNT_FILE)):
             if values:

@@ -113,7 +113,8 @@ def _neighbours(old: Neighbours, n_items: int, like: tuple[Like, ...]) -> Neighb
     for group in like:
         factors[group.later] = old.factors[group.known].mean(axis=0)
         scale[group.later] = old.scale[group.known].mean()
-    return Neighbours(_appended(old.items, more), _appended(old.similarities, more), factors, scale, old.learnt)
+    items, similarities = _appended(old.items, more), _appended(old.similarities, more)
+    return Neighbours(items, similarities, factors, scale, old.learnt, old.compared)
 
 
 def _appended(values: np.ndarray, more: int) -> np.ndarray:

@@ -18,16 +18,20 @@ from typing import Any
 import numpy as np
 
 from components import conditions
-from components.ranking import lists, models, train
+from components.ranking import chosen, lists, models, net_fit, train
+from components.ranking.baseline_net import BaselineNet
+from components.ranking.bundle import Bundle, Single
+from components.ranking.choice import Choice
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.models import lambdamart
 from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
+from components.ranking.net_fit import Epoch
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
-from components.ranking.train import Epoch, Report
+from components.ranking.train import Report
 from components.training.checkpoints import Checkpoints
 from feature_repo.errors import DataError
 
@@ -68,23 +72,21 @@ def refit(
     spec: Ranking,
     *,
     epochs: int,
+    judged: Mapping[str, Any] | None = None,
     report: Report = lambda share, note: None,
     checkpoints: Checkpoints | None = None,
 ) -> Refitted:
-    """Fit the ranker to the weeks of `weeks_of`; with `checkpoints` a refit that was killed goes on where it was."""
+    """Fit the ranker to the weeks of `weeks_of`; with `checkpoints` a refit that was killed goes on where it was.
+
+    Where the spec chooses among several, `judged` is the judged ranker's training.json: its choice stays, since what
+    is fitted here has learnt from all weeks that one could be learnt on.
+    """
     weeks = weeks_of(world, spec)
+    if spec.choose is not None:
+        return _of_choice(world, spec, weeks, judged or {}, report=report, checkpoints=checkpoints)
     if models.BY_NAME[spec.algorithm].formula:
         return _of_formula(world, spec, weeks)
-    n_items = world.vocabulary.items.num_rows
-    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn, calendar=world.calendar)
-    fit = lists.of_weeks(
-        world,
-        weeks,
-        lists.tables(world, weeks),
-        spec.candidates,
-        report=lambda done: report(0.1 + 0.5 * done, "lists"),
-        passed_over=spec.passed_over,
-    )
+    final, fit = train.fitted_until(world, weeks[-1]), _lists(world, spec, weeks, report)
     with one_thread():
         net, told = _fitted(
             fit,
@@ -98,10 +100,58 @@ def refit(
     return Refitted(ranker, told, len(fit), weeks, reached(net, fit))
 
 
+def _lists(world: World, spec: Ranking, weeks: list[int], report: Report) -> Lists:
+    return lists.of_weeks(
+        world,
+        weeks,
+        lists.tables(world, weeks),
+        spec.candidates,
+        report=lambda done: report(0.1 + 0.5 * done, "lists"),
+        passed_over=spec.passed_over,
+    )
+
+
+def _of_choice(
+    world: World,
+    spec: Ranking,
+    weeks: list[int],
+    judged: Mapping[str, Any],
+    *,
+    report: Report,
+    checkpoints: Checkpoints | None,
+) -> Refitted:
+    """Fit every ranker that is chosen among, each for its own epochs; the judged choice stays."""
+    start, fit = time.monotonic(), None
+    nets: dict[str, Single] = {}
+    for name in spec.algorithms:
+        if models.BY_NAME[name].formula:
+            nets[name] = BaselineNet(name)
+            continue
+        fit = fit or _lists(world, spec, weeks, report)
+        training = judged[chosen.MEMBERS][name]
+        with one_thread():
+            nets[name], _ = _fitted(
+                fit,
+                chosen.alone(spec, name),
+                epochs=epochs_of(training),
+                start=train.start_of(world),
+                report=lambda done: report(0.6 + 0.4 * done, "epochs"),
+                checkpoints=checkpoints,
+            )
+        _require_sane(reached(nets[name], fit), training, name)
+    choice = Choice.read(judged[chosen.CHOICE], world.vocabulary.targets)
+    final = train.fitted_until(world, weeks[-1])
+    ranker = train.ranker_of(world, spec, net=Bundle(nets, choice), neighbours=final)
+    ndcg, rows, _ = train.validated(ranker, world, weeks[-1:])
+    told = [Epoch(0.0, None, round(time.monotonic() - start, 2))]
+    return Refitted(ranker, told, rows if fit is None else len(fit), weeks, ndcg)
+
+
 def _of_formula(world: World, spec: Ranking, weeks: list[int]) -> Refitted:
     """Fit what a formula reads anew; it is tried on the newest week."""
     start = time.monotonic()
-    ranker = train.formula_ranker(world, spec, until=weeks[-1])
+    final = train.fitted_until(world, weeks[-1])
+    ranker = train.ranker_of(world, spec, net=BaselineNet(spec.algorithm), neighbours=final)
     ndcg, rows, _ = train.validated(ranker, world, weeks[-1:])
     return Refitted(ranker, [Epoch(0.0, None, round(time.monotonic() - start, 2))], rows, weeks, ndcg)
 
@@ -117,27 +167,34 @@ def _fitted(
 ) -> tuple[ScoringNet | Trees, list[Epoch]]:
     """Fit the network for so many epochs, or so many trees."""
     if spec.algorithm != models.TREES:
-        return train.refit_net(fit, spec, epochs=epochs, start=start, report=report, checkpoints=checkpoints)
+        return net_fit.refit_net(fit, spec, epochs=epochs, start=start, report=report, checkpoints=checkpoints)
     began = time.monotonic()
     trees, _ = lambdamart.fit(fit, seed=spec.seed, trees=epochs)
     each = (time.monotonic() - began) / epochs
     return trees, [Epoch(0.0, None, round(each, 2))] * epochs
 
 
-def reached(net: ScoringNet | Trees, fit: Lists) -> float:
+def reached(net: Single, fit: Lists) -> float:
     """Return the NDCG@10 of a network on lists; scores that are not finite are refused."""
+    if isinstance(net, BaselineNet):
+        raise TypeError("refit: a formula scores no features")
     scores = net.score(fit.features)  # [M]
     if not np.isfinite(scores).all():
         raise _insane("its scores are not finite")
-    return round(train.ndcg_at_k(scores, fit), 5)
+    return round(net_fit.ndcg_at_k(scores, fit), 5)
 
 
 def require_sane(made: Refitted, training: Mapping[str, Any]) -> None:
     """Refuse a refit that ranks what it has learnt from far worse than the judged ranker ranked weeks unseen."""
+    _require_sane(made.ndcg_at_10, training, "")
+
+
+def _require_sane(ndcg_at_10: float, training: Mapping[str, Any], name: str) -> None:
     judged = training["epochs"][training["best_epoch"]]["validate_ndcg_at_10"]
-    if made.ndcg_at_10 < LEAST_OF * judged:
+    if ndcg_at_10 < LEAST_OF * judged:
+        whose = f"the NDCG@10 of its {name}" if name else "its NDCG@10"
         raise _insane(
-            f"its NDCG@10 is {made.ndcg_at_10:.4f} on the weeks that it learnt from, the judged ranker's {judged:.4f} "
+            f"{whose} is {ndcg_at_10:.4f} on the weeks that it learnt from, the judged ranker's {judged:.4f} "
             "on the validation weeks"
         )
 

@@ -6,8 +6,9 @@ calendar. It reads no store and no clock (`now` is in the row).
 Letters: B rows, C targets, M candidates over all rows.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.ranking import encode, numpy_net
+from components.ranking import cohorts, encode, numpy_net, rerank
+from components.ranking import similar as similars
 from components.ranking.baseline_net import BaselineNet, is_formula
+from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
+from components.ranking.bundle import scored as scored_by
 from components.ranking.candidates import CandidateSet, candidates, context_of, given
 from components.ranking.catalogue import WEEK, Catalogue
+from components.ranking.choose_spec import COHORT, INTENT
+from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
@@ -39,7 +45,7 @@ from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from components.ranking.net import ScoringNet
+    from components.ranking.value_lists import RecommendedValue, ValueTable
 
 FACT = {  # reasons that are named otherwise than their fact
     "near_history": "near",
@@ -58,6 +64,7 @@ class Recommended:
     score: float  # compares within one answer only
     source: str
     reasons: dict[str, float]
+    algorithm: str | None = None  # that scored it, where the ranker chooses among several
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,16 @@ class Scored:
 
     found: CandidateSet
     facts: dict[str, np.ndarray]  # each [M]
-    scores: np.ndarray  # [M] float32, float64 of a baseline
+    scores: np.ndarray  # [M] float32, float64 of a baseline and of a choice
+    spoke: np.ndarray | None = None  # [B] int64: which of `algorithms` scored the row; None: there is one
+    algorithms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ranker:
     """Finds, encodes and orders candidates."""
 
-    net: "ScoringNet | NumpyNet | BaselineNet | Trees"
+    net: Single | Bundle
     vocabulary: Vocabulary
     item_state: pa.Table
     catalogue: Catalogue
@@ -84,7 +93,31 @@ class Ranker:
     graph: Graph | None = None  # where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
+    diversity: Diversity | None = None  # how the best are ordered anew; None: they are not
     later: LaterPeople = NOBODY  # people who came after training, as the document log has them
+    recommends: Mapping[str, float] = field(default_factory=dict)  # by attribute whose values are: value_lists.SHARES
+
+    @property
+    def nets(self) -> Mapping[str, Single]:
+        """Return what scores, by the algorithm's name; several where one is chosen for each user."""
+        return self.net.nets if isinstance(self.net, Bundle) else {name_of(self.net): self.net}
+
+    def chosen_of(self, rows: UserRows, probabilities: np.ndarray) -> list[str] | None:
+        """Name the algorithm that answers for each of rows with intents [B, C]; None: there is one for all."""
+        if not isinstance(self.net, Bundle):
+            return None
+        choice = self.net.choice
+        return [choice.algorithms[code] for code in choice.of(self.read(rows), probabilities)]
+
+    def chosen(self, rows: UserRows, probabilities: np.ndarray) -> dict[str, str] | None:
+        """Say which algorithm answers for one row and intents [C], by which intent and cohort; None: there is one."""
+        names = self.chosen_of(rows, probabilities[None])
+        if names is None or not isinstance(self.net, Bundle):
+            return None
+        choice = self.net.choice
+        intent, cohort = (int(one[0]) for one in choice.keys(self.read(rows), probabilities[None]))
+        by = {INTENT: choice.targets[intent].name, COHORT: cohorts.NAMES[cohort]}
+        return {columns.ALGORITHM: names[0]} | {name: by[name] for name in choice.by}
 
     def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last).
@@ -93,6 +126,10 @@ class Ranker:
         """
         catalogue = self.catalogue.with_state(item_state, week=week)
         return replace(self, item_state=item_state, catalogue=catalogue, graph=graph or self.graph)
+
+    def by(self, algorithm: str) -> "Ranker":
+        """Return the ranker that orders the same candidates by a formula, which needs no training."""
+        return replace(self, net=BaselineNet(algorithm))
 
     def read(self, rows: UserRows) -> UserRows:
         """Return rows as models see them: with their records of people who came later, and by what kinds say."""
@@ -103,7 +140,7 @@ class Ranker:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         rows = self.read(rows)
         history = self._history(rows)
-        found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
+        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
         return self._scored(rows, probabilities, history, found)
 
     def recommend(
@@ -114,22 +151,30 @@ class Ranker:
         Fewer where the user may be shown no more.
         """
         rows = self.read(rows)
-        history, barred = self._history(rows), self._barred(rows)
+        history, barred = self._history(rows), self.barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._of_one(rows, probabilities, history, found)
-        chosen = _best(scored, k, exclude)
-        answer = [_recommended(scored, m) for m in chosen]
+        allowed = ~np.isin(found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
+        chosen = self.best(scored, rows, min(k, max(len(found.item), 1)), allowed=allowed)[0]
+        answer = [_recommended(scored, int(m)) for m in chosen if m >= 0]
         if len(answer) < k and len(found.item) < len(self.catalogue):
             unwanted = {*exclude, *found.item, *([] if barred is None else np.flatnonzero(barred[0]))}
             answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted=unwanted)
         return answer
 
+    def best(self, scored: Scored, rows: UserRows, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
+        """Return the best k candidates of rows as `read` gives them, as a list shows them; `top`'s form [B, k]."""
+        if self.diversity is None:
+            return top(scored, k, allowed=allowed)
+        order = top(scored, max(k, self.diversity.pool), allowed=allowed)
+        return rerank.best(order, scored.found.item, rows, self.catalogue, self.diversity, k=k)
+
     def context(self, rows: UserRows) -> Context:
         """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
         rows = self.read(rows)
-        return context_of(self._history(rows), self.catalogue, self._barred(rows))
+        return context_of(self._history(rows), self.catalogue, self.barred(rows))
 
-    def _barred(self, rows: UserRows) -> np.ndarray | None:
+    def barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
         barred, hidden = None, self.catalogue.hidden
         if self.eligible.bars:
@@ -152,6 +197,52 @@ class Ranker:
         history = self._history(rows)
         return self._of_one(rows, probabilities, history, given(history, items)).scores
 
+    def values(
+        self,
+        rows: UserRows,
+        probabilities: np.ndarray,
+        *,
+        attribute: str,
+        k: int,
+        exclude: Collection[int] = frozenset(),
+    ) -> "list[RecommendedValue]":
+        """Return the best k values of an attribute for one user row and intents [C] (value_lists.py)."""
+        from components.ranking import value_lists
+
+        if attribute not in self.recommends:
+            have = ", ".join(self.recommends) or "none"
+            raise DataError(f"attribute: '{attribute}' is not in models.ranking.recommend; have {have}")
+        rows = self.read(rows)
+        history = self._history(rows)
+        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
+        scored = self._of_one(rows, probabilities, history, found)
+        return value_lists.recommended(self, rows, scored, attribute=attribute, k=k, exclude=exclude)
+
+    def value_table(self, attribute: str) -> "ValueTable":
+        """Return which values the items have of an attribute; made once."""
+        from components.ranking.value_lists import ValueTable
+
+        if attribute not in self._tables:
+            self._tables[attribute] = ValueTable.of(self.vocabulary, attribute)
+        return self._tables[attribute]
+
+    @cached_property
+    def _tables(self) -> "dict[str, ValueTable]":
+        return {}
+
+    @staticmethod
+    def told(scored: Scored, m: int) -> Recommended:
+        """Return a scored candidate as answers have it."""
+        return _recommended(scored, m)
+
+    def similar(
+        self, item: int, *, k: int, exclude: Collection[int] = frozenset(), by: str | None = None
+    ) -> similars.Similar:
+        """Return at most k items like one, by all that is held of both or by one basis (similar.py)."""
+        if not 0 <= item < len(self.catalogue):
+            raise DataError(f"item: {item} is outside 0..{len(self.catalogue) - 1}")
+        return similars.similar(self, item, k=k, exclude=exclude, by=by)
+
     def _more(
         self,
         rows: UserRows,
@@ -166,7 +257,8 @@ class Ranker:
         order = self.catalogue.by_popularity
         items = order[~np.isin(order, np.asarray(list(unwanted), dtype=np.int64))][: k - len(answer)]
         scored = self._of_one(rows, probabilities, history, given(history, items))
-        ceiling = answer[-1].score if answer else np.inf
+        last = answer if self.diversity is not None else answer[-1:]  # where they were ordered anew, scores do not fall
+        ceiling = min((one.score for one in last), default=np.inf)
         falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
         return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
 
@@ -200,13 +292,19 @@ class Ranker:
             signs=self.vocabulary.signs,
             starts=baselines_of(self.features),
         )
-        if isinstance(self.net, BaselineNet):
-            return Scored(found, facts, self.net.of_facts(facts))
-        return Scored(found, facts, self.net.score(encode.matrix(facts, self.features)))
+        if isinstance(self.net, Bundle):
+            spoke = self.net.choice.of(rows, probabilities)  # [B]
+            scores = self.net.score(spoke[found.row], facts, self.matrix)
+            return Scored(found, facts, scores, spoke, self.net.choice.algorithms)
+        return Scored(found, facts, scored_by(self.net, facts, self.matrix))
+
+    def matrix(self, facts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Turn facts into what the networks and trees see, float32 [M, F]."""
+        return encode.matrix(facts, self.features)
 
     def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:
         """Write the self-sufficient model folder's files into an existing folder."""
-        if isinstance(self.net, NumpyNet):
+        if any(isinstance(net, NumpyNet) for net in self.nets.values()):
             raise TypeError("ranking model: what was read is the served form; `load` reads what can be saved")
         from components.ranking import model
 
@@ -228,44 +326,38 @@ class Ranker:
             "calendar": self.calendar.document(),
             "vocabulary": self.vocabulary.digest,
         }
+        config |= self.net.document() if isinstance(self.net, Bundle) else {}
         repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}
-        files.write_json(folder / "config.json", config | repeat | (notes or {}))
+        if self.diversity is not None:
+            config["diversity"] = self.diversity.model_dump(exclude_none=True)
+        values = {"recommend": dict(self.recommends)} if self.recommends else {}
+        files.write_json(folder / "config.json", config | repeat | values | (notes or {}))
 
     @classmethod
     def load(cls, folder: Path | str) -> "Ranker":
         """Read what `save` wrote, the network as it was trained."""
         from components.ranking import model
 
-        folder = Path(folder)
-        config = files.read_json(folder / "config.json")
-        return cls._read(folder, config, model.load(folder, config))
+        return cls._read(Path(folder), model.load)
 
     @classmethod
     def served(cls, folder: Path | str) -> "Ranker":
         """Read what `save` wrote, the network in numpy where it is proven equal: by torch only where it is not."""
-        folder = Path(folder)
-        config = files.read_json(folder / "config.json")
-        name = str(config.get("architecture", numpy_net.FIRST))
-        if is_formula(name):
-            return cls._read(folder, config, BaselineNet(name))
-        if name == Trees.architecture:
-            return cls._read(folder, config, Trees.load(folder))
-        form = numpy_net.served(folder, config)
-        return cls.load(folder) if form is None else cls._read(folder, config, form)
+        return cls._read(Path(folder), _served)
 
     @classmethod
-    def _read(
-        cls, folder: Path, config: Mapping[str, Any], net: "ScoringNet | NumpyNet | BaselineNet | Trees"
-    ) -> "Ranker":
+    def _read(cls, folder: Path, load: Callable[[Path, Mapping[str, Any]], Single]) -> "Ranker":
+        config = files.read_json(folder / "config.json")
         vocabulary = Vocabulary.load(folder / "vocabulary")
         if unknown := sorted(
             {*config["features"]} - {*encode.KNOWN, *encode.PLACES, *encode.features(vocabulary.signs)}
         ):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
+        chosen = config.get("architecture") == CHOSEN
         place = vocabulary.index_of_item
         item_state = pq.read_table(folder / "item_state.parquet")
         return cls(
-            net=net,
+            net=Bundle.read(folder, config, vocabulary, load) if chosen else load(folder, config),
             vocabulary=vocabulary,
             item_state=item_state,
             catalogue=Catalogue.of(vocabulary, item_state),
@@ -275,10 +367,27 @@ class Ranker:
             features=tuple(config["features"]),
             graph=Graph.load(folder, place) if vocabulary.people else None,
             vectors=ItemVectors.load(folder / FOLDER, vocabulary.item_ids) if (folder / FOLDER).is_dir() else None,
+            diversity=Diversity(**config["diversity"]) if "diversity" in config else None,
             eligible=Eligibility(
                 config.get("repeat", ALLOW), place if vocabulary.people else {}, signs=vocabulary.signs
             ),
+            recommends=config.get("recommend", {}),
         )
+
+
+def _served(folder: Path, config: Mapping[str, Any]) -> Single:
+    """Read one ranker in the form that it is served in."""
+    name = str(config.get("architecture", numpy_net.FIRST))
+    if is_formula(name):
+        return BaselineNet(name)
+    if name == Trees.architecture:
+        return Trees.load(folder)
+    form = numpy_net.served(folder, config)
+    if form is not None:
+        return form
+    from components.ranking import model
+
+    return model.load(folder, config)
 
 
 def latest(item_state: pa.Table) -> pa.Table:
@@ -297,9 +406,7 @@ def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndar
     found = scored.found
     member = np.arange(len(found.item)) if allowed is None else np.flatnonzero(allowed)
     row = found.row[member]
-    scores = scored.scores[member]
-    compared = np.rint(scores / TIE) if scores.dtype == np.float32 else scores
-    order = np.lexsort((found.item[member], -compared, row))
+    order = np.lexsort((found.item[member], -_compared(scored, member, row), row))
     rank = np.arange(len(member)) - np.searchsorted(row, row)
     best = np.full((len(found.offsets) - 1, k), -1, dtype=np.int64)
     keep = rank < k
@@ -307,10 +414,13 @@ def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndar
     return best
 
 
-def _best(scored: Scored, k: int, exclude: Collection[int]) -> list[int]:
-    allowed = ~np.isin(scored.found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
-    positions = top(scored, min(k, max(len(scored.found.item), 1)), allowed=allowed)[0]
-    return [int(m) for m in positions if m >= 0]
+def _compared(scored: Scored, member: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return the scores of some candidates as they are compared: of a network in steps of TIE."""
+    scores = scored.scores[member]
+    if scored.spoke is None:
+        return np.asarray(np.rint(scores / TIE) if scores.dtype == np.float32 else scores)
+    exact = np.asarray([is_formula(name) for name in scored.algorithms])[scored.spoke][row]
+    return np.asarray(np.where(exact, scores, np.rint(scores / TIE)))
 
 
 def _recommended(scored: Scored, m: int) -> Recommended:
@@ -321,4 +431,5 @@ def _recommended(scored: Scored, m: int) -> Recommended:
         score=float(scored.scores[m]),
         source=source,
         reasons={name: round(value, 4) for name, value in values.items() if value > 0},
+        algorithm=None if scored.spoke is None else scored.algorithms[scored.spoke[scored.found.row[m]]],
     )

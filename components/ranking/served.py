@@ -12,7 +12,7 @@ from components import measure
 from components.ranking import metrics
 from components.ranking.examples import World
 from components.ranking.metrics import K
-from components.ranking.score import Ranker, Recommended, top
+from components.ranking.score import Ranker, Recommended
 
 
 def _at(ranker: Ranker, world: World, week: int) -> Ranker:
@@ -40,8 +40,9 @@ def served(ranker: Ranker, world: World, *, trained: Ranker, memory: dict[str, f
         items[i, : len(answer)] = [one.item_index for one in answer]
     for week in at_week:
         member = np.flatnonzero(examples.week == week)
-        scored = _at(trained, world, week).rank(examples.rows.take(member), examples.probabilities[member])
-        best = top(scored, K)  # [member, K]
+        alike, rows = _at(trained, world, week), examples.rows.take(member)
+        scored = alike.rank(rows, examples.probabilities[member])
+        best = alike.best(scored, rows, K)  # [member, K]
         batch[member] = np.append(scored.found.item, -1)[best]
         for row, i in zip(best, member.tolist(), strict=True):
             there_are = int((row >= 0).sum())  # past the candidates an answer goes on with popular items

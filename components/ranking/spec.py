@@ -3,8 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from components.ranking.choose_spec import Choose
+from components.ranking.diversity_spec import Diversity
 from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
 from components.training.spec import DDP, TrainerOptions
@@ -18,7 +27,8 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items", "start", "algorithm", "horizon", "trainer")  # fmt: skip
+         "later_items", "start", "algorithm", "horizon", "trainer", "choose", "diversity",
+         "recommend", "audiences")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -142,12 +152,31 @@ class Ranking(Slice):
         default=NETWORK,
         description="What orders the candidates; " + "; ".join(f"{one.name}: {one.about}" for one in ALGORITHMS),
     )
+    choose: Choose | None = Field(
+        default=None,
+        description="Which of several algorithms answers for which predicted intent and length of history, learnt on "
+        "validation steps that stop no training; `algorithm` answers where nothing is known to be better. Left out: "
+        "`algorithm` answers always",
+    )
+    diversity: Diversity | None = Field(
+        default=None, description="How the best candidates are ordered anew, so that they are less alike; left out: not"
+    )
     architecture: Architecture = Field(default="listwise_mlp", description="Network that scores the candidates")
     start: Start | None = Field(
         default=None,
         description="Baseline whose order training starts from: each item's place in it is a feature, the untrained "
         "network ranks as it does, and stays where no epoch does better on the validation weeks. For few rows, of "
         "which a network alone learns less than the baseline knows",
+    )
+    recommend: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        default=(),
+        max_length=8,
+        description="Text attributes of items whose values are recommended too, such as brand: `POST /values`",
+    )
+    audiences: bool = Field(
+        default=False,
+        description="Learn how likely a user wants what the ranker says, so that the job `audiences` can list the "
+        "users most likely to want an item",
     )
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
@@ -164,12 +193,40 @@ class Ranking(Slice):
     @model_validator(mode="after")
     def _trains_a_network(self) -> "Ranking":
         """Refuse what says how a network is trained where there is none, or one without layers to cut."""
-        if self.trainer != TrainerOptions() and self.algorithm != NETWORK:
+        if self.trainer != TrainerOptions() and NETWORK not in self.algorithms:
             raise ValueError(f"trainer: of networks, and algorithm {self.algorithm} is none; leave trainer out")
         if self.trainer.parallel != DDP:
             raise ValueError(
                 f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers, and the ranker has none; "
                 f"use {DDP}"
+            )
+        return self
+
+    @field_validator("recommend")
+    @classmethod
+    def _attributes_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"'{name}' is named twice; name each attribute once")
+        return value
+
+    @model_validator(mode="after")
+    def _chooses_beside_its_own(self) -> "Ranking":
+        """Refuse a choice that leaves out what answers where nothing is known to be better."""
+        if self.choose is not None and self.algorithm not in self.choose.among:
+            raise ValueError(
+                f"choose.among: {', '.join(self.choose.among)} lacks {self.algorithm}, which answers where nothing is "
+                f"known to be better; add {self.algorithm}, or set algorithm: {self.choose.among[0]}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_of_audiences_compare(self) -> "Ranking":
+        """Refuse a curve over scores of several algorithms, which have no common scale."""
+        if self.choose is not None and self.audiences:
+            raise ValueError(
+                "audiences: each algorithm of choose has a scale of its own, so no probability follows from a score; "
+                "leave choose out, or audiences"
             )
         return self
 
@@ -189,7 +246,7 @@ class Ranking(Slice):
     @model_validator(mode="after")
     def _starts_from_what_is_there(self) -> "Ranking":
         """Refuse to start from a baseline of people where items are none, and a start of what is no network."""
-        if self.start and self.algorithm != NETWORK:
+        if self.start and NETWORK not in self.algorithms:
             raise ValueError(
                 f"start: {self.algorithm} starts from nothing; leave start out, or say algorithm: {NETWORK}"
             )
@@ -280,8 +337,13 @@ class Ranking(Slice):
     @property
     def learn(self) -> tuple[str, ...]:
         """Name the candidate sources that are fitted, in their order."""
-        read = BY_NAME[self.algorithm].source
-        return tuple(name for name in LEARNT if self.candidates.limit(name) or name == read)
+        read = {BY_NAME[name].source for name in self.algorithms}
+        return tuple(name for name in LEARNT if self.candidates.limit(name) or name in read)
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Name all that are trained: `algorithm`, or those that are chosen among."""
+        return (self.algorithm,) if self.choose is None else self.choose.among
 
     @property
     def main_event(self) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.ranking import batch, examples, source_report, train
+from components.ranking import audiences, batch, chosen, examples, source_report, train, value_lists
 from components.ranking import refit as refits
 from components.ranking.card import write
 from components.ranking.evaluate import Evaluation, evaluate
@@ -122,10 +122,13 @@ def run_refit_ranking(
         epochs = refits.epochs_of(training)
         about = asked | {"epochs": epochs}
         kept = _checkpoints("refit_ranking", world, spec, about, rows, intent, Path(refitted))
-        made = refits.refit(world, spec, epochs=epochs, report=progress.at, checkpoints=kept)
+        made = refits.refit(world, spec, epochs=epochs, judged=training, report=progress.at, checkpoints=kept)
         refits.require_sane(made, training)
         with files.written_folder(Path(refitted)) as folder:
-            made.ranker.save(folder)
+            judged_mix = files.read_json(judged / "config.json").get("recommend", {})  # validation chose it
+            replace(made.ranker, recommends=judged_mix).save(folder)
+            if (curve := audiences.load(judged)) is not None:
+                audiences.save(curve, folder)
             files.copied(Path(rows), folder, [fallback.FILE])
             told = {"weeks": made.weeks, "rows": made.rows, "epochs": len(made.epochs), "ndcg_at_10": made.ndcg_at_10}
             files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | told)
@@ -144,6 +147,8 @@ def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Pat
     """Write the `ranker` artifact; `under` are the conditions that a refit must share."""
     with files.written_folder(destination) as folder:
         trained.ranker.save(folder)
+        if trained.audience is not None:
+            audiences.save(trained.audience, folder)
         files.copied(rows, folder, [fallback.FILE])  # the release serves it where no model can answer
         files.write_json(folder / TRAINING, _training(trained, spec) | {conditions.KEY: conditions.digests(**under)})
 
@@ -191,8 +196,14 @@ def judge(
 ) -> tuple[Evaluation, str]:
     """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
     answering, memory = measure.growth(lambda: Ranker.served(folder))
-    loaded = Ranker.load(folder)
-    found = replace(evaluate(loaded, world, report=report), sources=source_report.report(loaded, world))
+    loaded, curve = Ranker.load(folder), audiences.load(folder)
+    found = replace(
+        evaluate(loaded, world, report=report),
+        sources=source_report.report(loaded, world),
+        choice=chosen.report(loaded, world),
+        values=value_lists.report(loaded, world),
+        audiences={} if curve is None else audiences.report(loaded, curve, world),
+    )
     text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", found.metrics())
@@ -237,12 +248,26 @@ def run_judge_twin_ranking(
 
 def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:
     return {
-        "epochs": [asdict(epoch) for epoch in trained.epochs],
-        "best_epoch": trained.best_epoch,
+        **_epochs(trained),
         "rows": trained.rows,
         "candidate_recall": {part: round(share, 5) for part, share in trained.candidate_recall.items()},
         "seconds": trained.seconds,
         "spec": spec.model_dump(),
+        **_chosen(trained),
+    }
+
+
+def _epochs(trained: train.Trained) -> dict[str, object]:
+    return {"epochs": [asdict(epoch) for epoch in trained.epochs], "best_epoch": trained.best_epoch}
+
+
+def _chosen(trained: train.Trained) -> dict[str, object]:
+    """Say how each ranker of a bundle came about, and what was learnt of which answers for whom; {} of a single one."""
+    if trained.choice is None:
+        return {}
+    return {
+        chosen.MEMBERS: {name: _epochs(one) for name, one in trained.members.items()},
+        chosen.CHOICE: trained.choice.document() | {"weeks": trained.chosen_on},
     }
 
 

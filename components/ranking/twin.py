@@ -18,6 +18,7 @@ from components import twins
 from components.ranking import examples
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
+from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.examples import World
 from components.ranking.graph import Graph
@@ -89,6 +90,15 @@ class Twin:
         theirs = self.beside.at(item_state, week=week, graph=graph)
         return replace(self, ranker=own, beside=theirs)
 
+    @property
+    def diversity(self) -> Diversity | None:
+        """How the twin orders the best anew."""
+        return self.ranker.diversity
+
+    def best(self, scored: Scored, rows: UserRows, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
+        """Return the best k of what `rank` gave, ordered anew as the twin does; by the candidate's items."""
+        return replace(self.beside, diversity=self.diversity).best(scored, rows, k, allowed=allowed)
+
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score candidates for the candidate's rows [B] by the twin's own; its intents are its own too."""
         mine = self.own.examples.take(twins.positions(self.place, rows))
@@ -111,4 +121,5 @@ def only(scored: Scored, kept: np.ndarray, *, n_rows: int) -> Scored:
     counts = np.bincount(scored.found.row[kept], minlength=n_rows)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     found = CandidateSet(scored.found.item[kept], scored.found.source[kept], offsets)
-    return Scored(found, {name: fact[kept] for name, fact in scored.facts.items()}, scored.scores[kept])
+    facts = {name: fact[kept] for name, fact in scored.facts.items()}
+    return replace(scored, found=found, facts=facts, scores=scored.scores[kept])

@@ -12,12 +12,13 @@ from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.ids import erased_id, is_erased
 
-Kind = Literal["item", "vector", "person"]  # rules and experiments come later
+Kind = Literal["item", "vector", "person", "rule"]  # experiments come later
 ITEM: Kind = "item"
 VECTOR: Kind = "vector"  # of an item's text and image, put by the job `materialise` (feature_repo/item_vectors.py)
 PERSON: Kind = "person"  # who came after training, where items are people; put by the same job (later_people.py)
+RULE: Kind = "rule"  # of what lists may hold, by name (components/ranking/rules)
 MOST_ENTRIES = 1_000  # documents in a change
-MOST_BYTES = {ITEM: 16 << 10, VECTOR: 16 << 10, PERSON: 64 << 10}  # of a document, as JSON
+MOST_BYTES = {ITEM: 16 << 10, VECTOR: 16 << 10, PERSON: 64 << 10, RULE: 16 << 10}  # of a document, as JSON
 MOST_DOCUMENTS = 20_000  # ids that a log may know: every door holds them all
 LONGEST_ID = 256  # characters, of a document's id and of a change's key
 Document = Mapping[str, Any]

@@ -13,6 +13,7 @@ from feature_repo.documents.changes import (
     LONGEST_ID,
     MOST_DOCUMENTS,
     PERSON,
+    RULE,
     Change,
     Document,
     Entry,
@@ -112,9 +113,20 @@ class DocumentLog:
         return change
 
     def undo(
-        self, version: int, *, who: str, at: dt.datetime, after: Snapshot, key: str = "", asked: str = ""
+        self,
+        version: int,
+        *,
+        who: str,
+        at: dt.datetime,
+        after: Snapshot,
+        key: str = "",
+        asked: str = "",
+        rules: bool = False,
     ) -> Change:
-        """Append the change that takes a version back; refuse one of people, whom the job `materialise` renews."""
+        """Append the change that takes a version back: one of rules where `rules` says so, else one of items.
+
+        Versions of people, whom the job `materialise` renews, are refused.
+        """
         found = self.shelf.changes(version - 1, version)
         if not found:
             raise DataError(f"undo: no version {version}; have 1 to {after.head.version}")
@@ -122,8 +134,11 @@ class DocumentLog:
         if kind == PERSON:
             raise DataError(
                 f"undo: version {version} is of people, made from the source by the job materialise; allowed: a "
-                "version of items; to hide a person forget them, or mend the source and run the job"
+                "version of items or of rules; to hide a person forget them, or mend the source and run the job"
             )
+        if rules != (kind == RULE):
+            what, where = ("rules", "PUT /rules") if kind == RULE else ("items", "PUT /items")
+            raise DataError(f"undo: version {version} changed {what}; allowed: {where}, or `intentflow {what}`")
         entries = [(entry.id, entry.document) for entry in inverse(found[0], after.of(kind))]
         return self.put(kind, entries, who=who, at=at, after=after, key=key, asked=asked, undoes=version)
 

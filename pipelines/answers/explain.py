@@ -69,6 +69,7 @@ def why(
         "user_id": answer[columns.USER_ID],
         "now": _iso(answer["now"]),
         "rung": answer["rung"],
+        columns.ALGORITHM: (answer["asked"] or {}).get(columns.ALGORITHM),
         "degraded": answer["degraded"],
         "latency_ms": answer["latency_ms"],
         "mirrored": bool(answer.get("mirrored")),
@@ -186,19 +187,25 @@ def _told(place: Installation, released: ReleaseFolder, answer: Mapping[str, Any
         gone = frozenset(index[i] for i in (answer["asked"] or {}).get("exclude", ()) if i in index)
         # The user may be one of them here, and so may people who came later, whom only the memory bars.
         k = len(shown) + bool(released.slices["ranking"].get("exclude_self")) + len(ranker.later.place_of)
+        if (asked := answer["asked"] or {}).get("algorithm"):  # a placement's own
+            ranker = ranker.by(asked["algorithm"])
+        if asked.get("rules"):  # they may have brought what would stand further down
+            mine = {index[i[columns.ITEM_ID]] for i in shown if i[columns.ITEM_ID] in index}
+            gone, k = frozenset(range(len(vocabulary.item_ids))) - mine, len(mine)
         again = ranker.recommend(rows, probabilities.astype(np.float32), k=k, exclude=gone)
         reasons = {vocabulary.item_ids[one.item_index]: dict(one.reasons) for one in again}
+    chosen = ranker.chosen(rows, probabilities.astype(np.float32)) if answer["rung"] in columns.MODELLED else None
     titles = dict(zip(vocabulary.item_ids, vocabulary.items[columns.TITLE].to_pylist(), strict=True))
     items = [
         {"title": titles.get(item[columns.ITEM_ID]), **item, "reasons": reasons.get(item[columns.ITEM_ID], {})}
         for item in shown
     ]
-    return {"intents": intents, "items": items, "note": note}
+    return {"intents": intents, "items": items, "note": note, "chosen": chosen}
 
 
 def _untold(answer: Mapping[str, Any]) -> dict[str, Any]:
     note = f"release {answer[columns.RELEASE]} is not on this machine: no names, no reasons"
-    return {"intents": [], "items": answer["items"] or [], "note": note}
+    return {"intents": [], "items": answer["items"] or [], "note": note, "chosen": None}
 
 
 def text(found: Mapping[str, Any]) -> str:
@@ -215,7 +222,9 @@ def text(found: Mapping[str, Any]) -> str:
             for part, name in found["baselines"].items()
         ),
         *([f"Catalogue  version {found[columns.CATALOGUE_VERSION]}"] if found[columns.CATALOGUE_VERSION] else []),
+        *_rule_lines(found["asked"] or {}),
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
+        *_algorithm(found),
         f"User       {found['user_id']}, asked about {found['now']}",
         f"Features   as known at {known_at}",
         *(f"  {name:<24} {_shown(name, numbers[name])}" for name in telling[:MOST_FEATURES]),
@@ -233,6 +242,25 @@ def text(found: Mapping[str, Any]) -> str:
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
     return "\n".join([*lines, *([found["note"]] if found["note"] else [])])
+
+
+def _rule_lines(asked: Mapping[str, Any]) -> list[str]:
+    """Say where a list was shown and which rules held there."""
+    by = f" by {asked[columns.PLACEMENT_ALGORITHM]}" if asked.get(columns.PLACEMENT_ALGORITHM) else ""
+    lines = [f"Placement  {asked['placement']}{by}"] if asked.get("placement") else []
+    if asked.get("rules"):
+        unmet = f"; could not be kept: {', '.join(asked['rules_unmet'])}" if asked.get("rules_unmet") else ""
+        lines.append(f"Rules      {', '.join(asked['rules'])}{unmet}")
+    return lines
+
+
+def _algorithm(found: Mapping[str, Any]) -> list[str]:
+    """Say which of several rankers ordered the items, and for which intent and length of history."""
+    spoke, chosen = found.get(columns.ALGORITHM), found.get("chosen") or {}
+    if not spoke:
+        return []
+    by = ", ".join(f"{name} {value}" for name, value in chosen.items() if name != columns.ALGORITHM)
+    return [f"Algorithm  {spoke}" + (f", chosen for {by}" if by else "")]
 
 
 def _cause_lines(one: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from bentos.release import INTENT, RANKING, Release
 from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError, StoreAway
+from feature_repo.fallback import Fallback
 from pipelines import namespace
 from pipelines.answers import offline_rows
 from pipelines.answers.past_catalogue import PastCatalogue, changed_since
@@ -25,6 +26,7 @@ from pipelines.environment import Installation
 if TYPE_CHECKING:
     from components.intent.forecasts.score import ForecastScorer
     from components.intent.score import IntentScorer
+    from components.ranking.rules.book import RuleBook
     from components.ranking.score import Ranker
 
 SAMPLE = 200  # logged answers, the newest
@@ -128,7 +130,7 @@ def scores_of(place: Installation, release: Release, answers: Sequence[Answer]) 
 
     forecasts = ForecastScorer.served(release.folder / INTENT)
     scorer, ranker = IntentScorer.served(release.folder / INTENT), Ranker.served(release.folder / RANKING)
-    past = PastCatalogue(place, ranker)
+    past, segments = PastCatalogue(place, ranker), Fallback.load(release.folder / RANKING).names
     for answer in answers:
         try:
             then = past.ranker_of(answer)
@@ -136,6 +138,8 @@ def scores_of(place: Installation, release: Release, answers: Sequence[Answer]) 
             yield _difference(answer, columns.CATALOGUE_VERSION, answer[columns.CATALOGUE_VERSION], str(gone))
             continue
         yield from rescored(scorer, then, answer)
+        if answer["endpoint"] == "recommend":
+            yield from rules_kept(answer, past.rules_of(answer, then, release), then, segments)
         if forecasts is not None:
             yield from forecast_again(forecasts, answer)
 
@@ -151,6 +155,13 @@ def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterat
         return
     for target in np.flatnonzero(~np.isclose(served, again, rtol=0.0, atol=SCORES)):
         yield _difference(answer, f"probability of {names[target]}", float(served[target]), float(again[target]))
+    if (algorithm := answer["asked"].get(columns.PLACEMENT_ALGORITHM)) is not None:
+        ranker = ranker.by(algorithm)
+    spoke = answer["asked"].get(columns.ALGORITHM)
+    offline_spoke = (ranker.chosen(rows, again.astype(np.float32)) or {}).get(columns.ALGORITHM)
+    if answer["endpoint"] == "recommend" and answer["items"] and spoke != offline_spoke:
+        yield _difference(answer, columns.ALGORITHM, spoke, offline_spoke)
+        return
     shown = {str(i[columns.ITEM_ID]): float(i["score"]) for i in answer["items"] or ()}
     if answer["endpoint"] == "rank":
         shown = dict(zip(answer["asked"]["item_ids"], answer["asked"]["scores"], strict=True))
@@ -161,6 +172,29 @@ def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterat
         for (item, score), value in zip(shown.items(), offline, strict=True):
             if not np.isclose(score, value, rtol=SCORES, atol=SCORES):
                 yield _difference(answer, f"score of item {item}", score, float(value))
+
+
+def rules_kept(answer: Answer, rules: "RuleBook", ranker: "Ranker", segments: Sequence[str]) -> Iterator[Difference]:
+    """Compare the rules that held with those of the answer's version, and its list with what they allow."""
+    from bentos.recommender.logs import requestlog
+    from components.ranking.rules import past
+    from components.ranking.rules.book import Asked
+    from components.ranking.rules.listing import violations
+
+    logged, rows, index = answer["asked"], requestlog.rows_of(answer), ranker.vocabulary.index_of_item
+    number = rows.numbers.get(columns.SEGMENT)
+    segment = segments[int(number[0])] if number is not None and 0 <= number[0] < len(segments) else None
+    had, shown = past.of_row(rows, ranker.vocabulary.signs)
+    asked = Asked(int(rows.now[0]), logged.get("placement"), segment, had, shown)
+    held = rules.for_list(asked)
+    names = [one.rule.name for one in held]
+    if names != (served := list(logged.get("rules") or ())):
+        yield _difference(answer, "rules", ", ".join(served) or "none", ", ".join(names) or "none")
+        return
+    items = [index[item] for i in answer["items"] or () if (item := str(i[columns.ITEM_ID])) in index]
+    unmet = {*(logged.get("rules_unmet") or ())}
+    for broken in violations(items, [one for one in held if one.rule.name not in unmet], asked):
+        yield _difference(answer, f"rule {broken.rule}", broken.why, "is not allowed")
 
 
 def forecast_again(forecasts: "ForecastScorer", answer: Answer) -> Iterator[Difference]:

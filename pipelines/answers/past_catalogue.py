@@ -15,7 +15,10 @@ from pipelines.environment import Installation
 KEPT = 8  # versions: an answer's neighbours in the log rest on the same
 
 if TYPE_CHECKING:
+    from bentos.release import Release
+    from components.ranking.rules.book import RuleBook
     from components.ranking.score import Ranker
+    from feature_repo.documents.changes import Newest
 
 
 @dataclass
@@ -25,6 +28,7 @@ class PastCatalogue:
     place: Installation
     ranker: "Ranker"  # over the release's own items
     _made: dict[int, "Ranker"] = field(default_factory=dict)
+    _rules: dict[int, Mapping[str, "Newest"]] = field(default_factory=dict)
 
     def ranker_of(self, answer: Mapping[str, Any]) -> "Ranker":
         """Return the ranker that gave an answer; raises SpecError where the log does not go that far."""
@@ -37,9 +41,19 @@ class PastCatalogue:
             self._made[version] = self._at(version)
         return self._made[version]
 
+    def rules_of(self, answer: Mapping[str, Any], ranker: "Ranker", release: "Release") -> "RuleBook":
+        """Return the rules as they were when an answer was given, over the items of the ranker that gave it."""
+        from components.ranking.rules import book
+
+        version = answer.get(columns.CATALOGUE_VERSION) or 0
+        hidden = ranker.catalogue.hidden
+        items = book.items_of(ranker.vocabulary, () if hidden is None else frozenset(hidden.nonzero()[0].tolist()))
+        rules = book.merged(release.rules, self._rules.get(version, {}), unread=[])
+        return book.read(rules, release.placements, items)
+
     def _at(self, version: int) -> "Ranker":
         from components.ranking import open_catalogue
-        from feature_repo.documents.changes import newest_of
+        from feature_repo.documents.changes import RULE, newest_of
         from feature_repo.documents.opened import document_log
         from feature_repo.live_items import live
         from pipelines.releases import release as releases
@@ -52,7 +66,9 @@ class PastCatalogue:
                 f"the answer rests on version {version} of the document log, and the log of "
                 f"{self.place.spec.name} ends at version {have}: it was restored from an older copy, or is another one"
             )
-        return open_catalogue.over(self.ranker, live(self.ranker.vocabulary, newest_of(changes)))
+        newest = newest_of(changes)
+        self._rules[version] = {one.id: one for one in newest if one.kind == RULE}
+        return open_catalogue.over(self.ranker, live(self.ranker.vocabulary, newest))
 
 
 def changed_since(place: Installation, answers: Sequence[Mapping[str, Any]]) -> frozenset[str]:

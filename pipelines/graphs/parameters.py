@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.content.llm import prompts
 from components.data.derived import rules_at_the_door, rules_of_an_item, unknown_items
 from components.data.ingest import source_digest
 from components.data.spec import HORIZON
@@ -48,8 +49,11 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     # A contract without rules of its own leaves none in the release, as before there were such.
     if (own := rules_of_an_item(contract)) != rules_of_an_item({}):
         serving["item_rules"] = [rule.model_dump(mode="json") for rule in own]
+    if spec.content.model is not None:
+        serving["prompts"] = dict(prompts.texts(spec.content.model.prompt))
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     reading = {k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}
+    serving |= {key: dumped[key] for key in ("rules", "placements") if key in dumped}
     return {
         "name": spec.name,
         # With what the labels take of the steps, so that data too short for them is refused before it is read on.

@@ -1,5 +1,7 @@
 """The environment's `jobs` slice: what scheduled work keeps. Schedules belong to cron or to CronJobs."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from feature_repo.slice import Slice
@@ -8,6 +10,21 @@ from feature_repo.slice import Slice
 class Score(Slice):
     """What batch scoring keeps."""
 
+    keep: int = Field(default=7, ge=1, le=400, description="Results of the last so many days")
+
+
+class Audiences(Slice):
+    """Whom the job `audiences` looks for."""
+
+    of: dict[
+        Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)],
+        Annotated[tuple[str, ...], Field(min_length=1, max_length=256)],
+    ] = Field(
+        default={},
+        max_length=64,
+        description="Audiences by name, each with items of which a user wants one or more, such as those of an offer",
+    )
+    most: int = Field(default=1000, ge=1, le=10_000_000, description="Users of an audience, the likeliest")
     keep: int = Field(default=7, ge=1, le=400, description="Results of the last so many days")
 
 
@@ -40,3 +57,4 @@ class Jobs(Slice):
     score: Score = Score()
     compact: Compact = Compact()
     materialise: Materialise = Materialise()
+    audiences: Audiences = Audiences()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import eventlog, traces
+from components.content.llm import store
 from components.training import checkpoints
 from feature_repo import erasure, files, signing
 from pipelines.environment import Installation
@@ -46,6 +47,8 @@ class Removal:
         traces.clean_aside(self.roots)
         traces.mask_keys(self.place.home / eventlog.FOLDER, self.people)
         removed: dict[str, int] = {}
+        if texts := store.forget(self.place.home, self.people.pseudonyms):
+            removed["texts that a language model wrote of them"] = texts
         for path in [*found.hits, *self._logs(found)]:
             self.observe(f"file {path.name}")
             if path.exists() and (gone := traces.clean(path, self.people)):

@@ -18,7 +18,7 @@ from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
 from feature_repo.privacy.tombstones import Tombstones, names_here
 from pipelines.environment import Installation
-from pipelines.jobs import score, sources
+from pipelines.jobs import audiences, score, sources
 from pipelines.leases.lease import JOBS
 from pipelines.privacy.forget import working_alone
 from pipelines.releases import release
@@ -168,7 +168,9 @@ def _drop_users(place: Installation, known: set[str], *, current: str) -> int:
 
 def _drop_made(home: Path) -> int:
     """Delete what jobs made under the old names: scores, and tables of the source; the next job makes them anew."""
-    made = [path for path in (home / score.FOLDER, home / JOBS / sources.SOURCES) if path.is_dir()]
+    made = [
+        path for path in (home / score.FOLDER, home / audiences.FOLDER, home / JOBS / sources.SOURCES) if path.is_dir()
+    ]
     for folder in made:
         shutil.rmtree(folder)
     return len(made)

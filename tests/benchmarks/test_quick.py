@@ -20,6 +20,7 @@ SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
     "retrain": {"users", "targets", "worlds"},
+    "content": {"pairs", "checker", "fixed", "writer"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
@@ -28,6 +29,9 @@ SCRIPTS = {
     "forms": {"text", "causes", "smaller"},
     "selection": {"rows", "sides", "difference"},
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
+    "lists": {"attributes", "values", "audiences", "similar"},
+    "nearest": {"vectors", "exact", "index", "recall"},
+    "choose": {"sides", "among", "weeks", "rows", "shuffled_gains_nothing", "predicted_gains"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {
@@ -54,6 +58,8 @@ SCRIPTS = {
     "gpu": {"device", "rows", "batch", "sides"},
 }
 OWN_WORLD = (
+    "nearest",
+    "content",
     "pretrain",
     "contract",
     "profiles",
@@ -84,6 +90,8 @@ SLOW = (
     "intent",
     "selection",
     "ranking",
+    "choose",
+    "lists",
     "sparse",
     "gpu",
     "private",
@@ -190,6 +198,18 @@ def test_every_ranker_is_judged_beside_the_default(run: Run) -> None:
         assert low <= one["ndcg_at_10"] <= high
         assert ("less_default" in one) == (name != "default")
     assert document["default"]["ndcg_at_10"] > document["popular"]["ndcg_at_10"]
+
+
+@pytest.mark.slow
+def test_intents_that_are_shuffled_gain_nothing_over_none(run: Run) -> None:
+    document = run("choose")
+    sides = document["sides"]
+    assert {"no", "predicted", "shuffled", "oracle", "best_alone", "ceiling", *document["among"]} == set(sides)
+    assert document["shuffled_gains_nothing"]
+    assert sides["no"]["less_no"] == [0.0, 0.0]
+    assert all(one["ndcg_at_10"] <= sides["ceiling"]["ndcg_at_10"] for one in sides.values())
+    assert not set(document["weeks"]["stop"]) & set(document["weeks"]["choose"])
+    assert max(document["weeks"]["choose"]) < min(document["weeks"]["test"])
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import Release
 from feature_repo import files
+from feature_repo.calendar import Calendar
 from feature_repo.documents.log import DocumentLog
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import StoreAway
@@ -27,7 +28,7 @@ from feature_repo.live_items import LiveItems
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
-from feature_repo.update import Event
+from feature_repo.update import Event, Folding
 from feature_repo.vocabulary import Target, Vocabulary
 
 KEY = "00ff"
@@ -43,6 +44,7 @@ def vocabulary() -> Vocabulary:
             "item_index": range(6),
             "item_id": IDS,
             "title": [*ITEMS[:5], None],  # i5 has no title
+            "kind": ["fruit", "fruit", "soup", "soup", None, None],
         }
     )
     targets = (
@@ -87,12 +89,37 @@ class TinyRanker:
                 score=1.0 - n / 10,
                 source="history" if i in had else "popular",
                 reasons={"intent": float(probabilities[0])},
+                algorithm=None,
             )
             for n, i in enumerate(order[:k])
         ]
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         return np.asarray(item_indexes, dtype=np.float32) / 10
+
+    def values(
+        self, rows: UserRows, probabilities: np.ndarray, *, attribute: str, k: int, exclude: frozenset[int]
+    ) -> list[SimpleNamespace]:
+        """The kinds of the items as they are recommended, each once."""
+        kinds: dict[str, list[int]] = {}
+        for one in self.recommend(rows, probabilities, k=99, exclude=exclude):
+            if kind := self.vocabulary.items[attribute][one.item_index].as_py():
+                kinds.setdefault(kind, []).append(one.item_index)
+        return [
+            SimpleNamespace(value=kind, score=1 / n, source="history", items=tuple(items), reasons={})
+            for n, (kind, items) in enumerate(list(kinds.items())[:k], 1)
+        ]
+
+    def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> SimpleNamespace:
+        """Items are alike whose numbers are near; there is one basis."""
+        near = sorted(set(range(len(self.vocabulary.item_ids))) - {item, *exclude}, key=lambda i: (abs(i - item), i))
+        items = [
+            SimpleNamespace(
+                item_index=i, score=1 / abs(i - item), source="neighbours", reasons={"neighbours": 1 / abs(i - item)}
+            )
+            for i in (near[:k] if by in (None, "neighbours") else [])
+        ]
+        return SimpleNamespace(items=items, bases=("neighbours",))
 
 
 @dataclass
@@ -173,7 +200,7 @@ def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:
             "data_end": dt.datetime.fromtimestamp(DATA_END, dt.UTC).isoformat(),
             "profiles": {"ttl_days": 120},
             "intents": [],
-            "ranking": {},
+            "ranking": {"recommend": ["kind"]},
             "serving": {"k": 3, "max_k": 50} | serving,
         },
     }
@@ -217,6 +244,7 @@ class World:
             tombstones=self.tombstones,
             documents=self.documents,
             grow=self.ranker.over if self.documents else None,
+            folds=Folding(Calendar("2016-12-26", "America/New_York"), self.ranker.vocabulary, (7, 28, 91)),
         )
 
     def log(self) -> DocumentLog:

@@ -17,6 +17,7 @@ from bentos import keys, wire
 from bentos.build import build
 from bentos.client import Recommender, Unanswered
 from bentos.endpoints.items import ItemChange
+from bentos.endpoints.rules import LiveRule, RulePreview
 from bentos.http.headers import CATALOGUE
 from bentos.http.problems import Rejected
 from bentos.ranking.service import load
@@ -148,6 +149,31 @@ def test_answers_log_lines_and_headers_carry_the_version(doors: Doors) -> None:
         if line["request_id"] == reply.json()["request_id"]
     )
     assert line["catalogue_version"] == version
+
+
+def test_rules_put_by_http_hold_on_every_door_and_on_no_key_but_admins(doors: Doors) -> None:
+    before = doors.shows(1)
+    hide = LiveRule.model_validate({"kind": "filter", "name": "best", "where": f"item_id = '{before[0]}'"})
+    with pytest.raises(Unanswered, match="admin is not among its scopes"):
+        doors.client(0).rules(rules=[hide])
+    admin = doors.client(0, doors.admin)
+    seen = admin.rules(rules=[hide], preview=RulePreview(user_id="u00", k=8))
+    assert seen.preview is not None
+    assert [item.item_id for item in seen.preview.before.items] == before
+    assert before[0] not in [item.item_id for item in seen.preview.after.items]
+    assert doors.shows(0) == before, "a preview changes nothing"
+    written = admin.rules(rules=[hide], change_id="r1")
+    assert before[0] not in doors.shows(0), "the door that took it keeps to it at once"
+    assert before[0] not in doors.soon(1, lambda found: before[0] not in found)
+    answer = doors.client(1).recommend("u00", k=8)
+    assert answer.rules is not None
+    assert (answer.rules.names, answer.catalogue_version) == (["best"], written.version)
+    line = next(
+        line for line in requestlog.read(doors.homes[1] / requestlog.FOLDER) if line["request_id"] == answer.request_id
+    )
+    assert (line["catalogue_version"], line["asked"]["rules"]) == (written.version, ["best"])
+    assert admin.rules(undo=written.version).changed[0].outcome == "taken back"
+    assert doors.soon(1, lambda found: found == before) == before
 
 
 class InProcess(Remote):

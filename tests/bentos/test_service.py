@@ -227,6 +227,7 @@ def in_process(made: toy.Toy, folder: Path, breaker: Breaker) -> Door:
         fallback=Fallback.load(release.folder / RANKING),
         key=toy.KEY,
         breaker=breaker,
+        folds=folding(release, ranker.vocabulary),
     )
 
 

@@ -1,6 +1,7 @@
 """What people see of drift: the page of a comparison, and the project in Evidently's own UI."""
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from monitoring.steps import page
 from pipelines.releases.processes import State, down, up
 from pipelines.releases.uis import evidently
 from tests.browser.page import Page
+from tests.patience import patient
 
 Look = Callable[[str], str]
 
@@ -30,10 +32,15 @@ def drift() -> Drift:
     return compare(now, then, spec=Monitoring(), at=at, metadata={"key": "k1"})
 
 
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory, look: Look) -> Iterator[State]:
-    """A running Evidently over an empty workspace."""
-    home = tmp_path_factory.mktemp("home")
+@pytest.fixture
+def ui(tmp_path: Path, look: Look) -> Iterator[State]:
+    """A running Evidently over an empty workspace.
+
+    One a test: a project that its own API creates is written in place, and its watch over the folder ends for good
+    when it reads the half of one.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
     process = evidently(home, workspace=str(home / "evidently"), port=0)
     assert process is not None
     (state,) = up(home, [process], wait_s=180)
@@ -76,4 +83,7 @@ def test_a_run_sent_to_a_server_is_kept_once_and_shown(look: Look, drift: Drift,
 def test_a_run_kept_in_the_folder_is_shown_without_a_restart(look: Look, drift: Drift, ui: State) -> None:
     folder = ui.log.parent.parent / "evidently"
     kept = keep(drift.snapshot, address=str(folder), name="movies", title="movies: stable", key="k2", columns=["spend"])
-    assert "movies: stable" in look(f"{ui.url}/projects/{kept.project}/reports")
+    # The UI reads the folder again when the system tells it of a change: its page may be asked before.
+    deadline = time.monotonic() + patient(30)
+    while "movies: stable" not in (shown := look(f"{ui.url}/projects/{kept.project}/reports")):
+        assert time.monotonic() < deadline, shown

@@ -61,5 +61,5 @@ def test_the_sources_say_why_they_brought_an_item() -> None:
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="Input should be 'template@2' or 'template@1'"):
+    with pytest.raises(ValueError, match="Input should be 'template@2', 'template@1' or 'template@3'"):
         Content(prompt="template@0")

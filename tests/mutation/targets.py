@@ -37,6 +37,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
     "components/intent/quantize.py": ("tests/intent/test_quantize.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
+    "components/ranking/choice.py": ("tests/ranking/test_choose.py",),
+    "components/ranking/choose.py": ("tests/ranking/test_choose.py",),
+    "components/ranking/rerank.py": ("tests/ranking/test_rerank.py",),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.
@@ -79,6 +82,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_people.py",
         "tests/data/test_leave_one_out.py",
     ),
+    "components/content/grounding/rules.py": ("tests/content/test_checker.py",),
+    "components/content/grounding/known.py": ("tests/content/test_checker.py",),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
     "components/data/spec.py": (
         "tests/pipelines/test_spec_defaults.py",

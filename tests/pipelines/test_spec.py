@@ -137,3 +137,29 @@ def test_the_run_is_told_which_kinds_of_events_models_need_and_the_release_which
 def _event_rules(told: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(told["serving"])["event_rules"]
     return found
+
+
+AMONG = ["network", "tifu", "frequency", "popular"]
+
+
+@pytest.mark.parametrize(
+    ("ranking", "weeks", "said"),
+    [
+        ({"choose": {"among": ["tifu", "popular"]}}, 4, "choose.among: tifu, popular lacks network"),
+        ({"choose": {"among": [*AMONG, "tifoo"]}}, 4, "models.ranking.choose.among[4]: 'tifoo' is not allowed"),
+        ({"choose": {"among": [*AMONG, "tifu"]}}, 4, "among: tifu stands there twice"),
+        ({"choose": {"among": AMONG, "on": "test"}}, 4, "models.ranking.choose.on: 'test' is not allowed"),
+        ({"choose": {"among": AMONG}}, 1, "models.ranking.choose: needs 2 or more validation steps"),
+        ({"choose": {"among": AMONG}, "horizon": "21d"}, 3, "models.ranking.choose: needs 4 or more validation steps"),
+        ({"diversity": {}}, 4, "models.ranking.diversity: give mmr or calibrate, one of them"),
+        ({"diversity": {"mmr": 1.5}}, 4, "models.ranking.diversity.mmr: 1.5 is wrong"),
+    ],
+)
+def test_a_choice_or_an_order_that_cannot_be_is_one_line(ranking: dict[str, Any], weeks: int, said: str) -> None:
+    document = copy.deepcopy(GROCERY)
+    document["models"].setdefault("ranking", {}).update(ranking)
+    document["data"]["split"]["validate_weeks"] = weeks
+    with pytest.raises(SpecError) as error:
+        spec.parse(document, place="shop.yaml")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)

@@ -11,7 +11,7 @@ import torch
 
 from components import conditions
 from components.ranking import examples as rows_of
-from components.ranking import lists, refit, steps, train
+from components.ranking import lists, net_fit, refit, steps
 from components.ranking.examples import World
 from components.ranking.score import Ranker
 from components.ranking.train import Trained
@@ -78,7 +78,7 @@ def test_what_changed_in_the_newest_weeks_is_learnt_by_the_refit_alone(world: Wo
         SPEC.candidates,
         report=lambda done: None,
     )
-    reached = [train.ndcg_at_k(one.net.score(asked.features), asked) for one in (trained.ranker, made.ranker)]
+    reached = [net_fit.ndcg_at_k(one.net.score(asked.features), asked) for one in (trained.ranker, made.ranker)]
     assert reached[1] > 1.5 * reached[0]
 
 

@@ -14,9 +14,10 @@ from components.ranking import examples, lists, metrics
 from components.ranking.card import write as card
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
+from components.ranking.net_fit import ndcg_at_k
 from components.ranking.relevance import LEAST, relevance
 from components.ranking.spec import Ranking, Weight
-from components.ranking.train import ndcg_at_k, train
+from components.ranking.train import train
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged

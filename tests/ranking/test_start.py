@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.ranking import encode, examples, lists, places, refit, train
+from components.ranking import encode, examples, lists, net_fit, places, refit, train
 from components.ranking.baselines import FORMULAS, OF_PEOPLE, ranked
 from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
@@ -48,7 +48,7 @@ def test_the_first_epoch_is_the_baselines_own_order(begun: World, learnt: train.
 
 def test_the_share_that_is_done_ends_at_1(begun: World, monkeypatch: pytest.MonkeyPatch) -> None:
     shares: list[float] = []
-    monkeypatch.setattr(train, "PATIENCE", 99)
+    monkeypatch.setattr(net_fit, "PATIENCE", 99)
     spec = STARTED.model_copy(update={"epochs": 2})
     train.train(begun, spec, report=lambda share, note: shares.append(share))
     assert shares[-1] == pytest.approx(1.0)

@@ -6,7 +6,8 @@ import pytest
 
 from components.ranking import examples, lists
 from components.ranking.examples import World
-from components.ranking.train import Trained, ndcg_at_k, train
+from components.ranking.net_fit import ndcg_at_k
+from components.ranking.train import Trained, train
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged
 from tests.ranking.board import SPEC

@@ -14,7 +14,7 @@ from components.intent import fit as fitting
 from components.intent import train as training
 from components.intent.examples import Examples
 from components.intent.spec import IntentModel
-from components.ranking import train as ranking
+from components.ranking import net_fit as ranking
 from components.ranking.lists import Lists
 from components.ranking.spec import Ranking
 from components.training import loop, parallel, precision

@@ -14,10 +14,11 @@ from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from bentos.endpoints.events import MAX_EVENTS, EventsRequest, SetAside
-from bentos.endpoints.schemas import Event, Id
-from bentos.http.problems import BROKEN, short
+from bentos.endpoints.schemas import Event, Id, SessionEvent
+from bentos.http.problems import BROKEN, refused, short
 from components.data.row_rules import NotNull, RowRule, Severity
 from components.data.rules import Known, label, names
+from feature_repo import columns
 
 KNOWN_ITEM = label(Known(expect="known", column="item_id"))
 
@@ -46,7 +47,7 @@ class EventRules:
             counts[KNOWN_ITEM] = sum(not self._holds(event) for event in events)
         return {name: count for name, count in counts.items() if count}
 
-    def set_aside(self, events: Sequence[Event]) -> list[SetAside]:
+    def set_aside(self, events: Sequence[Event | SessionEvent]) -> list[SetAside]:
         """Say which events name an item outside the catalogue, where the contract sets those aside."""
         if self._unknown in (None, "info"):
             return []
@@ -56,7 +57,15 @@ class EventRules:
             if not self._holds(event)
         ]
 
-    def _holds(self, event: Event) -> bool:
+    def require_of(self, row: Mapping[str, Any], *, where: str) -> None:
+        """Refuse an event without a user, at a place of a request, by the rules that do not speak of users."""
+        for name, rule in self._refusing.items():
+            if columns.USER_ID not in rule.named and rule.broken_by(row):
+                broken = _broken(name, rule, row).context or {}
+                place = f"{where}.{broken['column']}"
+                raise refused(place, f"{broken['given']} breaks the rule {name}", broken["allowed"])
+
+    def _holds(self, event: Event | SessionEvent) -> bool:
         """Tell whether an event's item, if it has one, is in the catalogue."""
         return event.item_id is None or self._known(event.item_id)
 

@@ -2,7 +2,9 @@
 
 from typing import Protocol
 
-from components.content.facts import Described, Facts
+from components.content.facts import Described, Facts, Language
+from components.content.writers.chinese import CHINESE
+from components.content.writers.framed import FRAMED
 from components.content.writers.template import CHOICES, DEEDS
 
 
@@ -21,10 +23,15 @@ class Writer(Protocol):
         """Write about one item from facts alone, and name every fact that the text uses."""
 
 
-WRITERS: tuple[Writer, ...] = (DEEDS, CHOICES)
+WRITERS: tuple[Writer, ...] = (DEEDS, CHOICES, FRAMED)
 NAMES = tuple(writer.name for writer in WRITERS)
 DEFAULT = NAMES[0]
 UNNAMED = CHOICES.name  # of releases made before a release named its writer
+
+
+def of(name: str, language: Language) -> Writer:
+    """Return the writer that a spec names, or the one of another language that a request asks for."""
+    return named(name) if language == "en" else CHINESE
 
 
 def named(name: str) -> Writer:

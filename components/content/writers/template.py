@@ -79,7 +79,17 @@ def _value(name: str, value: Any) -> str:
     """Return an attribute in words; a price as money is written, in whatever currency the catalogue has."""
     if name != "price":
         return plain(value)
+    return priced(value)
+
+
+def priced(value: Any) -> str:
+    """Return a price as money is written, '' for what is none."""
     return f"{value:.2f}" if isinstance(value, int | float) and 0 < value < 1e9 else ""
+
+
+def name_of(facts: Facts) -> str:
+    """Return the sentence that names the item."""
+    return _name(facts)[0]
 
 
 def _reasons(facts: Facts, sentences: Sentences) -> list[Told]:

@@ -32,11 +32,9 @@ def shared(history: History, catalogue: Catalogue) -> np.ndarray:
     total = np.bincount(history.row, weight, minlength=history.n_rows)
     share = weight / np.maximum(total, 1e-12)[history.row]
     found = np.zeros((history.n_rows, history.n_items))
-    for codes in _attributes(catalogue):
-        size = int(codes.max(initial=-1)) + 2  # the last stands for none
-        holders = np.maximum(np.bincount((codes % size).ravel(), minlength=size), 1)
-        rarity = 1.0 / np.log(1.0 + holders)
-        rarity[-1] = 0.0
+    for codes in attributes_of(catalogue):
+        rarity = rarity_of(codes)
+        size = len(rarity)
         mass = np.zeros((history.n_rows, size))
         for level in codes.T:
             keys = history.row * size + level[history.item] % size
@@ -46,7 +44,19 @@ def shared(history: History, catalogue: Catalogue) -> np.ndarray:
     return found
 
 
-def _attributes(catalogue: Catalogue) -> Iterator[np.ndarray]:
+def rarity_of(codes: np.ndarray) -> np.ndarray:
+    """Weigh each value of an attribute [I, L], -1 where an item has none, [V + 1]; the last, for none, weighs nothing.
+
+    A value that every item has weighs little, and one of a single item most: `1 / log(1 + items)`.
+    """
+    size = int(codes.max(initial=-1)) + 2
+    holders = np.maximum(np.bincount((codes % size).ravel(), minlength=size), 1)
+    rarity = 1.0 / np.log(1.0 + holders)
+    rarity[-1] = 0.0
+    return np.asarray(rarity)
+
+
+def attributes_of(catalogue: Catalogue) -> Iterator[np.ndarray]:
     """Yield the values of each attribute, int64 [I, L], -1 where an item has none."""
     yield catalogue.kind[:, None]
     yield catalogue.brand[:, None]

@@ -18,7 +18,7 @@ from feature_repo.checkout import ROOT
 pytestmark = pytest.mark.process
 
 FILE = '''
-"""POST /similar: how alike two users are."""
+"""POST /alike: how alike two users are."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bentos.recommender.door import Door
 
 
-class SimilarRequest(Request):
+class AlikeRequest(Request):
     """Whom to compare."""
 
     user_id: Id
@@ -47,7 +47,7 @@ class Similarities(Answer):
     profile: Profile
 
 
-def answer(door: "Door", ask: SimilarRequest, context: RequestContext) -> Similarities:
+def answer(door: "Door", ask: AlikeRequest, context: RequestContext) -> Similarities:
     """Compare a user with others."""
     state = door.state_of(ask.user_id, ask.at, context)
     door.write(context, state, asked={"others": ask.others})
@@ -55,7 +55,7 @@ def answer(door: "Door", ask: SimilarRequest, context: RequestContext) -> Simila
 
 
 CONTRACT = Contract(
-    SimilarRequest,
+    AlikeRequest,
     Similarities,
     answer,
     Example(
@@ -72,7 +72,7 @@ import bentos.endpoints
 from feature_repo import endpoints
 
 bentos.endpoints.__path__.append(sys.argv[1])
-endpoints.ENDPOINTS = (*endpoints.ENDPOINTS, endpoints.Endpoint("similar", "read", "How alike users are"))  # the line
+endpoints.ENDPOINTS = (*endpoints.ENDPOINTS, endpoints.Endpoint("alike", "read", "How alike users are"))  # the line
 
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.testclient import TestClient
@@ -93,7 +93,7 @@ pools = [BoundedPool(timeout_s=5, max_concurrency=2) for _ in range(2)]
 app = create_app()
 app.state.opened = DoorContext(door, *pools, Metrics(door.release, registry=registry), {})
 client = TestClient(app)
-reply = client.post("/similar", json={"user_id": "ann", "others": ["bob"]})
+reply = client.post("/alike", json={"user_id": "ann", "others": ["bob"]})
 made = {path.name: made(OPERATIONS, path.read_text()) for path, made in derived_files.FILES.items()}
 namespace = {}
 exec(made["client_methods.py"], namespace)
@@ -106,17 +106,17 @@ class Client(namespace["Methods"]):
 
 found = {
     "status": reply.status_code,
-    "wrong": client.post("/similar", json={"user": "ann"}).json()["error"],
-    "operation": client.get("/docs.json").json()["paths"]["/similar"]["post"],
-    "scope": scopes()["/similar"],
+    "wrong": client.post("/alike", json={"user": "ann"}).json()["error"],
+    "operation": client.get("/docs.json").json()["paths"]["/alike"]["post"],
+    "scope": scopes()["/alike"],
     "metrics": generate_latest(registry).decode(),
-    "endpoint": requests.endpoint_of("POST", "/similar"),
-    "read": "/similar" in requests.READS,
-    "repeatable": requests.repeatable("POST", "/similar", b"{}"),
+    "endpoint": requests.endpoint_of("POST", "/alike"),
+    "read": "/alike" in requests.READS,
+    "repeatable": requests.repeatable("POST", "/alike", b"{}"),
     "counted": objectives.READS,
     "rules": json.dumps(prometheus_rules.groups()),
     "files": made,
-    "called": Client().similar("ann", ["bob", "cleo"]).shares,
+    "called": Client().alike("ann", ["bob", "cleo"]).shares,
 }
 door.close()
 found["logged"] = [line["endpoint"] for line in requestlog.read(folder / "requests")]
@@ -130,7 +130,7 @@ print(json.dumps(found))
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the process with one endpoint more says of it."""
     folder = tmp_path_factory.mktemp("endpoint")
-    (folder / "similar.py").write_text(FILE)
+    (folder / "alike.py").write_text(FILE)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder)],
@@ -147,46 +147,46 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_it_is_routed_validated_counted_and_logged(found: dict[str, Any]) -> None:
     assert found["status"] == 200
     assert found["wrong"] == "user_id: is missing; allowed: a value"
-    assert 'intentflow_requests_total{code="200",endpoint="/similar"' in found["metrics"]
-    assert found["logged"] == ["similar", "similar"]
+    assert 'intentflow_requests_total{code="200",endpoint="/alike"' in found["metrics"]
+    assert found["logged"] == ["alike", "alike"]
 
 
 def test_it_has_an_operation_and_a_scope(found: dict[str, Any]) -> None:
     operation = found["operation"]
-    assert (operation["operationId"], operation["summary"]) == ("similar", "How alike users are")
+    assert (operation["operationId"], operation["summary"]) == ("alike", "How alike users are")
     asked = operation["requestBody"]["content"]["application/json"]
     assert asked == {
-        "schema": {"$ref": "#/components/schemas/SimilarRequest"},
+        "schema": {"$ref": "#/components/schemas/AlikeRequest"},
         "example": {"user_id": "1", "others": ["2"]},
     }
     assert found["scope"] == "recommend"
 
 
 def test_the_router_knows_its_kind(found: dict[str, Any]) -> None:
-    assert (found["endpoint"], found["read"], found["repeatable"]) == ("/similar", True, True)
+    assert (found["endpoint"], found["read"], found["repeatable"]) == ("/alike", True, True)
 
 
 def test_the_objectives_count_it(found: dict[str, Any]) -> None:
-    assert found["counted"] == "/recommend|/intents|/rank|/explain|/similar"
+    assert found["counted"] == "/recommend|/intents|/rank|/similar|/values|/explain|/alike"
     assert found["counted"] in found["rules"]
 
 
 def test_the_client_has_its_method(found: dict[str, Any]) -> None:
     text = found["files"]["client_methods.py"]
-    assert "from bentos.endpoints.similar import Similarities, SimilarRequest\n" in text
+    assert "from bentos.endpoints.alike import AlikeRequest, Similarities\n" in text
     assert 'by: Literal["taste", "time"] | None = None' in text
     assert found["called"] == [0.5, 0.5]
 
 
 def test_the_gateway_and_the_docs_name_it(found: dict[str, Any]) -> None:
     files = found["files"]
-    assert "value: /similar\n" in files["route.yaml"]
+    assert "value: /alike\n" in files["route.yaml"]
     row = (
-        "| `POST /similar` | How alike users are | user_id, others, by?, at? | "
+        "| `POST /alike` | How alike users are | user_id, others, by?, at? | "
         "shares, profile, catalogue_version, release, request_id |"
     )
     assert row in files["serving.md"]
-    assert "curl -s localhost:3000/similar" in files["client.md"]
+    assert "curl -s localhost:3000/alike" in files["client.md"]
 
 
 def test_what_is_made_for_it_is_formatted_as_ruff_formats(found: dict[str, Any], tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ OTHERS = {
     "/events": {"events": [EVENT]},
     "/intents": ASK,
     "/rank": ASK | {"item_ids": ["i1"]},
+    "/similar": ASK | {"item_id": "i1"},
+    "/values": ASK | {"attribute": "brand"},
     "/explain": ASK | {"item_id": "i1"},
     "/describe": ASK | {"item_ids": ["i1"]},
 }

@@ -218,6 +218,7 @@ def test_jobs_are_told_with_their_last_result_and_why_they_failed(applied, sched
         metadata = {"name": name, "labels": {"batch.kubernetes.io/job-name": owner}}
         applied.objects["pods", name] = {"metadata": metadata, "status": status}
     assert [line for line in report.lines(asked()) if line.startswith(("  cronjob", "  job"))] == [
+        "  cronjob     job-audiences  '0 5 * * *' (suspended)  never ran",
         "  cronjob     job-compact  '30 2 * * *' (suspended)  never ran",
         "  cronjob     job-materialise  '0 3 * * *'  never ran",
         "  cronjob     job-monitor  '30 5 * * *'  failed T3: PodFailurePolicy: Container job failed with exit code 2; "

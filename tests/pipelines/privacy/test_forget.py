@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from bentos.client import Recommender
 from bentos.endpoints.schemas import Event
 from bentos.recommender.logs import traces
+from components.content.llm import store as texts
 from feature_repo.errors import SpecError
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
@@ -96,6 +98,10 @@ def forgotten(leave: Callable[[str], Shop]) -> tuple[Shop, dict[str, Any]]:
     """A copy of the shop that has forgotten its user, and what the command said."""
     shop = leave("forg")
     (shop.home / "serving" / "trace.log").write_text(f"KeyError: '{USER}'\n")  # such as a fault of ours may leave
+    kept = texts.Store(shop.home)  # what a language model wrote of the user, and of somebody else
+    for key, name in (("1", USER), ("2", f"{RAW}u03")):
+        kept.keep(key, "You bought it.", person=hidden(shop, name), item="i1", now=int(time.time()))
+    kept.close()
     asked = {"user_id": hidden(shop, USER), "release": "r", "known": True}
     with next((shop.home / "requests").glob("*.jsonl")).open("a") as log:
         log.write(json.dumps(asked | {"user_id": hidden(shop, f"{RAW}u03")}, separators=(",", ":")) + "\n")
@@ -122,7 +128,9 @@ def test_a_forgotten_person_is_in_no_file_no_store_and_no_log(forgotten: tuple[S
         "online store",
         "trace.log",
         "report.json",
+        "texts that a language model wrote of them",
     }
+    assert [texts.forget(shop.home, [hidden(shop, name)]) for name in (USER, f"{RAW}u03")] == [0, 1]
     log = next((shop.home / "requests").glob("*.jsonl")).read_text()
     assert hidden(shop, f"{RAW}u03") in log
     assert found["left"] == []

@@ -213,7 +213,10 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
             "no field 'models.intent.archtecture'; did you mean 'models.intent.architecture'?",
         ),
         ("environment.kubflow", "no field 'environment.kubflow'; did you mean 'environment.kubeflow'?"),
-        ("zzz", "no field 'zzz'; have apiVersion, kind, name, data, profiles, intents, vectors, models, promotion,"),
+        (
+            "zzz",
+            "no field 'zzz'; have apiVersion, kind, name, data, profiles, intents, vectors, models, placements, rules,",
+        ),
     ],
 )
 def test_a_path_that_is_none_is_one_line_with_the_nearest(

@@ -1,0 +1,142 @@
+"""The list of one answer: what the ladder ranks, chosen and ordered by the rules that hold. They hold on every rung."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bentos.recommender.ladder import Ladder, ProfileState
+from bentos.recommender.ports import Recommended
+from components.ranking.rules import past, pool
+from components.ranking.rules.book import Asked, RuleBook
+from components.ranking.rules.listing import Unmet, listed
+from components.ranking.rules.spec import MODEL
+from feature_repo import columns
+from feature_repo.errors import DataError, StoreAway
+from feature_repo.memory import Remembered
+
+Chosen = tuple[Recommended, float]  # with its propensity
+Choose = Callable[[Sequence[Recommended], int], list[Chosen]]  # the policy's order
+Memory = Callable[[], Sequence[Remembered] | None]  # the user's last events; None: they cannot be read
+EVERYWHERE: Mapping[str, Any] = {"placements": [], "segments": [], "start": None, "end": None}
+
+
+@dataclass(frozen=True)
+class RuledList:
+    """A list, and what is said of the rules that made it."""
+
+    state: ProfileState
+    chosen: Sequence[Chosen]
+    placement: str | None = None
+    names: tuple[str, ...] = ()  # rules that hold
+    unmet: tuple[Unmet, ...] = ()
+    short: str | None = None  # why it has fewer items than wanted
+    asked: dict[str, Any] = field(default_factory=dict)  # for the request log
+
+    @property
+    def ruled(self) -> bool:
+        """Tell whether there is anything to say of rules."""
+        return bool(self.placement or self.names or self.unmet)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request asks of a list."""
+
+    k: int
+    considered: int  # items that the policy chooses from, without rules
+    candidates: int  # of the release, at most
+    exclude: frozenset[int] = frozenset()
+    placement: str | None = None
+
+
+def recommend(
+    ladder: Ladder, state: ProfileState, wanted: Wanted, *, book: RuleBook, choose: Choose, memory: Memory
+) -> RuledList:
+    """Return the list of a request."""
+    state, algorithm = _ordered_by(state, book, wanted.placement)
+    asked = _asked(state, wanted, book, memory)
+    rules, log = book.for_list(asked), dict[str, Any]()
+    if wanted.placement is not None:
+        log = {"placement": wanted.placement} | ({} if algorithm == MODEL else {columns.PLACEMENT_ALGORITHM: algorithm})
+    unread = tuple(Unmet(name, "this release cannot read it") for name in book.unread)
+    if not rules:
+        after, ranked = ladder.recommend(state, k=wanted.considered, exclude=wanted.exclude)
+        return RuledList(after, choose(ranked, wanted.k), wanted.placement, unmet=unread, asked=log)
+    rung = _Rung(ladder, state)
+    made = pool.make(
+        rung.rank,
+        rung.score,
+        choose,
+        rules=rules,
+        asked=asked,
+        k=wanted.k,
+        most=max(wanted.considered, wanted.candidates),
+        n_items=0 if state.items is None else len(state.items.titles),
+        exclude=wanted.exclude,
+    )
+    names = tuple(one.rule.name for one in rules)
+    log |= {"rules": list(names), "rules_unmet": [one.rule for one in made.unmet]}
+    return RuledList(rung.state, made.chosen, wanted.placement, names, (*unread, *made.unmet), made.short, log)
+
+
+class _Rung:
+    """The ladder as one request asks it, more than once: where models fail the first time, they are asked no more."""
+
+    def __init__(self, ladder: Ladder, state: ProfileState) -> None:
+        self._ladder, self.state = ladder, state
+        self._asked = False
+
+    def rank(self, k: int, exclude: frozenset[int]) -> Sequence[Recommended]:
+        after, ranked = self._ladder.recommend(self.state, k=k, exclude=exclude)
+        if self._asked and after.modelled != self.state.modelled:
+            return ()  # scores of two rungs do not compare
+        self.state, self._asked = after, True
+        return ranked
+
+    def score(self, items: Sequence[int]) -> Sequence[float] | None:
+        if not self.state.modelled:
+            return None
+        after, scores = self._ladder.score(self.state, items)
+        return scores if after.modelled else None
+
+
+def _ordered_by(state: ProfileState, book: RuleBook, placement: str | None) -> tuple[ProfileState, str]:
+    """Have the placement's own algorithm rank."""
+    found = book.placements.get(placement or "")
+    if found is None or found.algorithm == MODEL or state.items is None:
+        return state, MODEL
+    ranker = state.items.ranker.by(found.algorithm)
+    return replace(state, items=replace(state.items, ranker=ranker)), found.algorithm
+
+
+def _asked(state: ProfileState, wanted: Wanted, book: RuleBook, memory: Memory) -> Asked:
+    words = None if state.items is None else state.items.vocabulary
+    segment, unsure = state.profile.segment, state.profile.reason in ("store_away", "timeout")
+    asked = Asked(int(state.rows.now[0]), wanted.placement, segment, unsure=unsure and segment is None)
+    if words is None or not any(one.looks_back for one in book.for_list(asked)):
+        return asked
+    had, shown = past.of_row(state.rows, words.signs)
+    if words.learnt is not None and words.learnt < len(words.item_ids):  # rows do not know what came later
+        had, shown = past.with_memory(had, shown, memory() or (), words.index_of_item, words.signs)
+    return replace(asked, had=had, shown=shown)
+
+
+def remembered(read: Memory) -> Sequence[Remembered] | None:
+    """Read a user's event memory; None where the store is away, or holds none."""
+    with contextlib.suppress(StoreAway, DataError):
+        return read()
+    return None
+
+
+def never_shown(book: RuleBook, *, now: int) -> frozenset[int]:
+    """Return what any rule hides somewhere, now or later: for lists of which nobody knows the user or the placement."""
+    lasting = (one for one in book.rules if one.rule.end is None or one.rule.end.timestamp() > now)
+    return frozenset[int]().union(*(one.about for one in lasting if one.hides_always))
+
+
+def kept_to_caps(items: Sequence[Recommended], book: RuleBook) -> list[Recommended]:
+    """Return items as all caps together allow, wherever these hold: each list that is cut from it keeps to them."""
+    caps = [replace(one, rule=one.rule.model_copy(update=EVERYWHERE)) for one in book.rules if one.caps]
+    of = {one.item_index: one for one in items}
+    return [of[item] for item in listed(list(of), caps, Asked(0), k=len(of)).items]

@@ -1,0 +1,1 @@
+"""Checks that a text says nothing which its facts do not."""

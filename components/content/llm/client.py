@@ -1,0 +1,207 @@
+"""Asks an OpenAI-compatible endpoint for a text, which comes piece by piece as it is made.
+
+Raises `Failed` with one word for whatever goes wrong: nothing here tries again, and nothing is believed of an answer
+but its text and its count of tokens.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from components.content.llm.settings import Endpoint
+
+Why = Literal["away", "late", "refused", "rubbish", "endless"]
+LONGEST = 2_000  # characters of an answer, with its JSON
+SCHEMA = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+CLOSED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+class Failed(Exception):
+    """The endpoint gave no text."""
+
+    def __init__(self, why: Why, said: str = "") -> None:
+        super().__init__(f"{why}: {said}" if said else why)
+        self.why: Why = why
+
+
+@dataclass
+class Usage:
+    """What a call took; tokens are the endpoint's own count, or one a piece where it gives none."""
+
+    asked: int = 0
+    answered: int = 0
+    counted: bool = False  # by the endpoint
+
+
+@dataclass
+class TextField:
+    r"""Reads the value of "text" out of JSON that comes in pieces.
+
+    >>> field = TextField()
+    >>> [field.feed(piece) for piece in ('{"te', 'xt": "Le', 'ek\\', 'u00e9 s"', '}')]
+    ['', 'Le', 'ek', 'é s', '']
+    >>> field.whole
+    True
+    """
+
+    raw: str = ""
+    _at: int = -1  # where the value goes on; -1: not found yet
+    whole: bool = False
+
+    def feed(self, piece: str) -> str:
+        """Take a piece; return what the value grew by."""
+        self.raw += piece
+        if self._at < 0:
+            key = self.raw.find('"text"')
+            opened = self.raw.find('"', self.raw.find(":", key + 6)) if key >= 0 and ":" in self.raw[key + 6 :] else -1
+            if opened < 0:
+                return ""
+            self._at = opened + 1
+        grown: list[str] = []
+        while not self.whole and self._at < len(self.raw):
+            one = self.raw[self._at]
+            if one == '"':
+                self.whole = True
+            elif one != "\\":
+                grown.append(one)
+            else:
+                said = self._escaped()
+                if said is None:
+                    break
+                grown.append(said)
+                continue
+            self._at += 1
+        return "".join(grown)
+
+    def _escaped(self) -> str | None:
+        """Read an escape and step over it; None where it is not whole yet."""
+        after = self.raw[self._at + 1 : self._at + 2]
+        if not after:
+            return None
+        if after != "u":
+            self._at += 2
+            return CLOSED.get(after, "\ufffd")
+        code = self.raw[self._at + 2 : self._at + 6]
+        if len(code) < 4:
+            return None
+        self._at += 6
+        try:
+            return chr(int(code, 16))
+        except ValueError:
+            return "\ufffd"
+
+
+@dataclass
+class Client:
+    """Asks one endpoint. Use it from one event loop."""
+
+    endpoint: Endpoint
+    key: str = field(default="", repr=False)
+    transport: Any = None  # of httpx; None: its own
+    _opened: Any = None
+
+    async def stream(
+        self, prompt: str, *, max_tokens: int, temperature: float, timeout_s: float, usage: Usage
+    ) -> AsyncIterator[str]:
+        """Yield a text's pieces as they come; raises Failed, at the latest when the time is up."""
+        import httpx
+
+        until = asyncio.get_running_loop().time() + timeout_s
+        read, pieces, answer = TextField(), 0, None
+        try:
+            http = self._http()
+            request = http.build_request("POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature))
+            async with asyncio.timeout_at(until):
+                answer = await http.send(request, stream=True)
+                if answer.status_code != 200:
+                    said = (await answer.aread())[:200].decode(errors="replace")
+                    raise Failed("refused", f"{answer.status_code} {' '.join(said.split())}")
+            lines = answer.aiter_lines()
+            while (line := await _next(lines, until)) is not None:
+                piece, ended = _piece(line, usage)
+                if ended:
+                    break
+                pieces += bool(piece)
+                read.raw += "" if self.endpoint.structured else piece
+                if pieces > 2 * max_tokens + 8 or len(read.raw) + len(piece) > LONGEST:
+                    raise Failed("endless")
+                if grown := read.feed(piece) if self.endpoint.structured else piece:
+                    yield grown
+        except (TimeoutError, httpx.TimeoutException):
+            raise Failed("late") from None
+        except httpx.HTTPError as error:
+            raise Failed("away", type(error).__name__) from None
+        finally:
+            if answer is not None:
+                await answer.aclose()
+            if not usage.counted:
+                usage.asked, usage.answered = len(prompt) // 3, pieces
+        if self.endpoint.structured and not read.whole:
+            raise Failed("rubbish", "no whole JSON with a text")
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._opened is not None:
+            await self._opened.aclose()
+            self._opened = None
+
+    def _http(self) -> Any:
+        if self._opened is None:
+            import httpx
+
+            headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+            self._opened = httpx.AsyncClient(
+                base_url=self.endpoint.url.rstrip("/"), headers=headers, timeout=None, transport=self.transport,
+                follow_redirects=False, trust_env=False,
+            )  # fmt: skip
+        return self._opened
+
+    def _body(self, prompt: str, max_tokens: int, temperature: float) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.endpoint.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self.endpoint.structured:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "text", "strict": True, "schema": SCHEMA},
+            }
+        return body
+
+
+async def _next(lines: AsyncIterator[str], until: float) -> str | None:
+    """Return the next line, None at the end; the clock runs only here, not while the caller works with a piece."""
+    async with asyncio.timeout_at(until):
+        return await anext(lines, None)
+
+
+def _piece(line: str, usage: Usage) -> tuple[str, bool]:
+    """Read one line of the stream: its piece of text, and whether it is the last."""
+    if not line.startswith("data:"):
+        return "", False
+    data = line[5:].strip()
+    if data == "[DONE]":
+        return "", True
+    try:
+        chunk = json.loads(data)
+        if told := chunk.get("usage"):
+            usage.asked, usage.answered = int(told["prompt_tokens"]), int(told["completion_tokens"])
+            usage.counted = True
+        choices = chunk.get("choices") or [{}]
+        piece = (choices[0].get("delta") or {}).get("content") or ""
+        if not isinstance(piece, str):
+            raise TypeError("content is no text")
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise Failed("rubbish", type(error).__name__) from None
+    return piece, False

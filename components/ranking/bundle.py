@@ -1,0 +1,92 @@
+"""Several rankers in one model folder, of which a choice names the one that scores a user's candidates.
+
+They share candidates and facts; each scores in its own way, so only scores of one user compare. Loaded for serving,
+each is in the form that it would be served in alone (score.py).
+
+Letters: B rows, M candidates over all rows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Union
+
+import numpy as np
+
+from components.ranking.baseline_net import BaselineNet, is_formula
+from components.ranking.choice import Choice
+from components.ranking.models import NETWORK
+from components.ranking.models.trees import Trees
+from components.ranking.numpy_net import NumpyNet
+from feature_repo.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.ranking.net import ScoringNet
+
+Single = Union["ScoringNet", NumpyNet, BaselineNet, Trees]
+FOLDER, TABLE = "algorithms", "choice"  # of a model folder; of its config.json
+CHOSEN = "chosen"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Rankers by name, and which of them answers for whom."""
+
+    nets: Mapping[str, Single]
+    choice: Choice
+    architecture: ClassVar[str] = CHOSEN
+    width: ClassVar[int] = 0
+    dropout: ClassVar[float] = 0.0
+
+    def score(
+        self,
+        spoke: np.ndarray,
+        facts: Mapping[str, np.ndarray],
+        matrix: Callable[[Mapping[str, np.ndarray]], np.ndarray],
+    ) -> np.ndarray:
+        """Score candidates whose rows' algorithms are `spoke` [M], float64 [M]; `matrix` makes features of facts."""
+        scores = np.empty(len(spoke))
+        for code in np.unique(spoke):
+            mine = np.flatnonzero(spoke == code)
+            some = facts if len(mine) == len(spoke) else {name: fact[mine] for name, fact in facts.items()}
+            scores[mine] = scored(self.nets[self.choice.algorithms[code]], some, matrix)
+        return scores
+
+    def document(self) -> dict[str, Any]:
+        """Return what config.json says of it: each ranker's shape, and the choice."""
+        return {
+            FOLDER: {
+                name: {
+                    "architecture": net.architecture,
+                    "n_features": 0 if isinstance(net, Trees) else net.n_features,
+                    "width": net.width,
+                    "dropout": net.dropout,
+                }
+                for name, net in self.nets.items()
+            },
+            TABLE: self.choice.document(),
+        }
+
+    @classmethod
+    def read(
+        cls,
+        folder: Path,
+        config: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        load: Callable[[Path, Mapping[str, Any]], Single],
+    ) -> "Bundle":
+        """Read the rankers of a model folder, each by `load` from its own folder and shape."""
+        nets = {name: load(folder / FOLDER / name, shape) for name, shape in config[FOLDER].items()}
+        return cls(nets, Choice.read(config[TABLE], vocabulary.targets))
+
+
+def scored(
+    net: Single, facts: Mapping[str, np.ndarray], matrix: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+) -> np.ndarray:
+    """Score candidates by one ranker, float32 [M], float64 of a formula."""
+    return net.of_facts(facts) if isinstance(net, BaselineNet) else net.score(matrix(facts))
+
+
+def name_of(net: Single) -> str:
+    """Name the algorithm that a ranker is of, as specs do."""
+    return net.architecture if isinstance(net, Trees) or is_formula(net.architecture) else NETWORK

@@ -1,0 +1,151 @@
+"""Which of several rankers ordered an answer: in the answer, its log line, a ranking service, lists, parity and why."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bentos import wire
+from bentos.endpoints.recommend import RecommendRequest
+from bentos.ranking import service as ranking
+from bentos.remote import RemoteRanker
+from components.ranking import batch, examples
+from components.ranking.baseline_net import BaselineNet
+from components.ranking.bundle import Bundle
+from components.ranking.choice import ALL, Cell, Choice
+from components.ranking.score import Ranker
+from components.ranking.train import train
+from feature_repo import columns
+from feature_repo.fallback import RUNG
+from feature_repo.logs import request_log
+from pipelines.answers import explain, parity
+from tests.bentos.conftest import TinyRanker, World, asked
+from tests.ranking import board
+from tests.ranking.board import SPEC, checkerboard
+
+pytestmark = pytest.mark.world
+PER_INTENT = {ALL: "frequency", (0, None): "popular", (1, None): "network"}
+
+
+class Chooses(TinyRanker):
+    """Says which algorithm spoke, as a bundle does."""
+
+    def recommend(self, *args: Any, **options: Any) -> list[SimpleNamespace]:
+        found = super().recommend(*args, **options)
+        for one in found:
+            one.algorithm = "tifu"
+        return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the model folder of a bundle in which even users are answered by `popular`, odd ones by the network."""
+    at = tmp_path_factory.mktemp("bundle")
+    world = examples.load(*board.write(at / "world", checkerboard()), SPEC)
+    trained = train(world, SPEC)
+    cells = {key: Cell(name, 1, 1) for key, name in PER_INTENT.items()}
+    choice = Choice(("intent",), ("frequency", "popular", "network"), world.vocabulary.targets, cells)
+    nets = {name: BaselineNet(name) for name in ("frequency", "popular")} | dict(trained.ranker.nets)
+    bundle = replace(trained.ranker, net=Bundle(nets, choice))
+    (at / "ranking").mkdir()
+    bundle.save(at / "ranking")
+    return at / "ranking"
+
+
+@pytest.fixture
+def chosen(world: World) -> World:
+    world.ranker = Chooses(world.ranker.vocabulary)
+    world.knows("ann", 3, 1)
+    return world
+
+
+def test_the_answer_and_its_log_line_say_which_algorithm_spoke(chosen: World) -> None:
+    door = chosen.door()
+    assert asked(door, RecommendRequest(user_id="ann", k=2)).algorithm == "tifu"
+    door.close()
+    (line,) = request_log.read(chosen.folder / "requests")
+    assert line["asked"][columns.ALGORITHM] == "tifu"
+
+
+def test_a_release_of_one_ranker_and_a_lower_rung_say_none(world: World) -> None:
+    world.knows("ann", 3, 1)
+    door = world.door()
+    assert asked(door, RecommendRequest(user_id="ann", k=2)).algorithm is None
+    world.ranker = Chooses(world.ranker.vocabulary)
+    assert asked(world.door(), RecommendRequest(user_id="nobody", k=2)).algorithm is None
+    door.close()
+    assert all(columns.ALGORITHM not in line["asked"] for line in request_log.read(world.folder / "requests"))
+
+
+def _row(user: str, week: int = 21) -> Any:
+    return board.user_rows(board.known_row(user, checkerboard()[user], week))
+
+
+def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
+    _, calls = ranking.load(SimpleNamespace(folder=folder.parent))  # type: ignore[arg-type]
+    served = Ranker.served(folder)
+
+    class Sockets:
+        """Asks the service's calls without a socket."""
+
+        def ask(self, path: str, arrays: Any, fields: Any) -> Any:
+            return wire.unpacked(calls[path](*wire.unpacked(wire.packed(arrays, fields))))
+
+    remote = RemoteRanker(Sockets(), served.vocabulary)  # type: ignore[arg-type]
+    for user, algorithm in (("u00", "popular"), ("u01", "network")):
+        chances = np.asarray(board.intents(user), np.float32)
+        here = served.recommend(_row(user), chances, k=5)
+        there = remote.recommend(_row(user), chances, k=5, exclude=frozenset())
+        assert {one.algorithm for one in here} == {one.algorithm for one in there} == {algorithm}
+        assert [one.item_index for one in here] == [one.item_index for one in there]
+
+
+def test_lists_of_all_users_say_it_beside_each_item(folder: Path) -> None:
+    served = Ranker.served(folder)
+    assert batch._schema(served).names[-1] == columns.ALGORITHM
+    assert batch._schema(replace(served, net=served.nets["network"])) == batch.SCHEMA
+    users = ["u00", "u01", "u02"]
+    table = pa.concat_tables([board.table([board.known_row(u, checkerboard()[u], 21)]) for u in users])
+    table = table.drop(["week", "bought"]).append_column(RUNG, pa.array(["fresh", "fresh", "segment"]))
+    table = table.append_column(batch.GROUP, pa.array([0, 0, 0]))
+    chances = np.asarray([board.intents(user) for user in users], np.float32)
+    assert batch.spoke(table, chances, served) == ["popular", "network", None]
+
+
+def _answer(served: Ranker, user: str, **changed: Any) -> dict[str, Any]:
+    chances = np.asarray(board.intents(user), np.float32)
+    shown = served.recommend(_row(user), chances, k=3)
+    row = _row(user)
+    items = [{columns.ITEM_ID: served.vocabulary.item_ids[one.item_index], "score": one.score} for one in shown]
+    return {
+        columns.REQUEST_ID: "r1", columns.USER_ID: user, "endpoint": "recommend", "items": items, "known": True,
+        "now": int(row.now[0]), columns.STATE_AT: int(row.state_at[0]), "probabilities": chances.astype(float).tolist(),
+        "numbers": {name: float(column[0]) for name, column in row.numbers.items()},
+        "lists": {name: ragged.row(0).tolist() for name, ragged in row.lists.items()},
+        "asked": {columns.ALGORITHM: shown[0].algorithm},
+    } | changed  # fmt: skip
+
+
+def test_parity_compares_the_algorithm_before_scores(folder: Path) -> None:
+    served = Ranker.served(folder)
+    scorer: Any = SimpleNamespace(
+        vocabulary=served.vocabulary, predict=lambda rows: np.asarray([board.intents(rows.user_id[0])], np.float32)
+    )
+    for user in ("u00", "u01"):
+        assert list(parity.rescored(scorer, served, _answer(served, user))) == []
+    other = _answer(served, "u00", asked={columns.ALGORITHM: "tifu"})
+    (found,) = parity.rescored(scorer, served, other)
+    assert (found.field, found.online, found.offline) == ("algorithm", "tifu", "popular")
+
+
+def test_why_names_it_and_by_what_it_was_chosen(folder: Path) -> None:
+    served = Ranker.served(folder)
+    chosen = served.chosen(_row("u01"), np.asarray(board.intents("u01"), np.float32))
+    assert chosen == {"algorithm": "network", "intent": "buy:C1"}
+    found = {"algorithm": "network", "chosen": chosen}
+    assert explain._algorithm(found) == ["Algorithm  network, chosen for intent buy:C1"]
+    assert explain._algorithm({"algorithm": None}) == []
