@@ -340,7 +340,7 @@ def retraining(place: "Installation", *, resume: bool) -> tuple[Any, str]:
 @click.option("--version", default="", help="of materialise: this version's vocabulary only")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON document on stdout")
 def job(name: str, spec: Path, environment: str, version: str, as_json: bool) -> None:
-    """Do one job that schedules ask for: monitor, quality, materialise, score or compact; once at a time."""
+    """Do one job that schedules ask for: monitor, quality, materialise, score, compact or audiences; once at a time."""
     from pipelines.environment import place
     from pipelines.jobs import run
 
