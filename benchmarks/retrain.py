@@ -54,7 +54,7 @@ class Sizes:
     fitted: int = 5000  # user-weeks that a model learns from
     pairs: int = 30  # targets of each
     compared: int = 4000  # user-weeks of each side of a drift check
-    changed: int = 8  # weeks after the first of `start` at which prices double
+    changed: int = 22  # weeks after the first of `start` at which prices double
 
 
 FULL = Sizes(start=12)
