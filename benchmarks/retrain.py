@@ -160,7 +160,7 @@ def replay(world: World, rule: str) -> Document:
     serving = Serving(world.model(first), world.model(first - sizes.month))
     state, trainings = State(), 0
     points: list[fall.Point] = []
-    by_week: Document = {}
+    by_week: dict[int, Document] = {}
     decisions: list[Document] = []
     for week in [w for w in world.weeks if w >= first]:
         if rule == "monthly" and week > first and (week - first) % sizes.month == 0:

@@ -106,7 +106,9 @@ def test_a_fault_trains_nothing_a_changed_world_once_and_no_gain_twice_stops_it(
     easy = {"gates": [{"metric": "intent.bce", "against": "value", "limit": 100.0}]}
     watched = {"min_rows": 40, "min_users": 10, "retrain": {"cooldown_days": 0, "budget": 9}}
     data = yaml.safe_load(shop.spec.read_text())["data"]
-    data["source"]["events"]["columns"] |= {"value": "paid", "quantity": "pieces"}
+    # Known when it happened: else what a later file brings was known only now, years after.
+    read = {"value": "paid", "quantity": "pieces", "created_at": "bought_at"}
+    data["source"]["events"]["columns"] |= read
     shop.edit(data=data, monitoring=watched, promotion=easy)
 
     def retrain(*, code: int = 0) -> dict[str, Any]:
