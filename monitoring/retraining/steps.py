@@ -147,6 +147,8 @@ def resume(name: str, state: State) -> None:
 def _settled(name: str, state: State, spec: Monitoring, result: Result) -> None:
     """End the running attempt; Refused where retraining stops by it."""
     running = state.running
+    if running is None and state.stopped:  # a pipeline repeats a step that failed: it fails again
+        raise Refused(f"monitoring: {state.stopped}")
     if running is None or spec.retrain is None:
         return
     at = max(running.began, 0 if state.last is None else state.last.at)

@@ -20,7 +20,7 @@ def written(folder: Path, intent: float, ranking: float, *, why: str = "", retra
     found = {}
     for part, value in (("intent", intent), ("ranking", ranking)):
         found[part] = folder / part
-        found[part].mkdir(parents=True)
+        found[part].mkdir(parents=True, exist_ok=True)
         twins.write(Twin("1", why=why, retrained=retrained), found[part])
         metric = NAMES[part]
         files.write_json(

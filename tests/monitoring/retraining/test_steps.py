@@ -174,8 +174,9 @@ def test_no_gain_twice_stops_it_and_somebody_is_told_until_somebody_resumes(shop
     assert shop.weigh(better=False) is False  # its gates passed, and it is not promoted
     assert (shop.state["stopped"], shop.mark["failures"]) == ("", 1)
     assert shop.passes(2).decide(MOVED) is True
-    with pytest.raises(Refused, match="2 trainings in a row brought no gain"):
-        shop.weigh(better=False)
+    for _ in range(2):  # a pipeline repeats a step that failed
+        with pytest.raises(Refused, match="2 trainings in a row brought no gain"):
+            shop.weigh(better=False)
     assert (shop.mark["action"], shop.mark["stopped"]) == ("stop", True)
     with pytest.raises(Refused, match=r"retraining has stopped; .* --resume"):
         shop.passes(9).decide(MOVED)
