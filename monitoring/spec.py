@@ -7,7 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from feature_repo.slice import Slice
 
-NEWER = ("signals", "calendar", "notify")  # fields that recorded digests lack
+NEWER = ("signals", "calendar", "notify", "retrain", "quality")  # fields that recorded digests lack
 MOST_DAYS = 92  # of one declared holiday or campaign: what holds longer is the world, not an occasion
 Period = Literal["day", "week"]
 VARIABLE = r"^[A-Z][A-Z0-9_]*$"
@@ -73,6 +73,39 @@ class Notify(Slice):
     )
 
 
+class Retrain(Slice):
+    """When a reason leads to a training, and when retraining stops itself."""
+
+    cooldown_days: float | None = Field(
+        default=None,
+        ge=0,
+        le=400,
+        description="Days of data after a training before the next; left out: the longest horizon and the label delay",
+    )
+    budget: int = Field(default=2, ge=1, le=100, description="Trainings within 30 days of data, at most")
+    after_failures: int = Field(
+        default=2, ge=1, le=20, description="Stop, and tell somebody, after so many trainings in a row without gain"
+    )
+    shadow: bool = Field(
+        default=True,
+        description="Promote what passes its gates only where it is clearly better than the champion on the same rows",
+    )
+
+
+class Quality(Slice):
+    """How realised quality is judged as labels ripen."""
+
+    label_delay_days: float | None = Field(
+        default=None,
+        ge=0,
+        le=400,
+        description="Days until what users did is known; left out: as late as 99 % of the last events became known",
+    )
+    floor: float = Field(
+        default=0.05, ge=0, le=1, description="Share by which realised quality must fall before it is a reason"
+    )
+
+
 class Monitoring(Slice):
     """When data counts as drifted. Methods are fixed by kind of column, so a score means the same at every size."""
 
@@ -91,6 +124,11 @@ class Monitoring(Slice):
         default=None, max_length=1000, description="Holidays and campaigns, which explain what moves on their days"
     )
     notify: Notify | None = Field(default=None, description="Whom to tell of a verdict; left out: nobody")
+    retrain: Retrain | None = Field(
+        default=None,
+        description="Retraining by reasons, which stops itself; left out: the pipeline `retrain` trains on every drift",
+    )
+    quality: Quality | None = Field(default=None, description="Realised quality; left out: its defaults")
 
     @property
     def watch(self) -> Signals:

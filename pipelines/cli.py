@@ -325,6 +325,26 @@ def monitor(place: "Installation", *, calibrate: bool = False, page: Path | None
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
 
 
+@verb
+def quality(place: "Installation") -> tuple[Any, str]:
+    """Tell what answers turned out to be worth, once the labels of their users are ripe."""
+    _here(place, "quality", "`intentflow job quality` measures it there")
+    from pipelines.jobs import quality as jobs
+
+    found = jobs.look(place)
+    return found, jobs.text(found)
+
+
+@verb
+@click.option("--resume", is_flag=True, help="let retraining go on after it stopped itself")
+def retraining(place: "Installation", *, resume: bool) -> tuple[Any, str]:
+    """Show what retraining decided and what became of each training."""
+    from pipelines import retraining as retrainings
+
+    found = retrainings.resume(place) if resume else retrainings.shown(place)
+    return found, retrainings.text(found)
+
+
 @cli.command()
 @click.argument("name")
 @click.argument("spec", type=click.Path(path_type=Path))
@@ -332,7 +352,7 @@ def monitor(place: "Installation", *, calibrate: bool = False, page: Path | None
 @click.option("--version", default="", help="of materialise: this version's vocabulary only")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON document on stdout")
 def job(name: str, spec: Path, environment: str, version: str, as_json: bool) -> None:
-    """Do one job that schedules ask for: monitor, materialise, score or compact; once at a time."""
+    """Do one job that schedules ask for: monitor, quality, materialise, score, compact or audiences; once at a time."""
     from pipelines.environment import place
     from pipelines.jobs import run
 

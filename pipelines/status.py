@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from feature_repo import env_names
 from feature_repo.errors import ServerError
 from feature_repo.privacy import tombstones
-from pipelines import drift_status, namespace, plan
+from pipelines import drift_status, namespace, plan, retraining
 from pipelines.environment import Installation
 from pipelines.releases import processes
 from pipelines.releases.release import variables
@@ -63,6 +63,7 @@ def status(place: Installation) -> dict[str, Any]:
         "aliases": registry.holders,
         "dangling": registry.dangling,
         "drift": drift_status.summary(place.home, marks),
+        "retraining": retraining.shown(place) if (watched and not problem) or not _nothing_yet(place) else {},
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
@@ -141,6 +142,8 @@ def text(found: dict[str, Any]) -> str:
         f"  {alias:<11} version {version}, which was deleted; `intentflow promote --version N` names another"
         for alias, version in found["dangling"].items()
     ]
+    if asked := found["retraining"]:
+        lines.append(f"  {retraining.line(asked)}")
     if due := found["retraining_due"]:
         lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
     lines += drift_status.lines(found["drift"])

@@ -26,7 +26,8 @@ DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": 
 MOST_NAMED = 20
 NOTICE = "notice"  # what was last told of a verdict, to the address of monitoring.notify: monitoring/notice.py
 SIGNALS = "signals"  # {"at": epoch seconds, "starts": of the period, "figures": {signal: [value, users]}}
-RETRAINING = "retraining"  # {"at", "action", "reason", "why", "stopped": bool}
+QUALITY = "quality"  # {"at": epoch seconds, "reason", "why", "period", "since", "release"}: what answers were worth
+RETRAINING = "retraining"  # of the last decision: {"at", "action", "reason", "why", "failures", "stopped", "until"}
 FOLDER = "marks"  # of the state folder
 Mark = Mapping[str, Any]
 log = logging.getLogger("intentflow")
@@ -105,5 +106,5 @@ def _tags(name: str) -> dict[str, Mark]:
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
     tags = {} if model is None else model.tags
-    ours = (DRIFT, NOTICE, SIGNALS, RETRAINING)
-    return {key: json.loads(text) for key, text in tags.items() if key in ours or key.startswith(JOB)}
+    wanted = (DRIFT, NOTICE, SIGNALS, QUALITY, RETRAINING)
+    return {key: json.loads(text) for key, text in tags.items() if key in wanted or key.startswith(JOB)}

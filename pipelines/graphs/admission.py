@@ -42,11 +42,13 @@ def admit(
     searches: bool = True,
     forecasts: bool = True,
     titles: bool = True,
+    retrains: bool = True,
 ) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES.
 
     `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts;
-    `titles`: its intent model is trained after vectors were made.
+    `titles`: its intent model is trained after vectors were made; `retrains`: it keeps what `monitoring.retrain` says,
+    or trains without asking.
     """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
@@ -73,6 +75,11 @@ def admit(
             raise SpecError(
                 f"{PLACE}: models.intent.titles: needs vectors before it is trained, and this pipeline was compiled "
                 "otherwise; declare the spec first, `intentflow apply`, or say titles: false"
+            )
+        if not which and spec.monitoring.retrain is not None and not retrains:
+            raise SpecError(
+                f"{PLACE}: monitoring.retrain: needs steps that this pipeline was not compiled with; declare the spec "
+                "first, `intentflow apply`, or drop retrain"
             )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused

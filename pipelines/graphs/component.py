@@ -23,6 +23,7 @@ def admit(
     searches: bool = False,
     forecasts: bool = False,
     titles: bool = False,
+    retrains: bool = True,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -61,5 +62,5 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles}
+    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles, "retrains": retrains}
     return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)

@@ -105,12 +105,15 @@ class Graph:
         searches: bool = False,
         titles: bool = False,
         forecasts: bool = False,
+        retrains: bool = False,
     ) -> None:
         self.form = form
         # Whether the spec asks for vectors of items, intents of visits, intents of other kinds than yes or no.
         self.vectors, self.sessions, self.forecasts = vectors, sessions, forecasts
         self.searches = searches  # whether it asks for a search
         self.titles = titles  # whether the intent model reads vectors, too
+        self.retrains = retrains  # whether reasons are answered by a state machine, which may wait, hold or stop
+        self.plainly_retrains = pipeline == "retrain" and not retrains
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, self._admitted)
@@ -127,6 +130,8 @@ class Graph:
             "titles": self.titles,
         }
         said = {name: asked for name, asked in may.items() if asked}
+        if self.plainly_retrains:  # then a form that asks for more is refused
+            said["retrains"] = False
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:

@@ -60,12 +60,14 @@ class Pipeline:
         sessions: bool = False,
         searches: bool = False,
         forecasts: bool = False,
+        retrains: bool = False,
     ) -> Graph:
         """Return its graph, with steps that a spec may ask for as it does; a step without a row is refused."""
         vectors = vectors or (spec is not None and spec.vectors is not None)
         sessions = sessions or (spec is not None and bool(spec.of_sessions))
         searches = searches or (spec is not None and spec.models.intent.search is not None)
         forecasts = forecasts or (spec is not None and bool(spec.of_forecasts))
+        retrains = retrains or (spec is not None and spec.monitoring.retrain is not None)
         graph = Graph(
             self.name.removeprefix(PREFIX),
             form=self.fields,
@@ -74,6 +76,7 @@ class Pipeline:
             searches=searches,
             titles=spec is not None and spec.models.intent.titles,
             forecasts=forecasts,
+            retrains=retrains and self.hang is retrain,
         )
         self.hang(graph)
         return graph
@@ -125,7 +128,11 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    every = (one.graph(vectors=True, sessions=True, searches=True, forecasts=True) for one in PIPELINES.values())
+    every = (
+        one.graph(vectors=True, sessions=True, searches=True, forecasts=True, retrains=retrains)
+        for one in PIPELINES.values()
+        for retrains in (False, True)
+    )
     hung = {node.step.name for graph in every for node in graph.nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(

@@ -42,5 +42,8 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "recommend": ("rows_in", "rows_out", "k"),
     "watch": ("rows_in", "verdict", "drifted_share"),
     "decide": ("verdict", "reason", "train"),
+    "decide_retraining": ("verdict", "reason", "action", "train", "why"),
+    "weigh": ("result", "promotes", "why"),
+    "promote_retrained": ("result", "version"),  # behind the line of `promote`
     "outcome": ("state", "outcome"),
 }

@@ -227,9 +227,9 @@ def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
         steps=[line for line in lines if "seconds" in line],
         seconds=seconds,
         parameters=slices,
-        drifted=bool(outputs.get("decide", {}).get(RETURNED, False)),
+        drifted=any(bool(outputs.get(step, {}).get(RETURNED)) for step in ("decide", "decide_retraining")),
         baseline=str(outputs.get("register_baseline", {}).get("baseline_version", "")),
-        champion=str(outputs.get("promote", {}).get(RETURNED, "")),
+        champion=str((outputs.get("promote") or outputs.get("promote_retrained", {})).get(RETURNED, "")),
         page=plain(Path(outputs[OUTCOME]["page"].path).read_text(encoding="utf-8")),
     )
 

@@ -58,6 +58,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "monitoring/drift/signals.py": ("tests/monitoring/drift/test_signal_kinds.py",),
     "monitoring/drift/reasons.py": ("tests/monitoring/drift/test_reasons.py",),
     "monitoring/drift/signal_verdicts.py": ("tests/monitoring/drift/test_signal_verdicts.py",),
+    # When to train again.
+    "monitoring/retraining/machine.py": ("tests/monitoring/retraining/test_machine.py",),
+    "monitoring/retraining/reason.py": ("tests/monitoring/retraining/test_reason.py",),
+    "monitoring/quality/figures.py": ("tests/monitoring/quality/test_figures.py",),
+    "monitoring/quality/fall.py": ("tests/monitoring/quality/test_fall.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout.
