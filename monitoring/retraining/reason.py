@@ -9,28 +9,22 @@ Pure: documents in, a reason out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from feature_repo import files
-from monitoring.drift_verdicts import DRIFTED, LOST, UNDECIDED, read
+from monitoring.drift.watch_record import DATA_FAULT, INFORMATION, LASTING, NONE, PERFORMANCE, UNDECIDED, WORLD, Class
+from monitoring.drift_verdicts import DRIFTED, FAULTY, HELD_BACK, LOST, read
 
-ReasonClass = Literal["data_fault", "performance", "world", "undecided", "none"]
-DATA_FAULT: ReasonClass = "data_fault"
-PERFORMANCE: ReasonClass = "performance"
-WORLD: ReasonClass = "world"
-UNKNOWN: ReasonClass = "undecided"
-NONE: ReasonClass = "none"
-CLASSES: tuple[ReasonClass, ...] = (DATA_FAULT, PERFORMANCE, WORLD, UNKNOWN, NONE)  # the first that was found speaks
-TRAINS: tuple[ReasonClass, ...] = (PERFORMANCE, WORLD)
-OF_VERDICTS: dict[str, ReasonClass] = {DRIFTED: WORLD, LOST: DATA_FAULT, "faulty": DATA_FAULT, UNDECIDED: UNKNOWN}
-LASTING = "lasting"
+CLASSES: tuple[Class, ...] = (DATA_FAULT, PERFORMANCE, WORLD, UNDECIDED, NONE)  # the first that was found speaks
+TRAINS: tuple[Class, ...] = (PERFORMANCE, WORLD)
+OF_VERDICTS: dict[str, Class] = {DRIFTED: WORLD, LOST: DATA_FAULT, FAULTY: DATA_FAULT, UNDECIDED: UNDECIDED}
 
 
 @dataclass(frozen=True)
 class Reason:
     """What was found, and on what it rests."""
 
-    kind: ReasonClass
+    kind: Class
     why: str = ""  # one line, for people
     key: str = ""  # digest of the evidence: the same windows give the same key
     since: str = ""  # ISO, UTC: the first period that shows it; '': not known
@@ -51,7 +45,7 @@ def of_drift(found: Mapping[str, Any]) -> Reason:
     """
     verdict = read(found.get("verdict"))
     kind = _class(found.get("class"), OF_VERDICTS.get(verdict, NONE))
-    if verdict in (LOST, "faulty"):  # of a class that says less, the verdict speaks
+    if verdict in HELD_BACK:  # of a class that says less, the verdict speaks
         kind = DATA_FAULT
     why, since = str(found.get("reason", "")), ""
     alarms = _alarms(found, kind)
@@ -91,15 +85,15 @@ def together(reasons: Sequence[Reason]) -> Reason:
     return Reason(chosen.kind, why, files.digest(sorted(one.key for one in training)), min(known, default=""))
 
 
-def _class(said: Any, otherwise: ReasonClass) -> ReasonClass:
+def _class(said: Any, otherwise: Class) -> Class:
     return next((known for known in CLASSES if known == said), otherwise)
 
 
-def _alarms(found: Mapping[str, Any], kind: ReasonClass) -> list[Mapping[str, Any]]:
+def _alarms(found: Mapping[str, Any], kind: Class) -> list[Mapping[str, Any]]:
     """Return the signals that alarmed for a class; [] of a verdict that has no signals."""
     signals = found.get("signals") or {}
     return [
         one
         for one in signals.get("verdicts", [])
-        if one.get("when") != "information" and not one.get("explained_by") and one.get("reason") == kind
+        if one.get("when") != INFORMATION and not one.get("explained_by") and one.get("reason") == kind
     ]

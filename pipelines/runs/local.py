@@ -36,7 +36,10 @@ RUNS = "runs"
 SCORED = ("recommendations", "intents")  # folders of a batch run
 # Artifacts that are remembered of a run, as others call them: by the name that the step gives them.
 KEPT = {
-    **{name: name for name in ("tables", "clean", "features", "rows", "intent", "intent_evaluation", "ranking_evaluation")},
+    **{
+        name: name
+        for name in ("tables", "clean", "features", "rows", "intent", "intent_evaluation", "ranking_evaluation")
+    },
     "forecasts": "forecasts",  # only where the spec has some
     "verdict": "drift",
     **{name: name for name in SCORED},
