@@ -33,9 +33,10 @@ from feature_repo import columns
 from monitoring.drift.compare import compare
 from monitoring.drift.window import MIX_VALUES, OTHER, Maker
 from monitoring.quality import fall
+from monitoring.reason_classes import PERFORMANCE
 from monitoring.retraining import machine
 from monitoring.retraining.machine import DAY_S, GAIN, NO_GAIN, Rule, State
-from monitoring.retraining.reason import PERFORMANCE, Reason, of_drift, together
+from monitoring.retraining.reason import Reason, of_drift, together
 from monitoring.spec import Monitoring, Quality, Retrain
 
 RULES = ("never", "monthly", "drift")

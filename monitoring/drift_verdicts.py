@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from components import verdicts
 from components.verdicts import Word
-from monitoring.drift.watch_record import DATA_FAULT, PERFORMANCE, WORLD
-from monitoring.drift.watch_record import NONE as NO_REASON
+from monitoring.reason_classes import DATA_FAULT, PERFORMANCE, WORLD
+from monitoring.reason_classes import NONE as NO_REASON
 
 Verdict = Literal["stable", "drifted", "lost", "faulty", "undecided"]
 STABLE: Verdict = "stable"
@@ -28,7 +28,7 @@ WORDS: dict[Verdict, Word] = {
 HELD_BACK = (LOST, FAULTY)  # nothing is trained on such data
 NO_DATA = "no_data"  # of 0.1
 CLASSES = (DATA_FAULT, WORLD, PERFORMANCE, NO_REASON, UNDECIDED)  # of a check, by what would mend it
-CLASS_OF = {
+CLASS_OF: dict[str, str] = {
     DRIFTED: WORLD,
     LOST: DATA_FAULT,
     FAULTY: DATA_FAULT,

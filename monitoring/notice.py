@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from components.registry import heartbeats
 from feature_repo import files, signed_calls
 from feature_repo.errors import SpecError
-from monitoring.drift_verdicts import NO_REASON, UNDECIDED
 from monitoring.page import sentences, words
 from monitoring.page.words import Words
+from monitoring.reason_classes import NONE, UNDECIDED
 from monitoring.spec import Notify
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def tell(
     """Tell of a verdict if that is due; return the new mark, None where nothing is to be kept. `before` is the last."""
     if spec is None or found.reason == UNDECIDED:
         return None
-    now = found.key if found.reason in spec.classes else [NO_REASON, []]
-    told = before.get("told", [NO_REASON, []])
+    now = found.key if found.reason in spec.classes else [NONE, []]
+    told = before.get("told", [NONE, []])
     if now == told:
         return dict(before) | {"problem": ""} if before.get("problem") else None
-    passed = now[0] == NO_REASON
+    passed = now[0] == NONE
     body = json.dumps(document(found, passed=passed), ensure_ascii=False, default=str).encode()
     delivery = f"{found.name}-{files.digest([now, found.starts, told])}"
     try:

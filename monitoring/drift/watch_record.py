@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from feature_repo import files
+from monitoring.reason_classes import DATA_FAULT as DATA_FAULT
+from monitoring.reason_classes import NONE as NONE
+from monitoring.reason_classes import PERFORMANCE as PERFORMANCE
+from monitoring.reason_classes import UNDECIDED as UNDECIDED
+from monitoring.reason_classes import WORLD as WORLD
+from monitoring.reason_classes import Class as Class
+from monitoring.reason_classes import Reason as Reason
 
-Reason = Literal["data_fault", "world", "performance"]
-Class = Literal["data_fault", "world", "performance", "none", "undecided"]
 When = Literal["now", "lasting", "information"]
-DATA_FAULT: Reason = "data_fault"
-WORLD: Reason = "world"
-PERFORMANCE: Reason = "performance"
-NONE: Class = "none"
-UNDECIDED: Class = "undecided"
 ORDER: tuple[Reason, ...] = (DATA_FAULT, PERFORMANCE, WORLD)  # the first that alarms names the class of the whole
 NOW: When = "now"
 LASTING: When = "lasting"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from feature_repo.endpoints import EVENTS
-from monitoring import drift_verdicts
+from monitoring import reason_classes
 from monitoring.observability.objectives import BURNS, DAYS, DEFAULT, FEWEST, READS, Burn, Objective, Promises
 from monitoring.observability.recording_rules import INSTEAD, SENT, answers, bad, sent
 
@@ -204,19 +204,19 @@ def _drift() -> Iterator[Alert]:
 
     yield Alert(
         "IntentFlowDataFault",
-        f"{of(drift_verdicts.DATA_FAULT)} unless max by (namespace, recommender) (intentflow_drift_lost) == 1",
+        f"{of(reason_classes.DATA_FAULT)} unless max by (namespace, recommender) (intentflow_drift_lost) == 1",
         "critical", "0m", "The data is broken at its source",
         "The last drift check of {{ $labels.recommender }} found a fault of the data; nothing is trained meanwhile.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowDrift",
         'max by (namespace, recommender) (intentflow_drift_verdict{verdict="drifted"}) == 1 unless '
-        f"{of(drift_verdicts.PERFORMANCE)}",
+        f"{of(reason_classes.PERFORMANCE)}",
         "warning", "0m", "The world has moved since training",
         "The last drift check says `drifted`; the Evidently report names the columns.",
     )  # fmt: skip
     yield Alert(
-        "IntentFlowPerformance", of(drift_verdicts.PERFORMANCE), "warning", "0m",
+        "IntentFlowPerformance", of(reason_classes.PERFORMANCE), "warning", "0m",
         "What is served does less well than it did",
         "The figures of {{ $labels.recommender }} on labels that came since lie below their usual interval.",
     )  # fmt: skip

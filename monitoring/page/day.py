@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitoring.drift_verdicts import DATA_FAULT
 from monitoring.page import sentences, words
 from monitoring.page.chart import HEIGHT, WIDTH, Chart, chart
 from monitoring.page.words import Words
+from monitoring.reason_classes import DATA_FAULT
 
 if TYPE_CHECKING:
     from monitoring.drift.watch_record import PeriodValues, SignalVerdict, WatchRecord

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from monitoring.retraining.reason import DATA_FAULT, Reason
+from monitoring.reason_classes import DATA_FAULT
+from monitoring.retraining.reason import Reason
 
 Action = Literal["nothing", "train", "shadow", "wait", "hold", "stop", "over_budget"]
 NOTHING: Action = "nothing"  # no reason

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_repo import files
-from monitoring.drift.watch_record import DATA_FAULT, INFORMATION, LASTING, NONE, PERFORMANCE, UNDECIDED, WORLD, Class
 from monitoring.drift_verdicts import DRIFTED, FAULTY, HELD_BACK, LOST, read
+from monitoring.reason_classes import DATA_FAULT, NONE, PERFORMANCE, UNDECIDED, WORLD, Class
 
+INFORMATION, LASTING = "information", "lasting"  # a signal's `when` in drift.json
 CLASSES: tuple[Class, ...] = (DATA_FAULT, PERFORMANCE, WORLD, UNDECIDED, NONE)  # the first that was found speaks
 TRAINS: tuple[Class, ...] = (PERFORMANCE, WORLD)
 OF_VERDICTS: dict[str, Class] = {DRIFTED: WORLD, LOST: DATA_FAULT, FAULTY: DATA_FAULT, UNDECIDED: UNDECIDED}

@@ -24,9 +24,10 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import Refused
 from feature_repo.vocabulary import Vocabulary
 from monitoring.drift import decision as plain
+from monitoring.reason_classes import DATA_FAULT
 from monitoring.retraining import gain, machine
 from monitoring.retraining.machine import DAY_S, GAIN, HOLD, REFUSED, STOP, UNKNOWN, Decision, Result, Rule, State
-from monitoring.retraining.reason import DATA_FAULT, of_drift, of_quality, together
+from monitoring.retraining.reason import of_drift, of_quality, together
 from monitoring.spec import Monitoring, Quality, Retrain
 
 

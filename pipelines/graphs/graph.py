@@ -129,7 +129,7 @@ class Graph:
             "forecasts": self.forecasts,
             "titles": self.titles,
         }
-        said = {name: asked for name, asked in may.items() if asked}
+        said: dict[str, bool] = {name: asked for name, asked in may.items() if asked}
         if self.plainly_retrains:  # then a form that asks for more is refused
             said["retrains"] = False
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}

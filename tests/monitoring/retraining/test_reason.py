@@ -2,7 +2,8 @@
 
 import pytest
 
-from monitoring.retraining.reason import NONE, Reason, of_drift, of_quality, together
+from monitoring.reason_classes import NONE
+from monitoring.retraining.reason import Reason, of_drift, of_quality, together
 
 
 def alarm(when: str, reason: str = "world", **more: str) -> dict[str, str]:
