@@ -24,6 +24,7 @@ def admit(
     forecasts: bool = False,
     titles: bool = False,
     words: bool = False,
+    retrains: bool = True,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -64,5 +65,6 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles, "words": words}
+    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles}
+    has |= {"words": words, "retrains": retrains}
     return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)

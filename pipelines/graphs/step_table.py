@@ -234,6 +234,14 @@ def _rows() -> Iterator[Step]:
                "Compare the test weeks with the training weeks", ("name", "monitoring", "mode"))
     yield Step("decide", f"{part}:decide", "pure", Size(0.25, "512Mi", minutes=15),
                "Tell whether a verdict asks for training")
+    yield Step("decide_retraining", f"{part}:decide_retraining", "effects", Size(0.5, "1Gi", minutes=15),
+               "Answer a reason: train, wait, hold or stop", ("name", "monitoring", "mode", "refit"), planned=False)
+    yield Step("weigh", f"{part}:weigh", "effects", Size(0.5, "1Gi", minutes=15),
+               "Tell whether a retrained candidate is better on the same rows", ("name", "monitoring", "mode"),
+               planned=False)
+    yield Step("promote_retrained", f"{part}:promote_retrained", "effects", Size(0.5, "1Gi", minutes=15),
+               "Make a retrained release the champion and end the attempt", ("name", "monitoring", "mode"),
+               planned=False)
     yield Step(OUTCOME, f"{part}:outcome", "aside", Size(0.5, "1Gi", minutes=15),
                "Say in sentences how the run ended, and tell of a failure", ("name",), planned=False)
 # fmt: on

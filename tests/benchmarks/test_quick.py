@@ -19,6 +19,7 @@ from tests.patience import patient
 SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
+    "retrain": {"users", "targets", "worlds"},
     "content": {"pairs", "checker", "fixed", "writer"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
@@ -87,6 +88,7 @@ SLOW = (
     "router",
     "models",
     "drift",
+    "retrain",
     "contract",
     "profiles",
     "intent",

@@ -53,6 +53,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/policy/record.py": ("tests/policy/test_record.py",),
     "components/policy/rewards.py": ("tests/policy/test_rewards.py", "tests/pipelines/rollout/test_rewards.py"),
     "components/ranking/rules/bounds.py": ("tests/ranking/test_rule_bounds.py",),
+    # What is told of a drift check.
+    "monitoring/page/sentences.py": ("tests/monitoring/page/test_sentences.py",),
+    "monitoring/page/chart.py": ("tests/monitoring/page/test_day.py",),
     # The gates.
     "components/verdicts.py": ("tests/test_verdicts.py",),
     "components/resamples.py": ("tests/test_verdicts.py",),
@@ -66,6 +69,15 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/content/shelves.py": ("tests/content/test_shelves.py",),
     "components/content/llm/grammar.py": ("tests/content/test_grammar.py",),
     "components/content/digests.py": ("tests/content/test_digests.py",),
+    # Drift by signals.
+    "monitoring/drift/signals.py": ("tests/monitoring/drift/test_signal_kinds.py",),
+    "monitoring/drift/reasons.py": ("tests/monitoring/drift/test_reasons.py",),
+    "monitoring/drift/signal_verdicts.py": ("tests/monitoring/drift/test_signal_verdicts.py",),
+    # When to train again.
+    "monitoring/retraining/machine.py": ("tests/monitoring/retraining/test_machine.py",),
+    "monitoring/retraining/reason.py": ("tests/monitoring/retraining/test_reason.py",),
+    "monitoring/quality/figures.py": ("tests/monitoring/quality/test_figures.py",),
+    "monitoring/quality/fall.py": ("tests/monitoring/quality/test_fall.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout, and experiments.
