@@ -150,7 +150,8 @@ def made(seed: int, rows: int = 3000) -> tuple[Treated, np.ndarray]:
 
 def truths(count: int, *, trees: int) -> Document:
     """Say how often intervals hold the truth, and how far each learner's effects are from it."""
-    covered, errors, widths = {"naive": 0, "dr": 0}, {"t_learner": [], "dr": []}, []
+    covered, widths = {"naive": 0, "dr": 0}, []
+    errors: dict[str, list[float]] = {"t_learner": [], "dr": []}
     for seed in range(count):
         rows, truth = made(seed)
         found = learn(rows, folds=FOLDS, trees=trees, seed=seed)
