@@ -176,6 +176,7 @@ def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> 
     assert set(spec.inputs) == {
         *("name", "lineage", "promotion", "serving", "mode", "clean", "intent", "intent_evaluation", "ranker"),
         *("ranking_evaluation", "session", "forecasts", "search", "champion_intent", "champion_ranking"),
+        "words",
     }
     assert set(spec.outputs) == {"gates_report", "gate_metrics", "release_version", "Output"}
 

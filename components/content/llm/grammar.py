@@ -70,7 +70,7 @@ Part = str | Choice | Many | tuple["Part", ...]  # a tuple: one behind the other
 def of(facts: Facts, *, title: bool = False) -> str:
     r"""Return the grammar of texts about an item, or of a shelf's title.
 
-    >>> of(Facts("shelf:tea", {"title": "tea"}, frame="save"), title=True)[:65]
+    >>> of(Facts("shelf:tea", {"title": "tea"}, frame="save"), title=True)[:66]
     'root ::= ((("The price of" | "A look at") " " "tea" ((" " ("night"'
     """
     return f"root ::= {_written(_title(facts) if title else _text(facts))}"

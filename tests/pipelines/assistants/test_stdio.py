@@ -75,7 +75,7 @@ def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) ->
     assert answers["status"][1] == shop.here("status", str(shop.spec)).stdout.rstrip("\n")
     assert answers["plan"][1] == shop.here("plan", str(shop.spec)).stdout.rstrip("\n")
     assert len(who) == 16
-    assert "Intents    buy" in answers["person"][1]
+    assert "\nIntents    " in answers["person"][1]
     assert "  1. " in answers["person"][1]
     assert "Causes" in answers["why"][1]
     assert answers["drift"][1].split()[0] in ("stable", "drifted", "undecided", "lost")
