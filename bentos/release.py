@@ -57,6 +57,7 @@ class Release:
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
     rules: Sequence[Rule] = ()  # the spec's: what lists may hold
     placements: Mapping[str, Placement] = field(default_factory=dict)
+    exploration: Mapping[str, Any] = field(default_factory=dict)  # the policy's settings and guard; empty: greedy
 
     @classmethod
     def load(cls, folder: Path) -> "Release":
@@ -104,6 +105,7 @@ class Release:
             key=released.key,
             rules=tuple(RULES.validate_python(slices.get("rules", []))),
             placements=PLACEMENTS.validate_python(slices.get("placements", {})),
+            exploration=slices.get("policy", {}),
         )
 
     @property

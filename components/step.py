@@ -22,6 +22,7 @@ from feature_repo.errors import Refused, UserError
 
 ERROR_FILE = env_names.ERROR_FILE
 PROGRESS_FILE = env_names.PROGRESS_FILE
+OWN_KEYS = ("step", "share", "seconds", "peak_memory_gib", "cached", "facts", "failed")  # of a line, set by this frame
 ENDED_S = 2 * 3600  # a run whose steps said nothing for so long was stopped
 RUN, HOME = env_names.RUN, env_names.HOME  # on a cluster: the run's id, and the state folder that steps may share
 QUIET = {
@@ -56,7 +57,11 @@ class Progress:
             _append({"step": self.name, "share": round(share, 4), "note": note})
 
     def count(self, **counts: Any) -> None:
-        """Remember figures for the step's closing log line."""
+        """Remember figures for the step's closing log line; ValueError for a name that the frame itself sets."""
+        if taken := sorted(set(counts) & set(OWN_KEYS)):
+            raise ValueError(
+                f"step {self.name}: the frame sets {', '.join(taken)} of its line; count under other names"
+            )
         self.counts |= counts
 
     def tell(self, **facts: Any) -> None:

@@ -4,9 +4,12 @@ Gates judge by `better` and `within`; contract, drift and experiments use the sa
 resampling users, whole with all their rows, and both sides of a comparison are computed on the same draws. What was
 not measured, or rests on too little, is `undecided`, never `passed`.
 
+What is watched period by period has no second side: `ordinary` is what its last periods say is ordinary, `surprise` how
+rare a value is among such, and `discoveries` which of many surprises are more than chance.
+
 Pure numpy and scipy: no file, no registry.
 
-Letters: U users, R resamples.
+Letters: U users, R resamples, P periods, S signals.
 """
 
 import math
@@ -27,6 +30,7 @@ ROUNDING = 1e-9  # two sums of the same numbers in another order are equal
 MOST_MISSING = 0.1  # share of resamples that may lack a metric, such as one without a positive of any target
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64 (Steele, Lea, Flood 2014)
 MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+NORMAL_MAD = 1.4826  # the standard deviation of a normal distribution, in its median absolute deviations
 POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(12)])  # P(a user is drawn at most k times)
 
 
@@ -150,6 +154,63 @@ def together(words: Sequence[Word]) -> Word:
     ('undecided', 'refused', 'passed')
     """
     return REFUSED if REFUSED in words else UNDECIDED if UNDECIDED in words else PASSED
+
+
+@dataclass(frozen=True)
+class Ordinary:
+    """What the last periods of a signal say is ordinary."""
+
+    centre: float  # their median
+    scale: float  # their deviation
+    periods: int
+
+    def interval(self, level: float = 0.99) -> tuple[float, float]:
+        """Return the ends between which a share `level` of ordinary values lies."""
+        reach = float(special.stdtrit(max(self.periods - 1, 1), (1 + level) / 2)) * self.scale
+        return self.centre - reach, self.centre + reach
+
+
+def ordinary(values: Sequence[float] | np.ndarray, *, least_scale: float = 0.0) -> Ordinary:
+    """Return the median of some periods [P] and their deviation: 1.4826 times the median absolute deviation.
+
+    Half of the periods may be extraordinary without moving either. `least_scale` is the sampling error of one value,
+    which periods that happen to be alike do not undercut.
+
+    >>> ordinary([1.0, 2.0, 3.0, 4.0, 90.0])
+    Ordinary(centre=3.0, scale=1.4826, periods=5)
+    """
+    held = np.asarray(values, dtype=np.float64)
+    centre = float(np.median(held))
+    deviation = NORMAL_MAD * float(np.median(np.abs(held - centre)))
+    return Ordinary(centre, max(deviation, least_scale), len(held))
+
+
+def surprise(value: float, of: Ordinary) -> float:
+    """Return how probable a value at least so far off is, 0..1: both tails of Student's t with P - 1 degrees.
+
+    >>> round(surprise(3 + 2.776445 * 1.4826, ordinary([1.0, 2.0, 3.0, 4.0, 90.0])), 6)  # t of .975, 4 degrees
+    0.05
+    """
+    off = abs(value - of.centre)
+    if of.scale == 0:
+        return float(off == 0)
+    return 2 * float(special.stdtr(max(of.periods - 1, 1), -off / of.scale))
+
+
+def discoveries(surprises: Sequence[float] | np.ndarray, *, rate: float) -> np.ndarray:
+    """Tell which of S surprises are more than chance, bool [S]: at most a share `rate` of those told is expected wrong.
+
+    Benjamini and Hochberg (1995): the k smallest, for the largest k whose k-th is at most k / S times the rate.
+
+    >>> discoveries([0.001, 0.04, 0.019, 0.5], rate=0.04).tolist()
+    [True, False, True, False]
+    """
+    p = np.asarray(surprises, dtype=np.float64)
+    if not p.size:
+        return np.zeros(0, dtype=bool)
+    ranked = np.sort(p)
+    under = np.flatnonzero(ranked <= rate * np.arange(1, len(p) + 1) / len(p))
+    return np.asarray(p <= ranked[under[-1]]) if under.size else np.zeros(len(p), dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ from pipelines.runs import local
 
 ABOUT, STATE = "backup.json", "state"  # the members of an archive: its record, and the folder
 # Made again: releases and Bentos from the registry, the rest by use.
-REBUILT = frozenset({"bentoml", "logs", "progress.jsonl", "releases", "rollout", "run.lock", "serving", "up"})
+REBUILT = frozenset(
+    {"bentoml", "logs", "progress.jsonl", "releases", "rewards", "rollout", "run.lock", "serving", "up"}
+)
 TEXTS = frozenset({".json", ".yaml", ".yml", ""})  # MLmodel has no suffix
 LARGEST_TEXT = 4 << 20
 # What Python's readers of archives and JSON raise at bytes that are none, a link to itself or to a folder included.

@@ -128,7 +128,7 @@ def apply(place: "Installation", *, note: str) -> tuple[Any, str]:
 
 
 @verb
-@click.option("--pipeline", default="train", show_default=True, help="train, batch (score all users) or retrain")
+@click.option("--pipeline", default="train", show_default=True, help="train, batch (score all), retrain or policy")
 @click.option("--mode", help="who promotes this time: auto, manual or dry_run; default: the spec's promotion.mode")
 @click.option("--note", help="why this run, in a few words; kept with what it promotes")
 @click.option("--no-wait", "--detach", "detach", is_flag=True, help="on Kubeflow: submit, print the page, and leave")
@@ -168,6 +168,18 @@ def experiment(place: "Installation", *, rows: str, parallel: int) -> tuple[Any,
 
     found = experiments.rendered(place, rows=rows, parallel=parallel)
     return found, experiments.text(found)
+
+
+@verb
+@click.argument("action", type=click.Choice(["start", "status", "stop"]))
+@click.argument("name", default="")
+@click.option("--why", default="by hand", show_default=True, help="of stop: reason, kept in the registry")
+def experiments(place: "Installation", *, action: str, name: str, why: str) -> tuple[Any, str]:
+    """Compare releases on users, as the spec declares: start NAME, status, stop; `reconcile` does the work."""
+    from pipelines import experiments as tried
+
+    found = tried.act(place, action, name, why=why)
+    return found, tried.text(found)
 
 
 def _held_back(version: str, word: str, *, baseline: str = "") -> Refused:
@@ -304,13 +316,45 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
 
 
 @verb
-def monitor(place: "Installation") -> tuple[Any, str]:
-    """Compare the last served window, or the test weeks, with the training weeks."""
+@click.option(
+    "--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors"
+)
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="copy the page of the day there")
+def monitor(place: "Installation", *, calibrate: bool = False, page: Path | None = None) -> tuple[Any, str]:
+    """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
-    from pipelines.jobs import drift_check
+    from pipelines.jobs import drift_calibration, drift_check
 
+    if calibrate and page is not None:
+        raise SpecError("monitor: --calibrate writes no page of the day; give --page or --calibrate, not both")
+    if calibrate:
+        replayed = drift_calibration.calibrate(place, say=lambda line: click.echo(line, err=True))
+        return replayed.document(), replayed.text()
     found = drift_check.check(place)
+    if page is not None:
+        with files.written(page) as part:
+            part.write_text(Path(found["today"]).read_text(encoding="utf-8"), encoding="utf-8")
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
+
+
+@verb
+def quality(place: "Installation") -> tuple[Any, str]:
+    """Tell what answers turned out to be worth, once the labels of their users are ripe."""
+    _here(place, "quality", "`intentflow job quality` measures it there")
+    from pipelines.jobs import quality as jobs
+
+    found = jobs.look(place)
+    return found, jobs.text(found)
+
+
+@verb
+@click.option("--resume", is_flag=True, help="let retraining go on after it stopped itself")
+def retraining(place: "Installation", *, resume: bool) -> tuple[Any, str]:
+    """Show what retraining decided and what became of each training."""
+    from pipelines import retraining as retrainings
+
+    found = retrainings.resume(place) if resume else retrainings.shown(place)
+    return found, retrainings.text(found)
 
 
 @cli.command()
@@ -320,7 +364,7 @@ def monitor(place: "Installation") -> tuple[Any, str]:
 @click.option("--version", default="", help="of materialise: this version's vocabulary only")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON document on stdout")
 def job(name: str, spec: Path, environment: str, version: str, as_json: bool) -> None:
-    """Do one job that schedules ask for: monitor, materialise, score or compact; once at a time."""
+    """Do one job that schedules ask for: monitor, quality, materialise, score, compact or audiences; once at a time."""
     from pipelines.environment import place
     from pipelines.jobs import run
 
@@ -527,6 +571,15 @@ def parity(place: "Installation", *, release_id: str | None, sample: int) -> tup
     if not found["passed"]:
         raise Refused(f"parity{'' if found['checked'] else ' not checked'}: {found['reason']}")
     return found, replay.text(found)
+
+
+@verb
+def rewards(place: "Installation") -> tuple[Any, str]:
+    """Make the table of what users did with what they were shown, by the KPIs of policy.rewards."""
+    from pipelines import rewards as tables
+
+    found = tables.rewards(place)
+    return found.document(), found.text()
 
 
 @verb

@@ -124,7 +124,7 @@ class Gpu(Slice):
 class Recurring(Slice):
     """A run that comes again. Which there are is the place's matter; what they do is the spec's."""
 
-    pipeline: Literal["train", "batch", "retrain"] = Field(description="What runs")
+    pipeline: Literal["train", "batch", "retrain", "policy"] = Field(description="What runs")
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60, description="Unique in the environment")
     cron: str = Field(description="Five fields, or six with seconds first; UTC unless the installation says otherwise")
     max_concurrency: int = Field(default=1, ge=1, le=10, description="Runs of it at a time")

@@ -32,6 +32,7 @@ from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, Forecast
 from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
+from components.policy.spec import PolicySlice
 from components.profiles import vocabulary_rule
 from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.rules.spec import (
@@ -46,6 +47,7 @@ from components.ranking.rules.spec import (
     require_known_placements,
 )
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
+from components.registry.experiment_spec import Experiment
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
 from feature_repo import columns, files
@@ -56,7 +58,7 @@ from monitoring.spec import Monitoring
 
 # Slices that the environment has now: they change nothing that training makes. Specs of 0.1 are read until 0.3.
 MOVED = ("compute", "jobs")
-NEWER = ("vectors", "rules", "placements")  # that dumps have only where a spec says them
+NEWER = ("vectors", "rules", "placements", "policy", "experiments")  # that dumps have only where a spec says them
 
 
 class Models(Slice):
@@ -106,7 +108,13 @@ class Recommender(Slice):
         description="What lists may hold: filter, boost, bury, pin, cap, stock, price, bought, shown, new. PUT /rules "
         "changes them while the service runs",
     )
+    policy: PolicySlice = Field(default=PolicySlice(), description="What is shown of what was ranked, and its rewards")
     promotion: Promotion = Promotion()
+    experiments: tuple[Experiment, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Releases side by side, and what decides between them; one runs at a time",
+    )
     serving: Serving = Serving()
     content: Content = Content()
     monitoring: Monitoring = Monitoring()
@@ -187,9 +195,27 @@ class Recommender(Slice):
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out vectors, rules and placements where there are none, so that digests recorded before hold."""
+        """Leave out what is newer than recorded digests where there is none of it, so that they hold."""
         dumped: dict[str, Any] = dump(self)
+        if self.policy == PolicySlice():
+            dumped.pop("policy", None)
         return {name: value for name, value in dumped.items() if name not in NEWER or value}
+
+    @model_validator(mode="after")
+    def _experiments_fit(self) -> "Recommender":
+        """Refuse experiments of one name, and covariates that no row has."""
+        names = [one.name for one in self.experiments]
+        have = columns.profile_columns(self.profiles.windows_days)
+        for place, one in enumerate(self.experiments):
+            if names.count(one.name) > 1:
+                raise ValueError(f"experiments[{place}].name: '{one.name}' is declared twice; give each its own")
+            for covariate in one.covariates:
+                if covariate not in have:
+                    raise ValueError(
+                        f"experiments[{place}].covariates: '{covariate}' is no number of a user's row; have "
+                        f"{', '.join(have)}{nearest(covariate, list(have))}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _people_are_users(self) -> "Recommender":
@@ -209,6 +235,21 @@ class Recommender(Slice):
     def _k_fits(self) -> "Recommender":
         if self.serving.k > self.serving.max_k:
             raise ValueError(f"serving.k: {self.serving.k} is above serving.max_k {self.serving.max_k}; raise max_k")
+        return self
+
+    @model_validator(mode="after")
+    def _policy_guards_what_is_there(self) -> "Recommender":
+        """Refuse to protect a placement that no request can name: nothing would be protected, in silence."""
+        have = list(self.placements)
+        for name in self.policy.guard.placements:
+            if name not in have:
+                told = f"have {', '.join(have)}{nearest(name, have)}" if have else "declare `placements`"
+                raise ValueError(f"policy.guard.placements: '{name}' is no placement; {told}")
+        if self.policy.explores and self.policy.candidates < self.serving.k:
+            raise ValueError(
+                f"policy.candidates: {self.policy.candidates} is below serving.k {self.serving.k}, so nothing else "
+                "could be shown; raise it"
+            )
         return self
 
     @model_validator(mode="after")

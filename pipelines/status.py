@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from feature_repo import env_names
 from feature_repo.errors import ServerError
 from feature_repo.privacy import tombstones
-from pipelines import namespace, plan
+from pipelines import drift_status, namespace, plan, retraining
 from pipelines.environment import Installation
 from pipelines.releases import processes
 from pipelines.releases.release import variables
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 def status(place: Installation) -> dict[str, Any]:
     """Collect the state from the registry and from this machine."""
-    from components.registry import aliases, champion
+    from components.registry import aliases, champion, heartbeats
     from pipelines.rollout import status_text
 
-    last, judged, problem = local.last_run(place.home), {}, ""
+    last, judged, problem, marks = local.last_run(place.home), {}, "", {}
     watched = namespace.watched(place.environment)
     registry, rollout = aliases.Status(place.spec.name, {}, {}, (), unrecorded=False), {}
     try:
         if watched or not _nothing_yet(place):  # else a look would make the database and the keys
             with variables(place):
-                registry = aliases.status(place.spec.name)
+                registry, marks = aliases.status(place.spec.name), heartbeats.read(place.spec.name)
                 if last and last.release_version:
                     judged = champion.verdict(place.spec.name, last.release_version)
             champion_version = registry.holders.get("champion", "")
@@ -62,6 +62,8 @@ def status(place: Installation) -> dict[str, Any]:
         "registry_problem": problem,
         "aliases": registry.holders,
         "dangling": registry.dangling,
+        "drift": drift_status.summary(place.home, marks),
+        "retraining": retraining.shown(place) if (watched and not problem) or not _nothing_yet(place) else {},
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
@@ -140,8 +142,11 @@ def text(found: dict[str, Any]) -> str:
         f"  {alias:<11} version {version}, which was deleted; `intentflow promote --version N` names another"
         for alias, version in found["dangling"].items()
     ]
+    if asked := found["retraining"]:
+        lines.append(f"  {retraining.line(asked)}")
     if due := found["retraining_due"]:
         lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
+    lines += drift_status.lines(found["drift"])
     if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):
         lines.append(f"  forgetting {unfinished} people was not finished: repeat `intentflow forget` for them")
     lines += status_text.lines(found["rollout"], found["versions"])

@@ -177,6 +177,12 @@ CSV: dict[str, object] = {"type": "csv"}
 SPECS: dict[str, dict[str, object]] = {
     "an unknown key": {"modles": {}},
     "an architecture that is none": {"models": {"intent": {"architecture": "transfomer"}}},
+    "a setting of another policy": {"policy": {"name": "softmax", "epsilon": 0.1}},
+    "a protected placement that is not declared": {
+        "placements": {"home": {}, "checkout": {}},
+        "policy": {"name": "softmax", "guard": {"placements": ["chekout"]}},
+    },
+    "a reward that can never come": {"policy": {"rewards": [{"name": "back", "kind": "return", "within": "24h"}]}},
     "a wrong level of an intent": {"intents": [{"name": "buy", "level": "categry"}]},
     "an intent of a kind that is not declared": {
         "models": {"ranking": {"kinds": {"view": 1, "purchase": 5}}},

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from components.step import Progress
+
 pytestmark = pytest.mark.process
 # kfp's executor sets logging up before a step's module is imported.
 BODY = """
@@ -50,3 +52,9 @@ def test_a_step_that_fails_says_so_in_its_line_before_the_traceback() -> None:
     (line,) = (json.loads(line) for line in lines if line.startswith("{"))
     assert (line["step"], line["rows_in"], line["failed"]) == ("validate", 3, "ValueError: no such table")
     assert lines[-1] == "ValueError: no such table"
+
+
+@pytest.mark.parametrize("name", ["share", "cached", "step"])
+def test_a_count_cannot_take_the_place_of_what_the_frame_says(name: str) -> None:
+    with pytest.raises(ValueError, match=f"step watch: the frame sets {name} of its line"):
+        Progress("watch").count(**{name: 0.5})

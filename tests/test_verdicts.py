@@ -223,3 +223,50 @@ def test_a_true_gain_of_3_percent_is_seen_and_none_is_made_up(effect: float, lea
         ]
         passed += better(sides[1], sides[0], least=Least(rows=100, users=30)).word == verdicts.PASSED
     assert least <= passed <= most
+
+
+def test_what_is_ordinary_is_the_median_and_its_deviation() -> None:
+    periods = RNG.normal(10, 2, 20_001)
+    of = verdicts.ordinary(periods)
+    assert (of.centre, of.periods) == (pytest.approx(np.median(periods)), 20_001)
+    assert of.scale == pytest.approx(stats.median_abs_deviation(periods, scale="normal"), rel=1e-4)
+    assert of.scale == pytest.approx(2, rel=0.03)
+    assert verdicts.ordinary([1.0, 2.0, 3.0, 1e9]).centre == 2.5, "one wild period moves nothing"
+
+
+def test_periods_that_are_alike_are_known_no_better_than_one_of_them() -> None:
+    assert verdicts.ordinary([5.0] * 12) == verdicts.Ordinary(5.0, 0.0, 12)
+    assert verdicts.ordinary([5.0] * 12, least_scale=0.3).scale == 0.3
+    assert verdicts.ordinary([1.0, 3.0, 5.0], least_scale=0.3).scale == pytest.approx(2 * 1.4826)
+
+
+@pytest.mark.parametrize("off", [-3.0, 0.0, 0.7, 5.0])
+def test_a_surprise_is_both_tails_of_students_t(off: float) -> None:
+    of = verdicts.Ordinary(10.0, 2.0, 12)
+    assert verdicts.surprise(10 + 2 * off, of) == pytest.approx(2 * stats.t.sf(abs(off), 11))
+    assert verdicts.surprise(10.0, verdicts.Ordinary(10.0, 0.0, 12)) == 1.0
+    assert verdicts.surprise(10.1, verdicts.Ordinary(10.0, 0.0, 12)) == 0.0
+
+
+def test_an_interval_of_what_is_ordinary_holds_its_level() -> None:
+    low, high = verdicts.Ordinary(10.0, 2.0, 12).interval(0.99)
+    assert (low, high) == pytest.approx((10 - 2 * stats.t.ppf(0.995, 11), 10 + 2 * stats.t.ppf(0.995, 11)))
+    assert verdicts.surprise(high, verdicts.Ordinary(10.0, 2.0, 12)) == pytest.approx(0.01)
+
+
+def test_discoveries_are_scipys() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        p = np.concatenate([rng.random(80), rng.random(seed) / 1000])
+        theirs = stats.false_discovery_control(p) <= 0.05
+        np.testing.assert_array_equal(verdicts.discoveries(p, rate=0.05), theirs)
+    assert verdicts.discoveries([], rate=0.05).tolist() == []
+    assert verdicts.discoveries([0.9, 0.8], rate=0.05).tolist() == [False, False]
+    assert verdicts.discoveries([0.04, 0.05], rate=0.05).tolist() == [True, True], "the second lets the first in"
+
+
+def test_of_signals_that_stand_still_few_windows_have_a_discovery() -> None:
+    """At a rate of .05 at most one window in twenty, whatever the number of signals."""
+    rng = np.random.default_rng(3)
+    called = [verdicts.discoveries(rng.random(100), rate=0.05).any() for _ in range(2000)]
+    assert np.mean(called) == pytest.approx(0.05, abs=0.015)

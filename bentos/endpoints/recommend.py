@@ -107,7 +107,8 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     else:
         state, aside = door.state_of(ask.user_id, ask.at, context), []
     with context.stage("rank"):
-        ruled = door.listed(state, k, context, exclude=exclude, placement=ask.placement)
+        somebody = ask.user_id is not None
+        ruled = door.listed(state, k, context, exclude=exclude, placement=ask.placement, explores=somebody)
     state = ruled.state
     items = [shown(among, one, propensity) for one, propensity in ruled.chosen]
     spoke = next((one.algorithm for one, _ in ruled.chosen if one.algorithm), None)  # one answers for all items

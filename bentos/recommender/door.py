@@ -26,6 +26,7 @@ from bentos.recommender.anonymous import Anonymous
 from bentos.recommender.catalogue import Grow, OpenCatalogue, ShownItems
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
+from bentos.recommender.exploration import Exploration
 from bentos.recommender.gone import Gone
 from bentos.recommender.ladder import Ladder, ProfileState, likeliest
 from bentos.recommender.logs.event_rules import EventRules
@@ -35,8 +36,6 @@ from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Decides, Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
 from bentos.recommender.rule_lists import RuledList, Wanted
 from bentos.release import Release
-from components.policy import policies
-from components.policy.choice import Policy, draws
 from components.ranking.eligibility import own_item
 from components.ranking.rules.book import RuleBook
 from components.ranking.rules.spec import Placement
@@ -98,7 +97,8 @@ class Door:
             known=lambda item: self.catalogue.current.vocabulary.knows(item),
             unknown=release.unknown_items,
         )
-        self.policy: Policy = policies.named(release.policy)
+        words, segments = ranker.vocabulary, self.ladder.segments
+        self.exploration = Exploration.of(release, segments=segments, words=words, key=key)  # None: it is greedy
         people = release.ranking.people
         self._gone = Gone(tombstones, profiles) if people else None
         self.intake = Intake(
@@ -180,12 +180,6 @@ class Door:
         barred = own if self._gone is None else own | self._gone.items(items.vocabulary.item_ids)
         return dataclasses.replace(state, own=barred, items=items)
 
-    def choose(self, ranked: Sequence[Recommended], k: int, context: RequestContext) -> list[tuple[Recommended, float]]:
-        """Have the release's policy choose `k` of the ranked items: each in its order, with its propensity."""
-        choice = self.policy.choose(np.asarray([one.score for one in ranked]), k, draws(context.request_id))
-        places = zip(choice.order.tolist(), choice.propensities.tolist(), strict=True)
-        return [(ranked[place], propensity) for place, propensity in places]
-
     def listed(
         self,
         state: ProfileState,
@@ -195,8 +189,12 @@ class Door:
         exclude: frozenset[int] = frozenset(),
         placement: str | None = None,
         rules: RuleBook | None = None,
+        explores: bool = False,
     ) -> RuledList:
-        """Return a list of `k` items by the rules that hold, those of `rules` in place of what is shown by now."""
+        """Return a list of `k` items by the rules that hold, those of `rules` in place of what is shown by now.
+
+        Where the user sees it and the log keeps it, it `explores`, if the release does.
+        """
         book = self.items_of(context).rules if rules is None else rules
 
         def memory() -> Sequence[Remembered] | None:
@@ -206,10 +204,15 @@ class Door:
                 return None
             return rule_lists.remembered(lambda: self._profiles.memories([str(state.rows.user_id[0])])[0])
 
-        wanted = Wanted(k, self.policy.considered(k), self.release.candidates, exclude, placement)
-        return rule_lists.recommend(
-            self.ladder, state, wanted, book=book, choose=lambda r, n: self.choose(r, n, context), memory=memory
-        )
+        exploration = self.exploration if explores else None
+        considered = k if exploration is None else exploration.considered(k)
+        wanted = Wanted(k, considered, self.release.candidates, exclude, placement, explores=exploration is not None)
+        found = rule_lists.recommend(self.ladder, state, wanted, book=book, memory=memory)
+        if exploration is None:
+            return found
+        words = self.items_of(context).vocabulary
+        drawn = exploration.explored(found, context.request_id, words=words, counts=not context.mirrored)
+        return rule_lists.with_own_scores(self.ladder, drawn, before=found)
 
     def placement(self, name: str | None) -> Placement | None:
         """Return a placement by its name, or refuse it."""

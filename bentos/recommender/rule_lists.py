@@ -8,7 +8,7 @@ from typing import Any
 from bentos.recommender.ladder import Ladder, ProfileState
 from bentos.recommender.ports import Recommended
 from components.ranking.rules import past, pool
-from components.ranking.rules.book import Asked, RuleBook
+from components.ranking.rules.book import Asked, ReadRule, RuleBook
 from components.ranking.rules.listing import Unmet, listed
 from components.ranking.rules.spec import MODEL
 from feature_repo import columns
@@ -16,7 +16,6 @@ from feature_repo.errors import DataError, StoreAway
 from feature_repo.memory import Remembered
 
 Chosen = tuple[Recommended, float]  # with its propensity
-Choose = Callable[[Sequence[Recommended], int], list[Chosen]]  # the policy's order
 Memory = Callable[[], Sequence[Remembered] | None]  # the user's last events; None: they cannot be read
 EVERYWHERE: Mapping[str, Any] = {"placements": [], "segments": [], "start": None, "end": None}
 
@@ -32,6 +31,9 @@ class RuledList:
     unmet: tuple[Unmet, ...] = ()
     short: str | None = None  # why it has fewer items than wanted
     asked: dict[str, Any] = field(default_factory=dict)  # for the request log
+    pool: Sequence[Recommended] = ()  # what a policy may draw from, best first, in the order of rules
+    held: tuple[ReadRule, ...] = ()  # the rules that hold
+    about: Asked = field(default_factory=lambda: Asked(0))  # what they were asked about
 
     @property
     def ruled(self) -> bool:
@@ -48,12 +50,16 @@ class Wanted:
     candidates: int  # of the release, at most
     exclude: frozenset[int] = frozenset()
     placement: str | None = None
+    explores: bool = False  # a policy may draw another list: it needs to know from what
 
 
-def recommend(
-    ladder: Ladder, state: ProfileState, wanted: Wanted, *, book: RuleBook, choose: Choose, memory: Memory
-) -> RuledList:
-    """Return the list of a request."""
+def certain(ranked: Sequence[Recommended], k: int) -> list[Chosen]:
+    """Return the best `k` items: the greedy list, which is certain to be shown unless a policy draws another one."""
+    return [(one, 1.0) for one in ranked[:k]]
+
+
+def recommend(ladder: Ladder, state: ProfileState, wanted: Wanted, *, book: RuleBook, memory: Memory) -> RuledList:
+    """Return the greedy list of a request."""
     state, algorithm = _ordered_by(state, book, wanted.placement)
     asked = _asked(state, wanted, book, memory)
     rules, log = book.for_list(asked), dict[str, Any]()
@@ -62,22 +68,47 @@ def recommend(
     unread = tuple(Unmet(name, "this release cannot read it") for name in book.unread)
     if not rules:
         after, ranked = ladder.recommend(state, k=wanted.considered, exclude=wanted.exclude)
-        return RuledList(after, choose(ranked, wanted.k), wanted.placement, unmet=unread, asked=log)
+        chosen, rest = certain(ranked, wanted.k), ranked if wanted.explores else ()
+        return RuledList(after, chosen, wanted.placement, unmet=unread, asked=log, pool=rest)
     rung = _Rung(ladder, state)
     made = pool.make(
         rung.rank,
         rung.score,
-        choose,
+        certain,
         rules=rules,
         asked=asked,
         k=wanted.k,
         most=max(wanted.considered, wanted.candidates),
         n_items=0 if state.items is None else len(state.items.titles),
         exclude=wanted.exclude,
+        candidates=wanted.explores,
     )
     names = tuple(one.rule.name for one in rules)
     log |= {"rules": list(names), "rules_unmet": [one.rule for one in made.unmet]}
-    return RuledList(rung.state, made.chosen, wanted.placement, names, (*unread, *made.unmet), made.short, log)
+    return RuledList(
+        rung.state,
+        made.chosen,
+        wanted.placement,
+        names,
+        (*unread, *made.unmet),
+        made.short,
+        log,
+        made.candidates,
+        tuple(rules),
+        asked,
+    )
+
+
+def with_own_scores(ladder: Ladder, drawn: RuledList, *, before: RuledList) -> RuledList:
+    """Return a drawn list in which what fills up the pool has scores of its own, as in lists by rules."""
+    shown = {one.item_index for one, _ in before.chosen}
+    new = [place for place, (one, _) in enumerate(drawn.chosen) if one.item_index not in shown]
+    if not new:
+        return drawn
+    rung, chosen = _Rung(ladder, drawn.state), list(drawn.chosen)
+    for place, scored in zip(new, pool.own_scores([chosen[place] for place in new], rung.score), strict=True):
+        chosen[place] = scored
+    return replace(drawn, chosen=chosen)
 
 
 class _Rung:

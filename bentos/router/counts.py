@@ -99,6 +99,10 @@ class Counts:
     compared: int = 0
     copies: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0, "dropped": 0})
 
+    def arm(self, name: Arm) -> ArmCount:
+        """Return the counts of an arm; an experiment's are made when it first answers."""
+        return self.arms.setdefault(name, ArmCount())
+
     def observations(self, boot: str) -> Observations:
         """Return the document for the loop."""
         shadow = ShadowSeen(
@@ -111,7 +115,7 @@ class Counts:
             overlap_sum=self.overlap_sum,
             compared=self.compared,
         )
-        arms = {str(arm): count.seen() for arm, count in self.arms.items()}
+        arms = {arm: count.seen() for arm, count in self.arms.items()}
         return Observations(boot=boot, rollout=self.rollout, arms=arms, shadow=shadow, copies=CopiesSeen(**self.copies))
 
 
@@ -213,6 +217,6 @@ def count(counts: Counts, arm: Arm, endpoint: str, *, code: int, seconds: float,
     if code in UNPROVEN:
         return
     if endpoint in READS:
-        counts.arms[arm].read(code, seconds, degraded=degraded)
+        counts.arm(arm).read(code, seconds, degraded=degraded)
     elif endpoint in WRITES:
-        counts.arms[arm].event(code)
+        counts.arm(arm).event(code)

@@ -85,10 +85,11 @@ class Mirror:
         self._copies: dict[Arm, _Queue] = {arm: _Queue(settings.copy_queue) for arm in (STABLE, CANDIDATE)}
         self._tasks: list[asyncio.Task[None]] = []
         self._asking = 0  # mirrored reads that the candidate has
-        self._stopped = False
+        self._started = self._stopped = False
 
     def start(self) -> None:
         """Begin to work through the queues."""
+        self._started = True
         self._tasks = [asyncio.create_task(self._work(queue)) for queue in self._copies.values()]
 
     async def stop(self, timeout_s: float) -> None:
@@ -116,13 +117,20 @@ class Mirror:
             self._metrics.side("mirror", "dropped")
 
     def copy(self, routed: RoutedRequest, taken_by: Arm) -> None:
-        """Send a write that one arm took to the other one, if there is one."""
-        other = routed.routes.other(taken_by)
-        backend = routed.routes.backend(other) if other is not None else None
-        if other is None or backend is None:
-            return
-        if not self._copies[other].put(_Waiting(routed, other, backend, 0, b"", time.monotonic())):
-            self._note(routed, "dropped")
+        """Send a write that one arm took to every other one."""
+        for other in routed.routes.others(taken_by):
+            backend = routed.routes.backend(other)
+            assert backend is not None, "a named arm has a door"
+            if not self._queue(other).put(_Waiting(routed, other, backend, 0, b"", time.monotonic())):
+                self._note(routed, "dropped")
+
+    def _queue(self, arm: Arm) -> _Queue:
+        """Return an arm's queue; an experiment's is made, with who works through it, when it is first needed."""
+        if (queue := self._copies.get(arm)) is None:
+            queue = self._copies[arm] = _Queue(self._settings.copy_queue)
+            if self._started:
+                self._tasks.append(asyncio.create_task(self._work(queue)))
+        return queue
 
     async def _work(self, queue: _Queue) -> None:
         while True:
@@ -180,7 +188,7 @@ class Mirror:
             with contextlib.suppress(Lost):
                 status, _ = await self._send(one, self._settings.timeout_s)
             seconds = time.perf_counter() - started
-            one.routed.counts.arms[one.arm].event(status)
+            one.routed.counts.arm(one.arm).event(status)
             self._metrics.attempt(one.arm, one.backend.release, status, endpoint=one.routed.endpoint, seconds=seconds)
             if 0 < status < FAULT and status != OVERLOADED:
                 return self._note(one.routed, "sent" if status < 400 else "failed")
@@ -193,7 +201,7 @@ class Mirror:
     def _holds(self, backend: Backend) -> bool:
         """Say whether a door is still in the routes, in whichever arm."""
         routes = self._current()
-        return routes is not None and backend in (routes.stable, routes.candidate)
+        return routes is not None and backend in (routes.stable, routes.candidate, *routes.arms)
 
     async def _send(self, one: _Waiting, patience_s: float) -> tuple[int, bytes]:
         sent = one.routed.sent

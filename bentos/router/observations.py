@@ -56,6 +56,6 @@ class Observations(_Seen):
 
     boot: str
     rollout: str
-    arms: dict[str, ArmSeen] = Field(description="By arm: stable, candidate")
+    arms: dict[str, ArmSeen] = Field(description="By arm: stable, candidate, and those of an experiment")
     shadow: ShadowSeen = ShadowSeen()
     copies: CopiesSeen = CopiesSeen()

@@ -13,7 +13,7 @@ from bentos.http.problems import FAULT, UNAVAILABLE
 from bentos.router.counts import LOST, Counts, Metrics, count
 from bentos.router.door_connection import Answer, Lost, Outcome
 from bentos.router.requests import PERSONAL, READS, WRITES, degraded, repeatable
-from bentos.router.routes import CANDIDATE, Arm, Backend, Routes
+from bentos.router.routes import STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
 from bentos.router.slow_start import SlowStart
 from bentos.router.upstreams import Doors, Sent
@@ -167,4 +167,4 @@ def _unfit(routed: RoutedRequest, found: Answered, after: Arm) -> bool:
     if routed.endpoint not in PERSONAL or after == found.arm:
         return False
     status = found.answer.status
-    return status >= FAULT if found.arm == CANDIDATE else status == UNAVAILABLE
+    return status == UNAVAILABLE if found.arm == STABLE else status >= FAULT

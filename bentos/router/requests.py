@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bentos.router.routes import CANDIDATE, STABLE, Arm, Routes, arm_of
+from bentos.router.routes import STABLE, Arm, Routes, arm_of
 from feature_repo import endpoints
 
 RECOMMEND = f"/{endpoints.RECOMMEND}"  # the items of its answers are compared
@@ -33,14 +33,15 @@ def endpoint_of(method: str, path: str) -> str:
 def arm_for(endpoint: str, body: bytes, routes: Routes) -> Arm:
     """Say which arm a request belongs to; what cannot be read is stable's to refuse.
 
-    A write goes to the candidate where the users of all its entries are in its arm.
+    A write goes to another arm than stable's where the users of all its entries are in that one.
     """
-    if routes.mode != "canary" or endpoint == OTHER:
+    if endpoint == OTHER or not (routes.mode == "canary" or routes.arms):
         return STABLE
     users = _users(endpoint, body)
     if len(users) == 1:
         return arm_of(users[0], routes)
-    return CANDIDATE if users and all(arm_of(user, routes) == CANDIDATE for user in users) else STABLE
+    arms = {arm_of(user, routes) for user in users}
+    return arms.pop() if len(arms) == 1 else STABLE
 
 
 def owner_of(endpoint: str, body: bytes) -> int:

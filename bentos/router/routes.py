@@ -5,15 +5,23 @@ The file is the router's only input. routes_file.py reads it again and again, up
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 SEED = "seed"  # the release of the committed routes: whichever the doors have (k8s/components/router)
 FOLDER, FILE = "router", "routes.json"  # below the state folder of a recommender
 
-Arm = Literal["stable", "candidate"]
+Arm = str  # stable, candidate, or the name of an experiment's arm
 STABLE: Arm = "stable"
 CANDIDATE: Arm = "candidate"
 
@@ -53,6 +61,13 @@ class Backend(Known):
         return (*self.workers[first:], *self.workers[:first], self.url)
 
 
+class ArmDoor(Backend):
+    """The door of an experiment's arm; stable's answers the control."""
+
+    arm: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=32, description="Its name")
+    share: float = Field(ge=0, le=1, description="Of users, always the same ones")
+
+
 class Routes(Known):
     """Which releases answer, and how much of the traffic the candidate sees."""
 
@@ -63,6 +78,26 @@ class Routes(Known):
     shared: bool = Field(default=False, description="Both releases keep the same profiles: events are not copied")
     stable: Backend
     candidate: Backend | None = None
+    experiment: str = Field(
+        default="", max_length=128, description="Which one; who is in which of its arms hangs on it"
+    )
+    arms: tuple[ArmDoor, ...] = Field(default=(), max_length=8, description="Of the experiment; stable has the others")
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the experiment out where there is none: most files have none."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name not in ("experiment", "arms") or value}
+
+    @model_validator(mode="after")
+    def _arms_fit(self) -> "Routes":
+        if self.arms and (self.mode != STABLE or not self.experiment):
+            raise ValueError(f"arms: go with mode {STABLE} and the experiment's name; give both, or no arms")
+        if sum(arm.share for arm in self.arms) > 1 + 1e-9:
+            raise ValueError("arms: their shares sum to more than 1; the rest of the users is stable's")
+        if {arm.arm for arm in self.arms} & {STABLE, CANDIDATE}:
+            raise ValueError(f"arms: {STABLE} and {CANDIDATE} are doors of their own; give the arm another name")
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> "Routes":
@@ -72,26 +107,40 @@ class Routes(Known):
 
     def backend(self, arm: Arm) -> Backend | None:
         """Return the door of an arm."""
-        return self.stable if arm == STABLE else self.candidate
+        if arm in (STABLE, CANDIDATE):
+            return self.stable if arm == STABLE else self.candidate
+        return next((door for door in self.arms if door.arm == arm), None)
+
+    @property
+    def named(self) -> tuple[Arm, ...]:
+        """Return the arms that have a door."""
+        two = (STABLE, CANDIDATE) if self.candidate is not None else (STABLE,)
+        return (*two, *(door.arm for door in self.arms))
 
     @property
     def spread(self) -> bool:
         """Tell whether a door has several processes, of which each has its users."""
-        return bool(self.stable.workers) or (self.candidate is not None and bool(self.candidate.workers))
+        return any(bool(door.workers) for door in (self.stable, self.candidate, *self.arms) if door is not None)
 
     def over(self, workers: Mapping[str, Sequence[str]]) -> "Routes":
         """Return the same routes with the processes of each door, by its URL."""
-        named: dict[str, Backend] = {}
+        named: dict[str, Any] = {}
         for arm in (STABLE, CANDIDATE):
             if (door := self.backend(arm)) is not None:
                 named[arm] = door.model_copy(update={"workers": tuple(workers.get(door.url, ()))})
+        if self.arms:
+            named["arms"] = tuple(a.model_copy(update={"workers": tuple(workers.get(a.url, ()))}) for a in self.arms)
         return self.model_copy(update=named)
 
     def other(self, arm: Arm) -> Arm | None:
-        """Return the arm beside this one, if its door runs."""
-        if arm == CANDIDATE:
+        """Return the arm that answers in this one's place, if its door runs."""
+        if arm != STABLE:
             return STABLE
-        return CANDIDATE if self.candidate is not None else None
+        return next((one for one in self.named if one != STABLE), None)
+
+    def others(self, arm: Arm) -> tuple[Arm, ...]:
+        """Return every arm beside this one."""
+        return tuple(one for one in self.named if one != arm)
 
 
 def place_of(user_id: str, rollout: str) -> float:
@@ -111,5 +160,17 @@ def arm_of(user_id: str, routes: Routes) -> Arm:
     >>> arm_of("1", Routes.model_validate({"mode": "canary", "share": 1.0, "stable": door, "candidate": door}))
     'candidate'
     """
+    if routes.arms:
+        return _tried(place_of(user_id, routes.experiment), routes.arms)
     taken = routes.mode == "canary" and place_of(user_id, routes.rollout) < routes.share
     return CANDIDATE if taken else STABLE
+
+
+def _tried(place: float, arms: Sequence[ArmDoor]) -> Arm:
+    """Return the arm whose part of [0, 1) holds a place; stable has what is left at the end."""
+    end = 0.0
+    for door in arms:
+        end += door.share
+        if place < end:
+            return door.arm
+    return STABLE

@@ -239,7 +239,7 @@ class Router:
     def _hand_to_mirror(self, routed: RoutedRequest, found: Answered) -> None:
         """Have the other arm asked, too: after the client has its answer."""
         routes, status = routed.routes, found.answer.status
-        if routes.candidate is None or found.answer.rest is not None:
+        if (routes.candidate is None and not routes.arms) or found.answer.rest is not None:
             return
         if routed.endpoint in WRITES:
             if status < 300 and not routes.shared:

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.policy import policies
-from components.policy.choice import Policy, draws
 from components.ranking import eligibility
 from components.ranking.batch_rules import BatchRules
 from components.ranking.eligibility import Eligibility
@@ -86,20 +85,17 @@ def write(
     ranker, version, documents = live_ranker(ranker, released, environment)
     ranker = replace(ranker, eligible=eligible_of(released, ranker.vocabulary.item_ids, environment))
     rules = BatchRules.of(released, documents, ranker, fallback)
-    wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
+    policies.named(released.policy)  # lists are greedy whatever it is: no door shows and logs them
+    wanted = k or int(released.slices["serving"]["k"])
     event = Ranking.model_validate(released.slices["ranking"]).event
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, _schema(ranker), compression="zstd") as writer:
         for table, probabilities in groups(source, pq.ParquetFile(intents / INTENTS)):
-            best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted), event=event)
-            users_of = table[columns.USER_ID].to_pylist()
-            answers = [
-                _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
-                for user, answer in zip(users_of, best, strict=True)
-            ]
+            best = recommended(table, probabilities, ranker, fallback, k=wanted, event=event)
+            answers = [[(*one, 1.0) for one in answer[:wanted]] for answer in best]
             if rules is not None:
-                answers = _by_rules(table, probabilities, rules, answers, policy, k=wanted, event=event)
+                answers = _by_rules(table, probabilities, rules, answers, k=wanted, event=event)
             found = _table(table, answers, ranker.vocabulary.item_ids, released.id, version)
             if (algorithms := spoke(table, probabilities, ranker)) is not None:
                 listing = [name for name, answer in zip(algorithms, answers, strict=True) for _ in answer]
@@ -115,7 +111,6 @@ def _by_rules(
     probabilities: np.ndarray,
     rules: BatchRules,
     answers: Sequence[list[Shown]],
-    policy: Policy,
     *,
     k: int,
     event: str | None,
@@ -126,9 +121,7 @@ def _by_rules(
     rows, found = UserRows.from_arrow(table.drop([GROUP, RUNG])), []
     for row, answer in enumerate(answers):
         mine, modelled = rows.take(np.asarray([row])), rungs[row] in columns.MODELLED
-        ruled = rules.listed(
-            mine, probabilities[row], group[row], modelled=modelled, policy=policy, k=k, exclude=acted_on[row]
-        )
+        ruled = rules.listed(mine, probabilities[row], group[row], modelled=modelled, k=k, exclude=acted_on[row])
         found.append(answer if ruled is None else ruled)
     return found
 
@@ -255,12 +248,6 @@ def _modelled(
         else:
             found = scored.found
             yield [(int(found.item[m]), float(scored.scores[m]), NAMES[found.source[m]]) for m in best]
-
-
-def _shown(answer: Sequence[Listed], policy: Policy, *, k: int, key: str) -> list[Shown]:
-    """Let the release's policy choose what of a user's list is shown."""
-    choice = policy.choose(np.asarray([score for _, score, _ in answer]), k, draws(key))
-    return [(*answer[n], float(p)) for n, p in zip(choice.order, choice.propensities, strict=True)]
 
 
 def groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:

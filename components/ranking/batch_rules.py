@@ -23,7 +23,6 @@ from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
-    from components.policy.choice import Policy
     from components.ranking.score import Ranker
 
 
@@ -58,7 +57,6 @@ class BatchRules:
         group: int,
         *,
         modelled: bool,
-        policy: "Policy",
         k: int,
         exclude: frozenset[int] = frozenset(),
     ) -> list[tuple[int, float, str, float]] | None:
@@ -75,7 +73,7 @@ class BatchRules:
             rules=rules,
             asked=asked,
             k=k,
-            most=max(policy.considered(k), sum(self.ranker.spec.limit(one.name) for one in SOURCES)),
+            most=max(k, sum(self.ranker.spec.limit(one.name) for one in SOURCES)),
             n_items=len(self.ranker.catalogue),
             exclude=exclude,
         )

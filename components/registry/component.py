@@ -119,6 +119,14 @@ def promote(name: str, version: str, mode: str, why: str) -> str:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register_policy(name: str, version: str, release: str, learned_policy: Input[Model]) -> str:
+    """Make the release of a version's models with a policy that passed its gate; return its version."""
+    from components.registry import policy_release
+
+    return policy_release.register_policy(name, version, release=release, folder=learned_policy.path)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def need_baseline(
     name: str,
     version: str,

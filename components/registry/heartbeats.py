@@ -21,7 +21,13 @@ from feature_repo import env_names, files
 from feature_repo.errors import ServerError, UserError
 
 JOB = "job."  # job.<name>: {"succeeded": epoch seconds, "failed": epoch seconds, "seconds": of the last success}
-DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"}
+DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"} and, where
+# signals were watched, {"class", "alarms": names of at most MOST_NAMED signals, "period": ISO}
+MOST_NAMED = 20
+NOTICE = "notice"  # what was last told of a verdict, to the address of monitoring.notify: monitoring/notice.py
+SIGNALS = "signals"  # {"at": epoch seconds, "starts": of the period, "figures": {signal: [value, users]}}
+QUALITY = "quality"  # {"at": epoch seconds, "reason", "why", "period", "since", "release"}: what answers were worth
+RETRAINING = "retraining"  # of the last decision: {"at", "action", "reason", "why", "failures", "stopped", "until"}
 FOLDER = "marks"  # of the state folder
 Mark = Mapping[str, Any]
 log = logging.getLogger("intentflow")
@@ -36,10 +42,30 @@ def ended(name: str, job: str, *, succeeded: bool, seconds: float | None = None)
     leave(name, f"{JOB}{job}", found)
 
 
-def drift(name: str, *, verdict: str, share: float, drifted: int, lost: list[str], compared: int, release: str) -> None:
-    """Note the verdict of a drift check that ended now, and by name the columns that lost their values."""
+def drift(
+    name: str,
+    *,
+    verdict: str,
+    share: float,
+    drifted: int,
+    lost: list[str],
+    compared: int,
+    release: str,
+    signals: Mark | None = None,
+) -> None:
+    """Note the verdict of a drift check that ended now, and by name the columns that lost their values.
+
+    `signals` is what they say, where they were watched: class, alarms, period.
+    """
     said = {"verdict": verdict, "share": share, "drifted": drifted, "compared": compared, "release": release}
-    leave(name, DRIFT, {"at": round(time.time()), "lost": lost} | said)
+    leave(name, DRIFT, {"at": round(time.time()), "lost": lost} | said | dict(signals or {}))
+
+
+def signals(name: str, *, starts: str, figures: Mapping[str, tuple[float, float]]) -> None:
+    """Note the values of the newest period that alerts of silence watch, each with the number of users behind it."""
+    leave(
+        name, SIGNALS, {"at": round(time.time()), "starts": starts, "figures": {k: list(v) for k, v in figures.items()}}
+    )
 
 
 def leave(name: str, key: str, value: Mark) -> None:
@@ -80,4 +106,5 @@ def _tags(name: str) -> dict[str, Mark]:
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
     tags = {} if model is None else model.tags
-    return {key: json.loads(text) for key, text in tags.items() if key == DRIFT or key.startswith(JOB)}
+    wanted = (DRIFT, NOTICE, SIGNALS, QUALITY, RETRAINING)
+    return {key: json.loads(text) for key, text in tags.items() if key in wanted or key.startswith(JOB)}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from components.content import writers
 from components.policy import policies
@@ -21,6 +21,7 @@ from components.registry.baseline_champion import INSTEAD_OF, BaselineChampion
 from components.registry.gate_inputs import Metrics
 from components.registry.gates import Verdict
 from components.registry.lineage import PARTS, Part
+from components.registry.model_versions import Version
 from components.registry.register import RegisteredParts
 from components.registry.report import markdown
 from components.step import RUN
@@ -38,6 +39,18 @@ DESCRIPTION_CHARACTERS = 5000
 VERDICT = "verdict"  # a version's tag: what each gate said
 TOLERANCE = "tolerance"  # a version's tag: how often tolerances were used up to it
 ASKED = "run"  # a version's tag: the cluster's run that registered it, or last found it registered
+
+
+class Registered(Protocol):
+    """Where the parts of a release stand in the registry."""
+
+    @property
+    def run_id(self) -> str:
+        """The run that its files go to."""
+
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        """The version of each part."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ def document(
     rest = {
         "name": name,
         **parts,
-        "policy": policies.DEFAULT,  # no spec declares another yet
+        "policy": serving.get("policy", {}).get("name", policies.DEFAULT),
         "prompt": serving.get("content", {}).get("prompt", writers.DEFAULT),
         "feature_services": lineage.feature_services,
         **result.tags(),
@@ -106,7 +119,7 @@ def make(
 
 
 def kept(
-    registered: RegisteredParts, released: dict[str, Any], *, tags: Mapping[str, str], about: str, scratch: Path
+    registered: Registered, released: dict[str, Any], *, tags: Mapping[str, str], about: str, scratch: Path
 ) -> Release:
     """Make the version of a document, or find it and see that the verdict in `tags` still holds."""
     name, signer = released["name"], signing.require_signer(os.environ)
@@ -201,7 +214,7 @@ def unregistered(name: str) -> SpecError:
 
 def _version(
     client: "MlflowClient",
-    registered: RegisteredParts,
+    registered: Registered,
     released: dict[str, Any],
     *,
     tags: dict[str, str],

@@ -13,13 +13,14 @@ from typing import Any
 
 from components.registry import client as mlflow_client
 from components.registry.aliases import RECORDED, ROLLED_BACK
-from components.registry.release import may_serve, model_name, reasons
+from components.registry.release import may_serve, model_name, reasons, resolve
 from components.verdicts import UNDECIDED
-from feature_repo.errors import ServerError
+from feature_repo.errors import ServerError, SpecError
 
 STATE = "rollout"  # the registered model's tag: the loop's state, as JSON
 PHASE = "rollout"  # a version's tag: where it stands, in words
 LOG = "rollout_log"  # a version's tag: what was decided and why, one a line, the newest last
+EXPERIMENT = "experiment"  # the registered model's tag: the experiment that a person asked for last, as JSON
 READS = 3  # of a registry whose champion is deleted meanwhile
 CHARACTERS = 5000  # what MLflow's databases hold in a tag
 
@@ -43,6 +44,7 @@ class Registry:
     recorded: bool  # the history knows of it
     versions: Mapping[str, Version] = field(default_factory=dict)  # the champion, and those asked for
     state: Mapping[str, Any] = field(default_factory=dict)
+    experiment: Mapping[str, Any] = field(default_factory=dict)  # that was asked for last; `stop` says why it must end
 
 
 def read(name: str) -> Registry:
@@ -56,7 +58,8 @@ def read(name: str) -> Registry:
             with absent(f"version {champion} of {model_name(name)}") as gone:
                 versions = {champion: _version(client, name, champion)} if champion else {}
                 state = json.loads(model.tags.get(STATE, "{}"))
-                return Registry(champion, champion == model.tags.get(RECORDED, ""), versions, state)
+                asked = json.loads(model.tags.get(EXPERIMENT, "{}"))
+                return Registry(champion, champion == model.tags.get(RECORDED, ""), versions, state, asked)
         raise ServerError(f"{gone}: the champion alias leads to a version that is not there; give it to another one")
 
 
@@ -100,6 +103,23 @@ def write(name: str, state: Mapping[str, Any]) -> None:
         raise ValueError(f"the rollout's state has {len(text)} characters; a tag holds {CHARACTERS}")
     with mlflow_client.connected() as client:
         client.set_registered_model_tag(model_name(name), STATE, text)
+
+
+def ask(name: str, experiment: Mapping[str, Any]) -> None:
+    """Ask the loop for an experiment, or for its end; a person does this, whoever holds the lease."""
+    text = json.dumps(experiment, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > CHARACTERS:
+        raise SpecError(
+            f"experiments: {len(text)} characters; a tag of the registry holds {CHARACTERS}; use fewer arms"
+        )
+    with mlflow_client.connected() as client:
+        client.set_registered_model_tag(model_name(name), EXPERIMENT, text)
+
+
+def versions(name: str, *which: str) -> dict[str, Version]:
+    """Return what versions are, each named by its number or an alias; raise SpecError where one is not there."""
+    with mlflow_client.connected() as client:
+        return {one: _version(client, name, resolve(client, name, one)) for one in which}
 
 
 def say(name: str, version: str, *, phase: str, line: str) -> None:

@@ -42,7 +42,8 @@ def run_item_vectors(ranking: str, *, rows: str, vector_rows: str) -> None:
             found = build(items, popularity(state, items.num_rows), spec, _work(progress.at))
             found.save(folder / FOLDER, [str(one) for one in items[columns.ITEM_ID].to_pylist()])
         counts = found.about["counts"]
-        progress.count(rows_in=items.num_rows, rows_out=items.num_rows - counts["without"], **counts)
+        said = {"reused" if name == "cached" else name: number for name, number in counts.items()}
+        progress.count(rows_in=items.num_rows, rows_out=items.num_rows - counts["without"], **said)
         progress.tell(**counts)
 
 

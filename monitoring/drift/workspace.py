@@ -1,14 +1,17 @@
 """Where drift reports are kept: an Evidently workspace, a folder here or a server elsewhere.
 
-A recommender is a project; a comparison of two windows is a run, added once; the dashboard follows the runs over
-the data's own time. The verdict is made in compare.py.
+A recommender is a project; a comparison of two windows is a run, added once. Beside these, a run of figures a period
+and a check holds what the dashboard draws over the data's own time (board.py); those older than it shows are removed.
+The verdict is made in compare.py.
 """
 
 import contextlib
+import datetime as dt
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,16 @@ from urllib.parse import urljoin
 
 from feature_repo import env_names
 from feature_repo.errors import SpecError
+from monitoring.drift import board
+from monitoring.drift.board import Point
+from monitoring.spec import Monitoring
 
 ADDRESS = env_names.EVIDENTLY  # a folder or a URL
 SECRET = env_names.EVIDENTLY_SECRET  # of a server that guards writes
 KEY = "key"  # the run's metadata entry that equal comparisons share
+POINT = "point"  # the metadata entry of a run of figures: which point of the dashboard it is
 TAB = "Drift"
 RUNS = "snapshots"  # a project's folder of runs, as Evidently calls it
-NAMESPACE = uuid.UUID("6d1f4a0e-6f3f-4d53-9a53-0d4c6a3b7c11")  # of the ids that our panels get
 
 
 @dataclass(frozen=True)
@@ -35,27 +41,54 @@ class StoredReport:
     added: bool
 
 
-def keep(
-    snapshot: Any,
-    *,
-    address: str,
-    name: str,
-    title: str,
-    key: str,
-    columns: Sequence[str],
-    secret: str | None = None,
-) -> StoredReport:
-    """Add a run to the recommender's project unless a run with this key is there, and lay out its dashboard."""
-    if address.startswith(("http://", "https://")):
-        place: _Folder | _Server = _Server(address, secret)
-    else:
-        place = _Folder(Path(address))
+@dataclass(frozen=True)
+class Run:
+    """A run of a project, without its content."""
+
+    id: str
+    metadata: Mapping[str, str]
+    at: dt.datetime
+
+
+def keep(snapshot: Any, *, address: str, name: str, title: str, key: str, secret: str | None = None) -> StoredReport:
+    """Add a run to the recommender's project unless a run with this key is there."""
+    place = _place(address, secret)
     project = place.project(name)
-    _lay_out(place.workspace, project, columns)
     with place.locked():
-        found = place.find(project.id, key)
+        found = next((run.id for run in place.runs(project.id) if run.metadata.get(KEY) == key), None)
         run = found or place.add(project.id, snapshot, title=title)
     return StoredReport(address, str(project.id), run, added=found is None)
+
+
+def show(points: Sequence[Point], spec: Monitoring, *, address: str, name: str, secret: str | None = None) -> int:
+    """Lay out the project's dashboard and keep what it draws, of the last 90 days; return how many runs were added."""
+    if not points:
+        return 0
+    place = _place(address, secret)
+    project = place.project(name)
+    added = 0
+    with place.locked():
+        known = {name for point in points for name in point.figures}
+        names = _lay_out(place.workspace, project, known, spec)
+        ours = [run for run in place.runs(project.id) if POINT in run.metadata]
+        newest = max([run.at for run in ours] + [point.at for point in points])
+        for point in points:
+            before = [run for run in ours if run.metadata[POINT] == point.of and run.at == point.at]
+            if any(run.metadata.get(KEY) == point.key for run in before):
+                continue
+            metadata = {KEY: point.key, POINT: point.of}
+            place.add(project.id, board.snapshot(point, names, metadata=metadata), title=f"{name}: figures")
+            added += 1
+            for run in before:
+                place.remove(project.id, run.id)
+        for run in ours:
+            if run.at < newest - dt.timedelta(days=board.DAYS):
+                place.remove(project.id, run.id)
+    return added
+
+
+def _place(address: str, secret: str | None) -> "_Folder | _Server":
+    return _Server(address, secret) if address.startswith(("http://", "https://")) else _Folder(Path(address))
 
 
 def address() -> str:
@@ -110,9 +143,16 @@ class _Folder:
                 os.replace(scratch / str(made.id), self.path / str(made.id))
             return self.workspace.get_project(made.id)
 
-    def find(self, project: Any, key: str) -> str | None:
-        runs = self.workspace.list_runs(project)
-        return next((str(r) for r in runs if self.workspace.get_run(project, r).metadata.get(KEY) == key), None)
+    def runs(self, project: Any) -> list[Run]:
+        """Read the runs' heads; Evidently's own reader would build every chart of theirs."""
+        found = []
+        for file in sorted((self.path / str(project) / RUNS).glob("*.json")):
+            document = json.loads(file.read_text(encoding="utf-8"))
+            found.append(_run(file.stem, document))
+        return found
+
+    def remove(self, project: Any, run: str) -> None:
+        (self.path / str(project) / RUNS / f"{run}.json").unlink(missing_ok=True)
 
     def add(self, project: Any, snapshot: Any, *, title: str) -> str:
         with self._scratch() as (workspace, scratch):
@@ -139,13 +179,17 @@ class _Server:
         found = self.workspace.search_project(name)
         return found[0] if found else self.workspace.create_project(name, description=_description(name))
 
-    def find(self, project: Any, key: str) -> str | None:
+    def runs(self, project: Any) -> list[Run]:
         """Ask over HTTP: the client's own list_runs raises NotImplementedError in 0.7."""
         import requests
 
         answer = requests.get(urljoin(self.url, f"/api/projects/{project}/snapshots"), timeout=30)
         answer.raise_for_status()
-        return next((str(run["id"]) for run in answer.json() if run["metadata"].get(KEY) == key), None)
+        return [_run(str(run["id"]), run) for run in answer.json()]
+
+    def remove(self, project: Any, run: str) -> None:
+        """Ask over HTTP, with the secret as the client sends it: its own delete_run is not implemented either."""
+        self.workspace._request(f"/api/projects/{project}/{run}", method="DELETE")
 
     def add(self, project: Any, snapshot: Any, *, title: str) -> str:
         return str(self.workspace.add_run(project, snapshot, name=title).id)
@@ -155,36 +199,28 @@ def _description(name: str) -> str:
     return f"Drift of what the recommender '{name}' sees, against its training weeks"
 
 
-def _lay_out(workspace: Any, project: Any, columns: Sequence[str]) -> None:
-    """Give the dashboard our tab and panels; other tabs, and panels people added, stay."""
+def _run(run: str, document: Mapping[str, Any]) -> Run:
+    at = dt.datetime.fromisoformat(str(document["timestamp"]))
+    return Run(run, document["metadata"], at if at.tzinfo else at.replace(tzinfo=dt.UTC))
+
+
+def _lay_out(workspace: Any, project: Any, figures: set[str], spec: Monitoring) -> set[str]:
+    """Give the dashboard our tab and panels, and return the figures that they draw.
+
+    Other tabs, and panels that people added, stay; ours stay too where only this check has no figures for them.
+    """
     from evidently.sdk.models import DashboardModel, DashboardTabModel
 
     have = workspace.get_dashboard(project.id)
-    ours = _panels(columns)
-    made = {p.id for p in ours}
-    tab_id = uuid.uuid5(NAMESPACE, TAB)
+    mine = {p.id: p for p in have.panels if p.id.version == 5}  # ids of people's panels are random
+    before = {value.metric_labels.get("column", "") for panel in mine.values() for value in panel.values}
+    ours = board.laid_out(figures | before, spec)
+    tab_id = uuid.uuid5(board.NAMESPACE, TAB)
     old = next((t for t in have.tabs if t.id == tab_id), None)
-    theirs = [p for p in have.panels if p.id not in made]
-    panels = [p.id for p in ours] + (old.panels if old else [])
+    theirs = [p for p in have.panels if p.id not in mine]
+    panels = [p.id for p in ours] + [p for p in (old.panels if old else []) if p not in mine]
     tab = DashboardTabModel(id=tab_id, title=TAB, panels=list(dict.fromkeys(panels)))
     wanted = DashboardModel(tabs=[tab, *(t for t in have.tabs if t.id != tab_id)], panels=[*ours, *theirs])
     if wanted.dict() != have.dict():
         workspace.save_dashboard(project.id, wanted)
-
-
-def _panels(columns: Sequence[str]) -> list[Any]:
-    """Return the panels: the share of drifted columns and every column's score, run by run.
-
-    Bars, since a line through one run shows nothing; a counter would say "no value" where the value is 0.
-    """
-    from evidently.sdk.models import PanelMetric
-    from evidently.sdk.panels import bar_plot_panel
-
-    share = PanelMetric(legend="share", metric="DriftedColumnsCount", metric_labels={"value_type": "share"})
-    scores = [PanelMetric(legend=c, metric="ValueDrift", metric_labels={"column": c}) for c in columns]
-    about = "PSI of number columns, Jensen-Shannon distance of category columns, against the training weeks"
-    panels = [
-        bar_plot_panel("Score by column", scores, description=about),
-        bar_plot_panel("Share of columns that drifted", [share], description="By their fixed thresholds; 0 is no bar"),
-    ]
-    return [panel.copy(update={"id": uuid.uuid5(NAMESPACE, panel.title)}) for panel in panels]
+    return board.drawn(figures | before, spec)

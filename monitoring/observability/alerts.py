@@ -6,17 +6,26 @@ Each has a section of its own in docs/observability.md that says what it means, 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from monitoring.observability.objectives import BURNS, DAYS, DEFAULT, FEWEST, Burn, Objective, Promises
-from monitoring.observability.recording_rules import INSTEAD, answers, bad
+from feature_repo.endpoints import EVENTS
+from monitoring import reason_classes
+from monitoring.observability.objectives import BURNS, DAYS, DEFAULT, FEWEST, READS, Burn, Objective, Promises
+from monitoring.observability.recording_rules import INSTEAD, SENT, answers, bad, sent
 
 DOCS = "docs/observability.md"
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 STALE = 0.3  # of the answers from a profile: materialisation has missed several of its days
 LOG_BEHIND_S = 3600
 EVENTS_REFUSED = 0.01
+SHED = 0.01
+EVENTS_UNWELCOME = 0.05  # of the calls of /events: 4xx
+FEWEST_CALLS = 20  # of /events in five minutes, below which a share says little
+QUIET = 0.1  # of the events a read that are usual
+LABELS_FEW = 0.5  # labels that came, of those that were predicted
+FEWEST_USERS = 100  # behind a signal, below which it says little
 EVENT_LOG_BYTES = 400 << 20  # the pod's volume has 1 GiB, of which the request log keeps 512 MiB (k8s/base)
 CHECK_S = 8 * 86400  # a weekly drift check that did not come
 MATERIALISE_S = 2 * 86400  # a daily job that did not come
+_SIGNAL = "max by (namespace, recommender, signal)"
 OURS = "recommender.*|router|reconciler|intent|ranking|mlflow|redis|postgres"
 
 
@@ -42,7 +51,8 @@ class Alert:
 def alerts(promises: Promises = DEFAULT) -> list[Alert]:
     """Return every alert."""
     burns = [_burn(objective, burn) for objective in promises.objectives for burn in BURNS]
-    return [*burns, *_serving(promises.degraded), *_logs(), *_rollout(promises.stuck_s), *_learning(), *_pods()]
+    served = (*_serving(promises.degraded), *_silence(), *_logs(), *_rollout(promises.stuck_s))
+    return [*burns, *served, *_drift(), *_learning(), *_pods()]
 
 
 def seconds(window: str) -> int:
@@ -87,7 +97,7 @@ def _serving(degraded: float) -> Iterator[Alert]:
         "{{ $value | humanizePercentage }} of the answers are degraded: the profile store, a model or time failed.",
     )  # fmt: skip
     yield Alert(
-        "IntentFlowShedding", "intentflow:shed:ratio_rate5m > 0.01", "warning", "5m",
+        "IntentFlowShedding", f"intentflow:shed:ratio_rate5m > {SHED:g}", "warning", "5m",
         "Requests are turned away since a lane is full",
         "{{ $value | humanizePercentage }} of the requests got 429 from a full lane: more pods, or less traffic.",
     )  # fmt: skip
@@ -104,6 +114,39 @@ def _serving(degraded: float) -> Iterator[Alert]:
     yield Alert(
         "IntentFlowRoutesBroken", "max by (namespace, pod) (intentflow_router_routes_broken) == 1", "warning", "1m",
         "A router cannot read its routes", "It goes on with the routes before; a rollout does not reach it.",
+    )  # fmt: skip
+
+
+def _silence() -> Iterator[Alert]:
+    """Yield the alerts about what does not come: a feed that ends breaks nothing that would say so."""
+    now, usual = (sent(window) for window in SENT)
+    reads = f'sum by (namespace) (increase(intentflow_requests_total{{endpoint=~"{READS}",code="200"}}[1h]))'
+    calls = f'sum by (namespace) (increase(intentflow_requests_total{{endpoint="/{EVENTS}"}}[5m]))'
+    behind = f"{_SIGNAL} (intentflow_signal_users) >= {FEWEST_USERS}"
+    yield Alert(
+        "IntentFlowEventsQuiet", f"{now} < {QUIET:g} * {usual} and {reads} >= {FEWEST}", "critical", "10m",
+        "Events stay away while people are being answered",
+        f"{{{{ $value | humanize }}}} new events come for each read, less than {QUIET:.0%} of the last week's: a "
+        "sender ended, or its events are set aside.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowEventsUnwelcome",
+        f"intentflow:events_unwelcome:ratio_rate5m > {EVENTS_UNWELCOME:g} and {calls} >= {FEWEST_CALLS}", "warning",
+        "10m", "/events turns its senders away",
+        "{{ $value | humanizePercentage }} of the calls of /events get 4xx: a key, a limit, a body that breaks rules.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowRewardZero", f'{_SIGNAL} (intentflow_signal_value{{signal="rewards.rate"}}) == 0 and {behind}',
+        "warning", "0m", "Nobody acted on anything that was recommended",
+        "Of the newest period's answers of {{ $labels.recommender }} none was acted on: more often a lost link between "
+        "answers and events than a taste.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowLabelsFew",
+        f'{_SIGNAL} (intentflow_signal_value{{signal=~"labels[.]ratio.*"}}) < {LABELS_FEW:g} and {behind}',
+        "critical", "0m", "Labels stay away",
+        "`{{ $labels.signal }}` of {{ $labels.recommender }} is {{ $value | humanize }}: that share of what was "
+        "predicted came. Nothing is trained on it.",
     )  # fmt: skip
 
 
@@ -153,11 +196,39 @@ def _rollout(stuck_s: float) -> Iterator[Alert]:
     )  # fmt: skip
 
 
-def _learning() -> Iterator[Alert]:
+def _drift() -> Iterator[Alert]:
+    """Yield the alerts of a drift check, one a class, since what mends them differs."""
+
+    def of(reason: str) -> str:
+        return f'max by (namespace, recommender) (intentflow_drift_class{{reason="{reason}"}}) == 1'
+
     yield Alert(
-        "IntentFlowDrift", 'max by (namespace, recommender) (intentflow_drift_verdict{verdict="drifted"}) == 1',
+        "IntentFlowDataFault",
+        f"{of(reason_classes.DATA_FAULT)} unless max by (namespace, recommender) (intentflow_drift_lost) == 1",
+        "critical", "0m", "The data is broken at its source",
+        "The last drift check of {{ $labels.recommender }} found a fault of the data; nothing is trained meanwhile.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowDrift",
+        'max by (namespace, recommender) (intentflow_drift_verdict{verdict="drifted"}) == 1 unless '
+        f"{of(reason_classes.PERFORMANCE)}",
         "warning", "0m", "The world has moved since training",
         "The last drift check says `drifted`; the Evidently report names the columns.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowPerformance", of(reason_classes.PERFORMANCE), "warning", "0m",
+        "What is served does less well than it did",
+        "The figures of {{ $labels.recommender }} on labels that came since lie below their usual interval.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowDriftUntold", "max by (namespace, recommender) (intentflow_drift_untold) == 1", "warning", "0m",
+        "A verdict did not reach whom it is for",
+        "The address of `monitoring.notify` of {{ $labels.recommender }} did not take the last verdict.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowRetrainingStopped", "max by (namespace, recommender) (intentflow_retraining_stopped) == 1",
+        "critical", "0m", "Retraining has stopped itself",
+        "Trainings of {{ $labels.recommender }} brought no gain; a person decides what comes next.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowColumnLost", "max by (namespace, recommender, column) (intentflow_drift_lost) == 1",
@@ -169,6 +240,9 @@ def _learning() -> Iterator[Alert]:
         f"max by (namespace, recommender) (time() - intentflow_drift_checked_timestamp_seconds) > {CHECK_S}",
         "warning", "10m", "Drift was not checked", "The last check is {{ $value | humanizeDuration }} ago.",
     )  # fmt: skip
+
+
+def _learning() -> Iterator[Alert]:
     yield Alert(
         "IntentFlowJobFailed",
         "max by (namespace, recommender, task) (intentflow_job_failed_timestamp_seconds) > "

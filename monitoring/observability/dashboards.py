@@ -32,8 +32,8 @@ def document(board: Board) -> dict[str, Any]:
         .uid(board.uid)
         .description(board.about)
         .tags(["intentflow"])
-        .time("now-6h", "now")
-        .refresh("30s")
+        .time(board.since, "now")
+        .refresh(board.refresh)
         .readonly()
     )
     made = made.with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
@@ -86,8 +86,9 @@ def _panel(panel: Panel) -> Any:
         asked = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + number))
         asked = asked.legend_format(query.legend) if query.legend else asked
         made = made.with_target(asked if panel.kind == "lines" else asked.instant())
-    if panel.limit is not None:
-        steps = [models.Threshold(color="green"), models.Threshold(value=panel.limit, color="red")]
+    if (line := panel.limit if panel.floor is None else panel.floor) is not None:
+        below, above = ("green", "red") if panel.floor is None else ("red", "green")
+        steps = [models.Threshold(color=below), models.Threshold(value=line, color=above)]
         made = made.thresholds(dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps))
         if panel.kind == "lines":
             made = made.thresholds_style(_line())

@@ -60,7 +60,8 @@ DOOR = _of(
         "intentflow_events",
         "counter",
         "outcome",
-        "Events by outcome: accepted, duplicate, ignored, unstored (refused: the log could not take them)",
+        "Events by outcome: accepted, duplicate, ignored, set_aside (no item of the catalogue), unstored (refused: the "
+        "log could not take them)",
     ),
     (
         "intentflow_events_bounded",
@@ -112,6 +113,17 @@ LOOP = _of(
         "recommender column",
         "1 for each column that had lost its values at that check",
     ),
+    (
+        "intentflow_drift_class",
+        "gauge",
+        "recommender reason",
+        "1 for the class of the last check: data_fault, world, performance, none, undecided",
+    ),
+    ("intentflow_drift_signal", "gauge", "recommender signal", "1 for each signal that the last check alarms of"),
+    ("intentflow_drift_untold", "gauge", "recommender", "1 while the last verdict did not reach monitoring.notify"),
+    ("intentflow_signal_value", "gauge", "recommender signal", "A signal's value in the newest period"),
+    ("intentflow_signal_users", "gauge", "recommender signal", "Users behind that value"),
+    ("intentflow_retraining_stopped", "gauge", "recommender", "1 while retraining has stopped itself"),
     ("intentflow_drift_share", "gauge", "recommender", "Share of columns that had drifted"),
     ("intentflow_drift_columns", "gauge", "recommender state", "Columns of the last check: drifted, compared"),
     ("intentflow_drift_checked_timestamp_seconds", "gauge", "recommender", "When drift was last checked"),

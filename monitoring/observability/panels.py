@@ -7,7 +7,10 @@ recommender, so the lines that they draw are those of the spec's defaults; the a
 from dataclasses import dataclass
 from typing import Literal
 
+from monitoring.observability import alerts
 from monitoring.observability.objectives import BURNS, DEFAULT, READS
+from monitoring.observability.recording_rules import SENT, sent
+from monitoring.spec import Monitoring
 
 NS = 'namespace="$namespace"'
 RATE = "$__rate_interval"
@@ -23,7 +26,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. `unit` is Grafana's; `limit` draws a line there."""
+    """One panel. `unit` is Grafana's; a line stands at `limit`, bad above, or at `floor`, bad below."""
 
     title: str
     about: str
@@ -31,6 +34,7 @@ class Panel:
     unit: str = "short"
     kind: Literal["lines", "number", "table"] = "lines"
     limit: float | None = None
+    floor: float | None = None
     width: int = 8  # of 24
 
 
@@ -44,12 +48,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """A dashboard."""
+    """A dashboard. It opens on the time since `since`, which covers several of what it shows."""
 
     uid: str
     title: str
     about: str
     rows: tuple[Row, ...]
+    since: str = "now-6h"
+    refresh: str = "30s"
 
 
 def _by(labels: str, metric: str, matchers: str = "") -> str:
@@ -96,10 +102,11 @@ _PROMISES = Row(
         Panel(
             "Events refused", "Calls of /events that failed.",
             (Query(f"intentflow:events_refused:ratio_rate5m{{{NS}}}", "refused"),), "percentunit",
+            limit=alerts.EVENTS_REFUSED,
         ),
         Panel(
             "Turned away", "429 from a full lane.",
-            (Query(f"intentflow:shed:ratio_rate5m{{{NS}}}", "shed"),), "percentunit",
+            (Query(f"intentflow:shed:ratio_rate5m{{{NS}}}", "shed"),), "percentunit", limit=alerts.SHED,
         ),
     ),
 )  # fmt: skip
@@ -135,8 +142,15 @@ SERVICE = Board(
                       (Query(_by("rung", "intentflow_profile_rung_total"), "{{rung}}"),), "reqps"),
                 Panel("Degraded, by reason", "Answers from a lower rung since something failed.",
                       (Query(_by("reason", "intentflow_degraded_total"), "{{reason}}"),), "reqps"),
-                Panel("Events", "Taken, known already, of people who were forgotten.",
+                Panel("Events", "Taken, known already, of people who were forgotten, of items that are not there.",
                       (Query(_by("outcome", "intentflow_events_total"), "{{outcome}}"),), "short"),
+                Panel("Events a read, of what is usual", "New events for each read of the last hour, against the last "
+                      "week's: 1 is as always.",
+                      (Query(f"{sent(SENT[0])}{{{NS}}} / {sent(SENT[1])}{{{NS}}}", "of the usual"),), "percentunit",
+                      floor=alerts.QUIET),
+                Panel("Calls of /events that were turned away", "4xx: keys, limits, bodies that cannot be taken.",
+                      (Query(f"intentflow:events_unwelcome:ratio_rate5m{{{NS}}}", "4xx"),), "percentunit",
+                      limit=alerts.EVENTS_UNWELCOME),
             ),
         ),
         Row(
@@ -226,12 +240,32 @@ DRIFT = Board(
             (
                 Panel("Verdict", "Of the last check.",
                       (Query(f"max by (verdict) (intentflow_drift_verdict{{{NS}}})", "{{verdict}}"),)),
-                Panel("Share of drifted columns", "The spec's `monitoring.share` makes a verdict of it.",
-                      (Query(f"max (intentflow_drift_share{{{NS}}})", "share"),), "percentunit"),
-                Panel("Columns", "Drifted, and compared at all.",
-                      (Query(f"max by (state) (intentflow_drift_columns{{{NS}}})", "{{state}}"),)),
+                Panel("Class", "What would mend it: the source, a training, or nothing.",
+                      (Query(f"max by (reason) (intentflow_drift_class{{{NS}}})", "{{reason}}"),)),
                 Panel("Last check", "Seconds ago.",
-                      (Query(f"max (time() - intentflow_drift_checked_timestamp_seconds{{{NS}}})"),), "s", "number"),
+                      (Query(f"max (time() - intentflow_drift_checked_timestamp_seconds{{{NS}}})"),), "s", "number",
+                      limit=alerts.CHECK_S),
+                Panel("Signals that alarm", "Of the last check.",
+                      (Query(f"max by (signal) (intentflow_drift_signal{{{NS}}})", "{{signal}}"),), width=12),
+                Panel("Share of drifted columns", "The spec's `monitoring.share` makes a verdict of it.",
+                      (Query(f"max (intentflow_drift_share{{{NS}}})", "share"),), "percentunit",
+                      limit=Monitoring().share, width=6),
+                Panel("Columns", "Drifted, and compared at all.",
+                      (Query(f"max by (state) (intentflow_drift_columns{{{NS}}})", "{{state}}"),), width=6),
+            ),
+        ),
+        Row(
+            "Labels and rewards of the newest period",
+            (
+                Panel("Labels that came, of those predicted", "1: as predicted.",
+                      (Query(f'max by (signal) (intentflow_signal_value{{{NS},signal=~"labels[.]ratio.*"}})',
+                             "{{signal}}"),), "percentunit", floor=alerts.LABELS_FEW),
+                Panel("Answers that were acted on", "Of those whose time to act has passed.",
+                      (Query(f'max by (signal) (intentflow_signal_value{{{NS},signal=~"rewards[.].*"}})',
+                             "{{signal}}"),), "percentunit"),
+                Panel("Retraining stopped, or a verdict untold", "1: somebody has to look.",
+                      (Query(f"max (intentflow_retraining_stopped{{{NS}}})", "retraining stopped"),
+                       Query(f"max (intentflow_drift_untold{{{NS}}})", "untold")), limit=1),
             ),
         ),
         Row(
@@ -240,7 +274,8 @@ DRIFT = Board(
                 Panel("Age of the profiles asked about", "Days since their state.",
                       _quantiles("intentflow_profile_age_days", ""), "d"),
                 Panel("Stale share", "Of answers from a profile.",
-                      (Query(f"intentflow:stale_profiles:ratio_rate5m{{{NS}}}", "stale"),), "percentunit"),
+                      (Query(f"intentflow:stale_profiles:ratio_rate5m{{{NS}}}", "stale"),), "percentunit",
+                      limit=alerts.STALE),
                 Panel("Events that reach no profile", "Logged, and not folded yet.",
                       (Query(f"max by (pod) (intentflow_events_unfolded{{{NS}}})", "{{pod}}"),)),
                 Panel("Events that break a rule", "Of severity info: they are taken all the same.",
@@ -250,6 +285,8 @@ DRIFT = Board(
             ),
         ),
     ),
+    since="now-90d",
+    refresh="5m",
 )  # fmt: skip
 JOBS = Board(
     "intentflow-jobs",
@@ -282,5 +319,7 @@ JOBS = Board(
             ),
         ),
     ),
+    since="now-14d",
+    refresh="5m",
 )  # fmt: skip
 BOARDS = (SERVICE, ROLLOUT, DRIFT, JOBS)

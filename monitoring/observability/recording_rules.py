@@ -11,7 +11,9 @@ from monitoring.observability.objectives import DEFAULT, READS, WINDOWS, Objecti
 
 QUICK = ("5m", "30m", "1h")  # evaluated often; the longer windows move slowly and cost more
 INSTEAD = "intentflow_router_popular_answers_total"  # by the router, while every door is away
+SENT = ("1h", "7d")  # events a read: now, and what is usual
 MORE = "5m"  # the window of what has one window only
+_NONE = "or 0 * intentflow_release_info"  # a counter that was never counted has no series: 0, not nothing
 _WRITES = paths("write")
 NO_WRITE = f'endpoint!="{_WRITES[0]}"' if len(_WRITES) == 1 else f'endpoint!~"{"|".join(_WRITES)}"'
 
@@ -38,7 +40,8 @@ def answers(objective: Objective, window: str) -> str:
 
 def recorded(promises: Promises = DEFAULT) -> list[RecordingRule]:
     """Return every recording rule."""
-    return [*(rule for window in WINDOWS for rule in _objectives(promises, window)), *_shares()]
+    found = (rule for window in WINDOWS for rule in _objectives(promises, window))
+    return [*found, *_shares(), *(_sent(window) for window in SENT)]
 
 
 def _objectives(promises: Promises, window: str) -> list[RecordingRule]:
@@ -110,14 +113,25 @@ def _slow(window: str, slow_s: float) -> str:
     return _either(beyond("intentflow_router_door_seconds"), f"({beyond('intentflow_request_seconds')})")
 
 
+def sent(window: str) -> str:
+    """Name the new events that were taken for each read that was answered, in a window."""
+    return f"intentflow:events_per_read:ratio_rate{window}"
+
+
+def _sent(window: str) -> RecordingRule:
+    """Count events by reads: at night both are few, so that a quiet hour of the shop is no silence of its events."""
+    taken = f'sum by (namespace) (rate(intentflow_events_total{{outcome="accepted"}}[{window}]) {_NONE})'
+    reads = f'sum by (namespace) (rate(intentflow_requests_total{{endpoint=~"{READS}",code="200"}}[{window}]))'
+    return RecordingRule(sent(window), f"{taken} / {reads}", every="5m")
+
+
 def _shares() -> list[RecordingRule]:
     """Return shares of the doors' answers and events; degraded are the router's own answers too."""
     instead = f"rate({INSTEAD}[{MORE}])"
     answered = f"sum by (namespace) (rate(intentflow_profile_rung_total[{MORE}]) or {instead})"
-    none = "or 0 * intentflow_release_info"
 
     def share(name: str, part: str, whole: str) -> RecordingRule:
-        return RecordingRule(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {none}) / {whole}")
+        return RecordingRule(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {_NONE}) / {whole}")
 
     events = f'intentflow_requests_total{{endpoint="/{EVENTS}"'
     return [
@@ -130,6 +144,11 @@ def _shares() -> list[RecordingRule]:
         share(
             "events_refused",
             f'rate({events},code=~"5.."}}[{MORE}])',
+            f"sum by (namespace) (rate({events}}}[{MORE}]))",
+        ),
+        share(
+            "events_unwelcome",
+            f'rate({events},code=~"4.."}}[{MORE}])',
             f"sum by (namespace) (rate({events}}}[{MORE}]))",
         ),
         share(

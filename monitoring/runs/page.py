@@ -62,6 +62,8 @@ def page(name: str, pipeline: str, run: RunState, links: Links) -> Page:
         found = "under way", [f"Done so far: {', '.join(run.facts)}. This page is written again when more has ended."]
     elif pipeline == "batch":
         found = _scored(name, run, links)
+    elif pipeline == "policy":
+        found = _learnt(name, run, links)
     elif run.of("register"):
         found = _trained(name, run, links)
     else:
@@ -107,8 +109,33 @@ def _scored(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
     ]
 
 
+def _learnt(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
+    learnt, made, promoted = run.of("learn_policy"), run.of("register_policy"), run.of("promote")
+    if not learnt and not made:
+        return "learnt before", ["Nothing has changed since the last run: its verdict stands."]
+    word, why = str(learnt.get("verdict", "passed")), learnt.get("why")
+    said = [f"The policy is {word}: {why}."] if why else []
+    if not made:
+        rest = "It was a dry run: nothing was registered." if learnt.get("passed") else "What serves stays as it is."
+        return f"policy {word}", [*said, rest, "The page `policy_report` of `learn_policy` has every estimate."]
+    version, champion = str(made.get("version", "")), str(promoted.get("champion", ""))
+    serves = champion == version
+    note = str(promoted.get("note") or "")
+    how = "is the champion" if serves else f"waits: {note or f'`intentflow promote --version {version}` lets it serve'}"
+    page = "The page `policy_report` of `learn_policy` has every estimate."
+    return f"policy {word}, version {version} {'serves' if serves else 'waits'}", [
+        *said,
+        f"The models that serve and this policy are {links.version(name, version)}, which {how}.",
+        page,
+    ]
+
+
 def _not_trained(run: RunState, links: Links) -> tuple[str, list[str]]:
-    drift = run.of("watch")
+    drift, decided = run.of("watch"), run.of("decide_retraining")
+    if decided.get("action") not in (None, "nothing"):
+        said = f"Nothing was trained ({decided['action']}): {decided.get('why')}."
+        after = "What serves stays as it is. The next run decides anew."
+        return f"nothing trained: {decided['action']}", [said, *_drift_page(drift, links), after]
     if drift_verdicts.read(drift.get("verdict")) == UNDECIDED:
         said = f"Nothing was trained, because the data cannot tell whether it drifted: {drift.get('reason')}."
     else:
@@ -131,6 +158,7 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
         *([" ".join(_forecasts(facts))] if facts.get("forecasts") else []),
         *([f"{facts['compression']}."] if facts.get("compression") else []),
         *_gates(facts),
+        *_weighed(run.of("weigh")),
         *_refitted(name, refit, links),
         *(
             [_baseline(name, champion, stands_in, links), *_next(version, facts, promoted)]
@@ -216,6 +244,19 @@ def _gates(facts: Mapping[str, Any]) -> Iterator[str]:
         said.append(("Not judged, and no reason to hold the release back:", skipped))
     for head, reasons in said:
         yield "\n".join([head, "", *(f"- {reason}" for reason in reasons)])
+
+
+def _weighed(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a retrained candidate is against the champion on the same rows."""
+    if result := facts.get("result"):
+        words = {
+            "gain": "The champion was judged on the same rows, and the candidate is better",
+            "no_gain": "The champion was judged on the same rows, and the candidate is not clearly better",
+            "unknown": "Whether the candidate is better than the champion is not known",
+        }
+        said = words.get(str(result), "The gates refused the candidate")
+        kept = "" if facts.get("promotes") else "; it is not promoted"
+        yield f"{said}: {facts.get('why')}{kept}."
 
 
 def _refitted(name: str, refit: Mapping[str, Any], links: Links) -> Iterator[str]:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from monitoring.drift_verdicts import DRIFTED, LOST
+from components.registry.spec import DRY_RUN
+from monitoring.drift_verdicts import DRIFTED, HELD_BACK
 
+TRAINS = ("train", "shadow")  # what `decide_retraining` may say that a training follows from
 State = Literal["ended", "failed", "stopped", "under way", "unknown"]
 
 
@@ -65,12 +67,26 @@ def _at_its_end(pipeline: str, facts: Mapping[str, Mapping[str, Any]], *, repeat
     """Tell whether a pipeline's last step has ended."""
     if pipeline == "batch":
         return "recommend" in facts or (repeats and "champion" in facts)
+    if pipeline == "policy":
+        learnt = facts.get("learn_policy")
+        return "promote" in facts or (
+            learnt is not None and (not learnt.get("passed") or learnt.get("mode") == DRY_RUN)
+        )
     if "watch" not in facts:
         return False
+    if (decided := facts.get("decide_retraining")) is not None:
+        return decided.get("action") not in TRAINS or _released(facts)
     verdict = facts["watch"].get("verdict")
-    if pipeline == "train" or verdict not in (DRIFTED, LOST):
+    if pipeline == "train" or verdict not in (DRIFTED, *HELD_BACK):
         return True
-    if verdict == LOST:  # `decide` fails, and its error file says so
+    if verdict in HELD_BACK:  # `decide` fails, and its error file says so
         return False
+    return _released(facts)
+
+
+def _released(facts: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether a training of the pipeline `retrain` has come to its end: promoted, or held back."""
+    if "weigh" in facts and not facts["weigh"].get("promotes"):
+        return not facts.get("need_baseline", {}).get("wanted")
     held_back = facts.get("register", {}).get("passed") is False and not facts.get("need_baseline", {}).get("wanted")
     return "promote" in facts or held_back

@@ -43,11 +43,13 @@ def admit(
     forecasts: bool = True,
     titles: bool = True,
     words: bool = True,
+    retrains: bool = True,
 ) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES.
 
     `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts;
-    `titles`: its intent model is trained after vectors were made; `words`: it judges prompts.
+    `titles`: its intent model is trained after vectors were made; `words`: it judges prompts; `retrains`: it keeps what
+    `monitoring.retrain` says, or trains without asking.
     """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
@@ -79,6 +81,11 @@ def admit(
             raise SpecError(
                 f"{PLACE}: content.model: needs a step that judges its prompts, and this pipeline has none; "
                 "declare the spec first, `intentflow apply`, or drop content.model"
+            )
+        if not which and spec.monitoring.retrain is not None and not retrains:
+            raise SpecError(
+                f"{PLACE}: monitoring.retrain: needs steps that this pipeline was not compiled with; declare the spec "
+                "first, `intentflow apply`, or drop retrain"
             )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused

@@ -24,6 +24,7 @@ def admit(
     forecasts: bool = False,
     titles: bool = False,
     words: bool = False,
+    retrains: bool = True,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -47,6 +48,7 @@ def admit(
         ("why", str),
         ("serving", str),
         ("monitoring", str),
+        ("policy", str),
         ("lineage", str),
         ("which", str),
         ("k", int),
@@ -57,10 +59,12 @@ def admit(
         ("forecast_code", str),
         ("ranking_code", str),
         ("registry_code", str),
+        ("policy_code", str),
     ],
 ):
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles, "words": words}
+    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles}
+    has |= {"words": words, "retrains": retrains}
     return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)

@@ -23,7 +23,18 @@ from feature_repo.errors import SpecError, shortened
 from pipelines.graphs import code_digests, index, step_table
 
 RECORD = Path(__file__).with_name("checked.json")
-GRAPHS = ("batch", "conformance", "graph", "index", "kfp_pipeline", "retrain", "step_table", "task_settings", "train")
+GRAPHS = (
+    "batch",
+    "conformance",
+    "graph",
+    "index",
+    "kfp_pipeline",
+    "policy",
+    "retrain",
+    "step_table",
+    "task_settings",
+    "train",
+)
 MADE_BY = (  # what decides on the pipelines' graphs
     *(f"pipelines/graphs/{name}.py" for name in GRAPHS),
     *dict.fromkeys(f"{row.module.replace('.', '/')}.py" for row in step_table.STEPS.values()),

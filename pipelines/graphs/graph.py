@@ -106,6 +106,7 @@ class Graph:
         titles: bool = False,
         forecasts: bool = False,
         words: bool = False,
+        retrains: bool = False,
     ) -> None:
         self.form = form
         # Whether the spec asks for vectors of items, intents of visits, intents of other kinds than yes or no.
@@ -113,6 +114,8 @@ class Graph:
         self.searches = searches  # whether it asks for a search
         self.words = words  # whether a language model writes its texts
         self.titles = titles  # whether the intent model reads vectors, too
+        self.retrains = retrains  # whether reasons are answered by a state machine, which may wait, hold or stop
+        self.plainly_retrains = pipeline == "retrain" and not retrains
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, self._admitted)
@@ -129,7 +132,9 @@ class Graph:
             "titles": self.titles,
             "words": self.words,
         }
-        said = {name: asked for name, asked in may.items() if asked}
+        said: dict[str, bool] = {name: asked for name, asked in may.items() if asked}
+        if self.plainly_retrains:  # then a form that asks for more is refused
+            said["retrains"] = False
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:

@@ -12,6 +12,7 @@ from feature_repo.errors import SpecError, nearest
 from pipelines.graphs import parameters, step_table
 from pipelines.graphs.batch import batch
 from pipelines.graphs.graph import Graph, Reads
+from pipelines.graphs.policy import policy
 from pipelines.graphs.retrain import retrain
 from pipelines.graphs.train import train
 from pipelines.spec import Recommender
@@ -23,6 +24,7 @@ KINDS = {  # what a field of another kind is told
     str: "is no text",
 }
 TRAINING, SCORING = ("spec", "mode", "note"), ("spec", "which", "k", "note")
+LEARNING = ("spec", "mode", "which", "note")
 ANY = "any"  # the recommender of a pipeline that is built of no spec, to be looked at
 
 
@@ -61,6 +63,7 @@ class Pipeline:
         searches: bool = False,
         forecasts: bool = False,
         words: bool = False,
+        retrains: bool = False,
     ) -> Graph:
         """Return its graph, with steps that a spec may ask for as it does; a step without a row is refused."""
         vectors = vectors or (spec is not None and spec.vectors is not None)
@@ -68,6 +71,7 @@ class Pipeline:
         searches = searches or (spec is not None and spec.models.intent.search is not None)
         forecasts = forecasts or (spec is not None and bool(spec.of_forecasts))
         words = words or (spec is not None and spec.content.model is not None)
+        retrains = retrains or (spec is not None and spec.monitoring.retrain is not None)
         graph = Graph(
             self.name.removeprefix(PREFIX),
             form=self.fields,
@@ -77,6 +81,7 @@ class Pipeline:
             titles=spec is not None and spec.models.intent.titles,
             forecasts=forecasts,
             words=words,
+            retrains=retrains and self.hang is retrain,
         )
         self.hang(graph)
         return graph
@@ -110,6 +115,13 @@ PIPELINES = {
         TRAINING,
         parameters.form,
     ),
+    "policy": Pipeline(
+        "intentflow-policy",
+        "A policy learnt from the log, its gate, and a release where it passes.",
+        policy,
+        LEARNING,
+        parameters.policy_form,
+    ),
 }
 
 
@@ -129,7 +141,9 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
     every = (
-        one.graph(vectors=True, sessions=True, searches=True, forecasts=True, words=True) for one in PIPELINES.values()
+        one.graph(vectors=True, sessions=True, searches=True, forecasts=True, words=True, retrains=retrains)
+        for one in PIPELINES.values()
+        for retrains in (False, True)
     )
     hung = {node.step.name for graph in every for node in graph.nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:

@@ -36,6 +36,11 @@ def batch_form(spec: Recommender) -> dict[str, Any]:
     return {"spec": form(spec)["spec"], "which": "champion", "k": 0, "note": ""}
 
 
+def policy_form(spec: Recommender) -> dict[str, Any]:
+    """Return the defaults of the form of the pipeline that learns a policy."""
+    return form(spec) | {"which": "champion"}
+
+
 def spec_slices(spec: Recommender) -> dict[str, Any]:
     """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
@@ -55,6 +60,8 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     reading = {k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}
     serving |= {key: dumped[key] for key in ("rules", "placements") if key in dumped}
+    if spec.policy.explores:
+        serving["policy"] = spec.policy.slice()
     return {
         "name": spec.name,
         # With what the labels take of the steps, so that data too short for them is refused before it is read on.
@@ -75,6 +82,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "refit": spec.promotion.refit and spec.promotion.mode != DRY_RUN,
         "serving": _text(serving),
         "monitoring": _text(dumped["monitoring"]),
+        "policy": _text(dumped["policy"]) if "policy" in dumped else "",
     }
 
 
@@ -119,6 +127,7 @@ def codes(spec: Recommender) -> dict[str, str]:
     found["session_code"] = code_digests.step_digest("intent/sessions")
     if spec.models.intent.search is not None:
         found["intent_code"] = files.digest([found["intent_code"], code_digests.step_digest("intent/search")])
+    found["policy_code"] = code_digests.step_digest("policy")
     found["forecast_code"] = code_digests.step_digest("intent/forecasts")
     if spec.vectors is not None:
         found["ranking_code"] = files.digest([found["ranking_code"], code_digests.step_digest("vectors")])

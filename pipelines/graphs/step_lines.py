@@ -14,7 +14,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "search_intent": ("rows_in", "trials", "better"),
     "train_intent": ("rows_in", "rows_out", "epochs", "validate_bce"),
     "evaluate_intent": ("rows_in", "map", "bce"),
-    "item_vectors": ("rows_in", "rows_out", "texts", "encoded", "cached", "waiting", "images", "without"),
+    "item_vectors": ("rows_in", "rows_out", "texts", "encoded", "reused", "waiting", "images", "without"),
     "train_session": ("asked",),
     "refit_session": ("asked",),
     "train_forecasts": ("asked",),
@@ -41,7 +41,13 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "newest_rows": ("rows_in", "rows_out"),
     "predict_intents": ("rows_in", "rows_out"),
     "recommend": ("rows_in", "rows_out", "k"),
-    "watch": ("rows_in", "verdict", "share"),
+    "policy_log": ("rows_in", "rows_out", "explored", "greedy", "railed"),
+    "learn_policy": ("rows_in", "verdict", "learner"),
+    "register_policy": ("release", "version"),
+    "watch": ("rows_in", "verdict", "drifted_share"),
     "decide": ("verdict", "reason", "train"),
+    "decide_retraining": ("verdict", "reason", "action", "train", "why"),
+    "weigh": ("result", "promotes", "why"),
+    "promote_retrained": ("result", "version"),  # behind the line of `promote`
     "outcome": ("state", "outcome"),
 }

@@ -52,6 +52,7 @@ SLICES = {
     "why": "Why a release is promoted, for the registry's record.",
     "serving": "What the release tells the services, JSON.",
     "monitoring": "The spec's `monitoring`, JSON.",
+    "policy": "The spec's `policy`, JSON; empty where it has none.",
     "lineage": "Digests of spec, code, lock and feature services, JSON.",
     "which": "Version or alias of the release that scores.",
     "k": "Items for each user; 0 asks the release.",
@@ -62,6 +63,7 @@ SLICES = {
     "forecast_code": "Digest of the code behind the forecasts' steps.",
     "ranking_code": "Digest of the code behind the ranking steps.",
     "registry_code": "Digest of the code that fetches a release.",
+    "policy_code": "Digest of the code behind the policy's steps.",
 }
 
 
@@ -219,11 +221,27 @@ def _rows() -> Iterator[Step]:
     yield Step("fetch_release", f"{part}:fetch_release", "pure", Size(0.5, "1Gi", minutes=30),
                "Assemble a release's folder from the registry", ("name", "code=registry_code"))
 
+    part = "components.policy.component"
+    yield Step("policy_log", f"{part}:policy_log", "effects", Size(1, "2Gi"),  # the log grows by itself
+               "Join what was explored with its rewards", ("policy",))
+    yield Step("learn_policy", f"{part}:learn_policy", "pure", Size(2, "4Gi", minutes=240),
+               "Learn a policy from the log and judge it on other users", ("policy", "mode", "code=policy_code"))
+    yield Step("register_policy", "components.registry.component:register_policy", "effects", Size(0.5, "1Gi"),
+               "Register a policy that passed with the models that serve", ("name",))
+
     part = "monitoring.component"
     yield Step("watch", f"{part}:watch", "effects", Size(1, "2Gi"),
                "Compare the test weeks with the training weeks", ("name", "monitoring", "mode"))
     yield Step("decide", f"{part}:decide", "pure", Size(0.25, "512Mi", minutes=15),
                "Tell whether a verdict asks for training")
+    yield Step("decide_retraining", f"{part}:decide_retraining", "effects", Size(0.5, "1Gi", minutes=15),
+               "Answer a reason: train, wait, hold or stop", ("name", "monitoring", "mode", "refit"), planned=False)
+    yield Step("weigh", f"{part}:weigh", "effects", Size(0.5, "1Gi", minutes=15),
+               "Tell whether a retrained candidate is better on the same rows", ("name", "monitoring", "mode"),
+               planned=False)
+    yield Step("promote_retrained", f"{part}:promote_retrained", "effects", Size(0.5, "1Gi", minutes=15),
+               "Make a retrained release the champion and end the attempt", ("name", "monitoring", "mode"),
+               planned=False)
     yield Step(OUTCOME, f"{part}:outcome", "aside", Size(0.5, "1Gi", minutes=15),
                "Say in sentences how the run ended, and tell of a failure", ("name",), planned=False)
 # fmt: on

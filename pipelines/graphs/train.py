@@ -14,6 +14,7 @@ from pipelines.graphs.graph import RETURNED, Graph, Node, Output
 class Prepared:
     """Artifacts that training and monitoring begin with."""
 
+    tables: Output
     clean: Output
     features: Output
     rows: Output
@@ -53,21 +54,31 @@ def train(graph: Graph) -> None:
     """Train, judge and promote one recommender."""
     at = prepared(graph)
     version = released(graph, at, trained(graph, at))
-    graph.step("watch", release_version=version, rows=at.rows)
+    watched(graph, at, version)
+
+
+def watched(graph: Graph, at: Prepared, version: Any) -> Output:
+    """Watch for drift in what was prepared; return the verdict."""
+    return graph.step("watch", release_version=version, rows=at.rows, clean=at.clean, tables=at.tables)["verdict"]
 
 
 def cleaned(graph: Graph) -> Output:
     """Read the source and judge it by the contract; return the clean tables."""
-    ingested = graph.step("ingest")
-    return graph.step("validate", tables=ingested["tables"])["clean"]
+    return _read(graph)[1]
+
+
+def _read(graph: Graph) -> tuple[Output, Output]:
+    """Return the tables as the source gave them, and the clean ones."""
+    tables = graph.step("ingest")["tables"]
+    return tables, graph.step("validate", tables=tables)["clean"]
 
 
 def prepared(graph: Graph) -> Prepared:
     """Build the profiles and the rows that models learn from and are judged by."""
     with graph.group("data", "Read the source, judge it by the contract, build profiles and training rows."):
-        clean = cleaned(graph)
+        tables, clean = _read(graph)
         features = graph.step("profiles", clean=clean)["features"]
-        return Prepared(clean, features, graph.step("training_set", clean=clean, features=features)["rows"])
+        return Prepared(tables, clean, features, graph.step("training_set", clean=clean, features=features)["rows"])
 
 
 def trained(graph: Graph, at: Prepared) -> Models:
@@ -93,10 +104,11 @@ def trained(graph: Graph, at: Prepared) -> Models:
     return Models(intent, judged, ranker, compared, rows, session, forecasts, searched)
 
 
-def released(graph: Graph, at: Prepared, models: Models) -> Output:
+def released(graph: Graph, at: Prepared, models: Models, *, weighed: bool = False) -> Output:
     """Register the models, and where their gates are passed refit them, bring the profiles online and promote.
 
-    Returns the judged release's version; what serves may be its refit.
+    Returns the judged release's version; what serves may be its refit. Where it is `weighed`, what passed is promoted
+    only if it is worth a retraining.
     """
     with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
         twin_intent, twin_ranking = _champion(graph, at, models)
@@ -115,10 +127,22 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             champion_ranking=twin_ranking,
         )
         version = registered["release_version"]
-        with graph.when(registered[RETURNED], name="gates-passed"):
+        serves = registered[RETURNED]
+        if weighed:
+            serves = graph.step(
+                "weigh",
+                passed=serves,
+                version=version,
+                intent_evaluation=models.intent_evaluation,
+                ranking_evaluation=models.ranking_evaluation,
+                champion_intent=twin_intent,
+                champion_ranking=twin_ranking,
+            )[RETURNED]
+        with graph.when(serves, name="gates-passed"):
             # A note of the run is in `why`: it is no reason to run anything again.
-            served(graph, at, _refitted(graph, at, models, version), why=graph.first["why"])
-        with graph.unless(registered[RETURNED], name="gates-held-back"):
+            promote = "promote_retrained" if weighed else "promote"
+            served(graph, at, _refitted(graph, at, models, version), why=graph.first["why"], promote=promote)
+        with graph.unless(serves, name="gates-held-back"):
             stood_in(graph, at, models, version)
     return version
 
@@ -204,7 +228,7 @@ def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> N
         served(graph, at, registered["baseline_version"], why=registered[RETURNED])
 
 
-def served(graph: Graph, at: Prepared, version: Output, *, why: Output) -> None:
-    """Bring the profiles online, and then promote a release."""
+def served(graph: Graph, at: Prepared, version: Output, *, why: Output, promote: str = "promote") -> None:
+    """Bring the profiles online, and then promote a release, by the step of that name."""
     online = graph.step("materialise", release_version=version, features=at.features)  # before serving follows
-    graph.step("promote", version=version, why=why, after=[online])
+    graph.step(promote, version=version, why=why, after=[online])

@@ -15,7 +15,7 @@ from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines.environment import Installation
-from pipelines.jobs import audiences, compact, digests, drift_check, materialise, score
+from pipelines.jobs import audiences, compact, digests, drift_check, materialise, quality, score
 from pipelines.leases.lease import JOBS, Lease
 from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
@@ -28,6 +28,7 @@ DOES: dict[str, Does] = {
     "monitor": drift_check.monitor,
     "materialise": materialise.materialise,
     "score": score.score,
+    "quality": quality.quality,
     "compact": compact.compact,
     "audiences": audiences.audiences,
     "digests": digests.digests,

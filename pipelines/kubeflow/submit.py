@@ -23,7 +23,7 @@ from pipelines.kubeflow.follow import RunEnd, follow
 
 FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
 EVERY_S = 2.0
-DECIDES = "decide"  # the step after which a run may train nothing
+DECIDES = ("decide", "decide_retraining")  # the steps after which a run may train nothing
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -138,7 +138,7 @@ def _mode(place: Installation, values: Mapping[str, Any]) -> str:
 def _asked(place: Installation, run_id: str, page: str, tasks: Tasks) -> bool | None:
     """Return what the gates said where Kubeflow does not tell: the registry knows the release of the run."""
     said = run_verdict.gates(place, run_id)
-    if not said and DECIDES in tasks.steps.values():
+    if not said and any(step in DECIDES for step in tasks.steps.values()):
         return None  # nothing called for a release, and none was made
     if not _known(said):
         away = "does not answer" if said == run_verdict.UNKNOWN else "has no release of it"

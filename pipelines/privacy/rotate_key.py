@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import traces
+from components.policy import reward_table
 from feature_repo import files
 from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
@@ -167,10 +168,9 @@ def _drop_users(place: Installation, known: set[str], *, current: str) -> int:
 
 
 def _drop_made(home: Path) -> int:
-    """Delete what jobs made under the old names: scores, and tables of the source; the next job makes them anew."""
-    made = [
-        path for path in (home / score.FOLDER, home / audiences.FOLDER, home / JOBS / sources.SOURCES) if path.is_dir()
-    ]
+    """Delete what was made under the old names and is made anew: scores, tables of the source, the rewards table."""
+    folders = (score.FOLDER, audiences.FOLDER, Path(JOBS) / sources.SOURCES, reward_table.FOLDER)
+    made = [home / folder for folder in folders if (home / folder).is_dir()]
     for folder in made:
         shutil.rmtree(folder)
     return len(made)

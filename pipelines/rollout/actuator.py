@@ -6,10 +6,14 @@ ServerError with one line that says why.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bentos.router.observations import Observations
 from bentos.router.routes import Routes
+from components.registry.experiment_spec import Kpi
+
+if TYPE_CHECKING:
+    from pipelines.rollout.outcomes import Outcomes
 
 
 class Rewarded(NamedTuple):
@@ -61,6 +65,11 @@ class Actuator(Protocol):
 
     def rewards(self, releases: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
         """Return by release how users acted on answers since then (epoch seconds); empty without their logs."""
+
+    def outcomes(
+        self, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float
+    ) -> "Outcomes | None":
+        """Return what each arm's users did since then (epoch seconds), `arms` by release; None without their logs."""
 
     def stop(self, release_id: str) -> None:
         """Let the release's door finish the requests that it has, and end it."""

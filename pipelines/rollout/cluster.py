@@ -19,6 +19,7 @@ from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
 from components.kube_api import Api, Conflict, Object
 from components.registry import gates
+from components.registry.experiment_spec import Kpi
 from feature_repo import env_names
 from feature_repo.errors import Refused, ServerError, SpecError, StoreAway
 from feature_repo.release_folder import ReleaseFolder
@@ -29,6 +30,7 @@ from pipelines.releases import release as releases
 from pipelines.rollout import pods, release_objects
 from pipelines.rollout.actuator import OverlayDoor, Rewarded
 from pipelines.rollout.fencing import FencedApi
+from pipelines.rollout.outcomes import Outcomes
 from pipelines.rollout.router_totals import RouterTotals
 
 ROUTES = "recommender-routes"
@@ -55,6 +57,7 @@ class ClusterActuator:
         self._totals = RouterTotals()
         self._token = 0
         self._rewards: tuple[float, Mapping[str, Rewarded]] = (-REWARDS_EVERY_S, {})
+        self._measured_at = -REWARDS_EVERY_S
         self._look: Callable[[], None] = lambda: None
 
     @cached_property
@@ -221,6 +224,23 @@ class ClusterActuator:
                 log.warning("rewards: %s", error)
                 found = {}
             self._rewards = (time.monotonic(), found)
+        return found
+
+    def outcomes(
+        self, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float
+    ) -> Outcomes | None:
+        """Join what doors have shipped, now and then; a store that is away is asked again at the next look."""
+        from pipelines.rollout import outcomes
+
+        if not self.place.environment.requests.url or time.monotonic() - self._measured_at <= REWARDS_EVERY_S:
+            return None
+        try:
+            with releases.variables(self.place):
+                found = outcomes.measured_in_store(self.place, arms, kpi, covariates, since_s=since_s)
+        except (ServerError, StoreAway) as error:
+            log.warning("experiment: %s", error)
+            return None
+        self._measured_at = time.monotonic()
         return found
 
     def stop(self, release_id: str) -> None:

@@ -13,6 +13,7 @@ from bentos.router.observations import Observations
 from bentos.router.routes import Routes
 from components.registry import gates
 from components.registry import rollout_tags as registry
+from components.registry.experiment_spec import Kpi
 from feature_repo import files, release_folder
 from feature_repo.errors import Refused, ServerError
 from feature_repo.release_folder import ReleaseFolder
@@ -21,6 +22,7 @@ from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, serving
 from pipelines.releases import release as releases
 from pipelines.rollout.actuator import Rewarded
+from pipelines.rollout.outcomes import Outcomes
 
 REWARDS_EVERY_S = 10.0  # reading the logs costs
 
@@ -31,6 +33,7 @@ class LaptopActuator:
     def __init__(self, place: Installation) -> None:
         self.place = place
         self._rewards: tuple[float, Mapping[str, Rewarded]] = (0.0, {})
+        self._measured_at = -REWARDS_EVERY_S
         self._routed_at = 0.0
 
     def under(self, token: int) -> None:
@@ -98,6 +101,19 @@ class LaptopActuator:
             within_s = self.place.spec.promotion.rollout.reward_s
             found = rewards.rewarded(self.place.home, asked, since_s=since_s, within_s=within_s)
             self._rewards = (time.monotonic(), found)
+        return found
+
+    def outcomes(
+        self, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float
+    ) -> Outcomes | None:
+        """Join requests with events, now and then; nothing new in between."""
+        from pipelines.rollout import outcomes
+
+        if time.monotonic() - self._measured_at <= REWARDS_EVERY_S:
+            return None
+        with releases.variables(self.place):
+            found = outcomes.measured(self.place.home, arms, kpi, covariates, since_s=since_s)
+        self._measured_at = time.monotonic()
         return found
 
     def stop(self, release_id: str) -> None:

@@ -21,12 +21,13 @@ from pipelines.environment import Installation
 from pipelines.leases.lease import Lease, LeaseLost
 from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
-from pipelines.rollout import webhooks
+from pipelines.rollout import experiments, webhooks
 from pipelines.rollout.actuator import Actuator, Rewarded
+from pipelines.rollout.decision import Act, Decision, Facts
 from pipelines.rollout.mending import ANY, beside, noticed, turned
 from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
-from pipelines.rollout.state_machine import Act, Decision, Facts, backends, decide, failed
+from pipelines.rollout.state_machine import backends, decide, failed
 
 EVERY_S = 2.0
 LOOKS = 50  # at most in one reconciliation: more means that two decisions undo each other
@@ -145,7 +146,11 @@ def look(place: Installation, actuator: Actuator) -> tuple[State, Facts]:
         rewards = dict(actuator.rewards(both, since_s=state.began))
     seen = actuator.observe() if watching else None
     running, routes, door = actuator.running(), actuator.routed(), actuator.overlay_door()
-    return state, Facts(found, running, routes, seen, time.time(), rewards, door)
+    outcomes = None
+    if (tried := state.experiment) is not None and tried.phase == "running" and state.candidate is None:
+        rules = tried.rules
+        outcomes = actuator.outcomes(tried.of_release(), rules.kpi, rules.covariates, since_s=tried.since)
+    return state, Facts(found, running, routes, seen, time.time(), rewards, door, outcomes)
 
 
 def _acted(
@@ -161,12 +166,15 @@ def _acted(
             raise
         except (UserError, Refused, ServerError) as error:
             why = " ".join(str(error).split())
+            passing = not isinstance(error, UserError | Refused)
+            if (ends := experiments.failed(state, act, why, passing=passing)) is not None:
+                return ends
             if state.candidate is None or state.phase == "rolling_back" or _of_stable(act, state):
                 if served := state.stable:
                     registry.say(place.spec.name, served.version, phase="", line=f"waits: {why}")
                 raise ServerError(f"what serves cannot be kept up: {why}") from error
             registry.read(place.spec.name)  # raises where the registry is away: the release is not to blame
-            return failed(state, why, now=time.time(), passing=not isinstance(error, UserError | Refused))
+            return failed(state, why, now=time.time(), passing=passing)
         _record(place, act)
     return decision
 
@@ -222,6 +230,9 @@ def _act(name: str, actuator: Actuator, act: Act, state: State) -> None:
         if routes.candidate is not None and state.stable is not None and state.candidate is not None:
             shared = registry.same_vocabulary(name, state.stable.version, state.candidate.version)
             routes = routes.model_copy(update={"shared": shared})
+        if routes.arms and state.experiment is not None:
+            versions = {arm.version for arm in state.experiment.arms}
+            routes = routes.model_copy(update={"shared": registry.same_vocabulary(name, *versions)})
         actuator.route(routes)
     elif act.verb == "stop":
         if needed := serves(act.what, actuator):
@@ -266,6 +277,11 @@ def _record(place: Installation, act: Act) -> None:
             aliases.take_back(name, act.what, to=act.to, who=WHO, why=act.why)
         elif act.verb == "settle":
             registry.settle(name, act.what)
+        elif act.verb == "promote":
+            try:
+                aliases.promote(name, act.what, who=WHO, why=act.why)
+            except Refused as refusal:
+                registry.say(name, act.what, phase="", line=f"not promoted: {refusal}")
 
 
 def follow(
@@ -337,12 +353,14 @@ def _public(state: State) -> dict[str, Any]:
     return {
         key: document[key]
         for key in ("phase", "rollout", "stable", "candidate", "previous", "step", "held", "why", "last")
-    }
+    } | {key: document[key] for key in ("experiment", "tried") if key in document}
 
 
 def _state_text(state: State) -> str:
     """Describe what serves and which rollout is under way."""
     stable = f"stable: {state.stable}" if state.stable else "nothing serves yet"
+    if state.candidate is None and state.experiment is not None:
+        return f"{stable}; experiment {state.experiment.key}: {state.experiment.phase}"
     if state.candidate is None:
         return f"{stable}; no rollout under way"
     step = f" step {state.step + 1}" if state.phase == "canary" else ""
@@ -353,6 +371,8 @@ def _state_text(state: State) -> str:
 def _phase(decision: Decision, place: Installation) -> str:
     """Name the phase of the version that a decision is about."""
     state = decision.state
+    if state.candidate is None and decision.line.startswith("experiment "):
+        return state.experiment.key if state.experiment is not None else str(state.tried.get("result", ""))
     if state.candidate is None:
         return str(state.last.get("result", "stable")).replace("_", " ")
     if state.phase == "canary":

@@ -42,13 +42,15 @@ def beside(state: State, running: Mapping[str, str], door: OverlayDoor | None, r
     """Tell whether the overlay's door has pods that nobody needs: stable's own serves, and no route leads to it."""
     if door is None or not door.pods or state.stable is None or not leads(routes, running):
         return False
-    named = {backend.url for backend in (routes.stable, routes.candidate) if backend} if routes else set()
+    named = {backend.url for backend in (routes.stable, routes.candidate, *routes.arms) if backend} if routes else set()
     return own(state.stable.release, running, door) and door.url not in named
 
 
 def needless(state: State, running: Mapping[str, str], door: OverlayDoor | None) -> list[str]:
     """Return the releases with a door of their own that neither serve nor are kept, such as a killed loop leaves."""
     kept = {served.release for served in (state.stable, state.previous, state.candidate) if served is not None}
+    if state.experiment is not None:
+        kept |= {arm.release for arm in state.experiment.arms}
     return sorted(release for release in set(running) - kept if own(release, running, door))
 
 

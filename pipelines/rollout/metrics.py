@@ -49,6 +49,12 @@ class LoopMetrics:
         self._share = self._gauge("drift_share", "Share of columns that had drifted, 0..1")
         self._columns = self._gauge("drift_columns", "Columns of the last drift check", "state")
         self._checked_at = self._gauge("drift_checked_timestamp_seconds", "When drift was last checked")
+        self._class = self._gauge("drift_class", "1 for the reason class of the last drift check", "reason")
+        self._alarm = self._gauge("drift_signal", "1 for each signal that the last drift check alarms of", "signal")
+        self._untold = self._gauge("drift_untold", "1 while the last verdict did not reach monitoring.notify")
+        self._value = self._gauge("signal_value", "A signal's value in the newest period", "signal")
+        self._users = self._gauge("signal_users", "Users behind that value", "signal")
+        self._stopped = self._gauge("retraining_stopped", "1 while retraining has stopped itself")
         self._good_at = self._gauge("job_succeeded_timestamp_seconds", "When a job last succeeded", "task")
         self._bad_at = self._gauge("job_failed_timestamp_seconds", "When a job last failed", "task")
         self._took = self._gauge("job_seconds", "How long the job's last success took", "task")
@@ -98,6 +104,12 @@ class LoopMetrics:
         for tag, said in found.items():
             if tag == heartbeats.DRIFT:
                 self._drifted(said)
+            if tag == heartbeats.NOTICE:
+                self._untold.labels(self._name).set(bool(said.get("problem")))
+            if tag == heartbeats.SIGNALS:
+                self._valued(said["figures"])
+            if tag == heartbeats.RETRAINING:
+                self._stopped.labels(self._name).set(bool(said.get("stopped")))
             if not tag.startswith(heartbeats.JOB):
                 continue
             job = tag.removeprefix(heartbeats.JOB)
@@ -112,10 +124,23 @@ class LoopMetrics:
         self._lost.clear()  # a column that has its values again is no label any more
         for column in said.get("lost", []):
             self._lost.labels(self._name, column).set(1)
+        found = drift_verdicts.class_of(said)
+        for reason in drift_verdicts.CLASSES:
+            self._class.labels(self._name, reason).set(reason == found)
+        self._alarm.clear()
+        for signal in said.get("alarms", []):
+            self._alarm.labels(self._name, signal).set(1)
         self._share.labels(self._name).set(said["share"])
         for state in ("drifted", "compared"):
             self._columns.labels(self._name, state).set(said[state])
         self._checked_at.labels(self._name).set(said["at"])
+
+    def _valued(self, figures: Mapping[str, tuple[float, float]]) -> None:
+        for gauge in (self._value, self._users):
+            gauge.clear()  # a signal that the newest period lacks says nothing any more
+        for signal, (value, users) in figures.items():
+            self._value.labels(self._name, signal).set(value)
+            self._users.labels(self._name, signal).set(users)
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
         return Gauge(f"intentflow_{name}", about, ["recommender", *labels], registry=self.registry)

@@ -2,16 +2,17 @@
 
 An answer counts once its user's time to act has passed, so that a release that began later is not at a disadvantage.
 The wall clock decides on that; whether an event followed an answer is decided on the data's clock, which both logs
-keep. Answers to mirrored requests reached nobody and are left out.
+keep. Answers to mirrored requests reached nobody and are left out. Which event follows from which answer is said by the
+joiner of the rewards table (components/policy/rewards.py); any kind of event counts here, for each answer that showed
+its item.
 """
 
-import datetime as dt
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.policy.rewards import Kpi, attributed, logged_s
 from feature_repo import columns
 from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
@@ -75,23 +76,10 @@ def joined(
     within_s: float,
 ) -> dict[str, Rewarded]:
     """Count answers of each release since then whose time to act has passed, and those that were acted on."""
-    acted: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for event in events:
-        acted[str(event[columns.USER_ID]), str(event[columns.ITEM_ID])].append(float(event[columns.TIMESTAMP]))
     counts = {release: [0, 0] for release in releases}
-    for answer in answers:
-        if answer[columns.RELEASE] not in counts or answer["endpoint"] != "recommend":
-            continue
-        if answer.get("mirrored") or not since_s <= _seconds(answer["logged_at"]) <= until_s:
-            continue
-        user, at = str(answer[columns.USER_ID]), float(answer["now"])
-        times = (t for item in answer["items"] for t in acted.get((user, str(item[columns.ITEM_ID])), ()))
-        counts[answer[columns.RELEASE]][0] += 1
-        counts[answer[columns.RELEASE]][1] += any(at <= t <= at + within_s for t in times)
+    meant = (a for a in answers if a[columns.RELEASE] in counts and since_s <= logged_s(a) <= until_s)
+    acted = Kpi("acted", within_s=within_s, credit="every")
+    for one in attributed(meant, events, [acted], now_s=until_s + within_s):
+        counts[one.answer[columns.RELEASE]][0] += 1
+        counts[one.answer[columns.RELEASE]][1] += any(one.rewards[acted.name])
     return {release: Rewarded(*pair) for release, pair in counts.items()}
-
-
-def _seconds(at: Any) -> float:
-    """Return a wall time of the log as epoch seconds."""
-    instant = at if isinstance(at, dt.datetime) else dt.datetime.fromisoformat(str(at))
-    return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()

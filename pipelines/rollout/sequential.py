@@ -7,16 +7,27 @@ null hypothesis `candidate <= stable + tolerance` is an e-process (Ramdas et al.
 reaches 1/alpha with probability alpha at most, if the null holds. Counts suffice, so nothing else is stored.
 
 Assumes that requests fail independently of another given the rate; a user who fails again and again counts each time.
+
+Experiments compare means over users instead, each user counted once, so the difference of two means with its variance
+is enough. Its score, difference / variance, moves like a Brownian motion in the information 1 / variance (the canonical
+joint distribution: Jennison and Turnbull 2000, ch. 3), and a mixture of likelihood ratios over effects is a martingale
+under no effect: most of the weight lies on plus and minus the smallest effect that is asked about, where the test must
+find it with few users, the rest on a normal prior of that width, which narrows the interval as users come. The shares
+of users by arm are tested by the same means against what was declared (a Dirichlet mixture: Lindon and Malek 2022).
 """
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 SEARCH = 60  # golden-section steps: the bracket shrinks below 1e-12
 HALVINGS = 14  # of the differences -1 to 1: an end is known to .0001, which no text shows
 GOLDEN = (math.sqrt(5) - 1) / 2
 SMALLEST = 1e-12  # a rate; keeps logarithms finite
+ON_EFFECT = 0.8  # weight of plus and minus the effect asked about; the rest is the normal prior's
+BISECTIONS = 60
+PRIOR_USERS = 1000.0  # of the Dirichlet prior of shares: deviations of a percent or two are what is looked for
 
 
 class Counts(NamedTuple):
@@ -59,6 +70,61 @@ def between(stable: Counts, candidate: Counts, *, alpha: float) -> tuple[float, 
     [0.05, 0.14]
     """
     return _least(stable, candidate, alpha), -_least(candidate, stable, alpha)
+
+
+class Difference(NamedTuple):
+    """A difference of two means over users, and the variance of that estimate."""
+
+    estimate: float
+    variance: float
+
+
+def log_e_difference(found: Difference, *, effect: float, null: float = 0.0) -> float:
+    """Return the logarithm of the evidence against `null` as the true difference; `effect` > 0 is what is looked for.
+
+    >>> weak, strong = Difference(0.001, 0.001**2), Difference(0.005, 0.001**2)
+    >>> log_e_difference(weak, effect=0.005) < 0 < 3 < log_e_difference(strong, effect=0.005)
+    True
+    """
+    return _log_e_score(abs(found.estimate - null) / found.variance, 1 / found.variance, effect)
+
+
+def between_difference(found: Difference, *, effect: float, alpha: float) -> tuple[float, float]:
+    """Return the differences that are left open; the truth is ever outside with probability `alpha` at most.
+
+    >>> [round(end, 4) for end in between_difference(Difference(0.005, 0.001**2), effect=0.005, alpha=0.05)]
+    [0.0018, 0.0082]
+    """
+    information, needed = 1 / found.variance, -math.log(alpha)
+    low, high = 0.0, math.sqrt(information)
+    while _log_e_score(high, information, effect) < needed:
+        high *= 2
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _log_e_score(middle, information, effect) < needed else (low, middle)
+    return found.estimate - high * found.variance, found.estimate + high * found.variance
+
+
+def log_e_shares(users: Sequence[int], shares: Sequence[float]) -> float:
+    """Return the logarithm of the evidence that users do not fall to arms by these shares, which sum to 1.
+
+    >>> log_e_shares([5000, 5050], [0.5, 0.5]) < 0 < 7 < log_e_shares([5000, 5600], [0.5, 0.5])
+    True
+    """
+    prior = [PRIOR_USERS * share for share in shares]
+    mixture = math.lgamma(PRIOR_USERS) - math.lgamma(PRIOR_USERS + sum(users))
+    mixture += sum(math.lgamma(a + n) - math.lgamma(a) for a, n in zip(prior, users, strict=True))
+    return mixture - sum(n * math.log(share) for n, share in zip(users, shares, strict=True))
+
+
+def _log_e_score(score: float, information: float, effect: float) -> float:
+    """Return the logarithm of the mixture at a score >= 0; it grows with the score."""
+    at = effect * score
+    two_points = at + math.log1p(math.exp(-2 * at)) - math.log(2) - effect**2 * information / 2  # cosh, in logarithms
+    spread = 1 + effect**2 * information
+    normal = at**2 / (2 * spread) - math.log(spread) / 2
+    parts = math.log(ON_EFFECT) + two_points, math.log(1 - ON_EFFECT) + normal
+    return max(parts) + math.log1p(math.exp(-abs(parts[0] - parts[1])))
 
 
 def _least(stable: Counts, candidate: Counts, alpha: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bentos.router.observations import ENDLESS, LABELS, Observations
 from bentos.router.routes import CANDIDATE, STABLE
+from pipelines.rollout.experiment_state import ExperimentState
 from pipelines.rollout.sequential import Counts
 
 Phase = Literal["idle", "build", "warm", "shadow", "canary", "promoting", "rolling_back"]
@@ -104,10 +105,13 @@ class State:
     why: str = ""  # while rolling back
     seen: Seen = Seen()
     last: Mapping[str, Any] = field(default_factory=dict)  # version, release, result, why, at
+    experiment: ExperimentState | None = None  # under way beside stable
+    tried: Mapping[str, Any] = field(default_factory=dict)  # the last experiment: number, name, result, why, arms, at
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return asdict(self)
+        made = asdict(self)
+        return {name: value for name, value in made.items() if name not in ("experiment", "tried") or value}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "State":
@@ -115,4 +119,6 @@ class State:
         known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
         for key in ("stable", "candidate", "previous"):
             known[key] = ReleaseRef(**known[key]) if known.get(key) else None
+        if known.get("experiment"):
+            known["experiment"] = ExperimentState.of(known["experiment"])
         return cls(**known | {"seen": Seen(**known.get("seen", {}))})

@@ -6,63 +6,19 @@ recorded before it is acted upon: the phases `promoting` and `rolling_back`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
 from components import verdicts
-from components.registry.rollout_tags import Registry
 from components.registry.spec import Rollout
-from pipelines.rollout import mending
-from pipelines.rollout.actuator import OverlayDoor, Rewarded
+from pipelines.rollout import experiments, mending
 from pipelines.rollout.analysis import judge_canary, judge_shadow
+from pipelines.rollout.decision import Act, Decision, Facts
 from pipelines.rollout.state import ReleaseRef, State
 
 REFUSED = verdicts.REFUSED  # result of a first release whose gates refused it
 HOLD_S, LONGEST_HOLD_S = 15.0, 600.0  # before the only release is tried again; twice as long each time
 ATTEMPTS = 3  # of work that failed for a reason that may pass, such as a registry that does not answer
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known at one moment."""
-
-    registry: Registry
-    running: Mapping[str, str]  # URL by release id
-    routes: Routes | None
-    seen: Observations | None
-    now: float  # epoch seconds
-    rewards: Mapping[str, Rewarded] = field(default_factory=dict)
-    overlay_door: OverlayDoor | None = None
-
-
-@dataclass(frozen=True)
-class Act:
-    """One verb of the actuator, or of the registry: notice, previous, take_back, settle."""
-
-    verb: str
-    what: str = ""  # version or release id
-    to: str = ""
-    why: str = ""
-    mode: str = ""  # of `route`: stable, warm, shadow, canary, promoted, meanwhile
-    share: float = 0.0
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What to do, the state once it is done, and what to write on a version."""
-
-    state: State
-    acts: tuple[Act, ...] = ()
-    about: str = ""  # version
-    line: str = ""
-    again: bool = False  # look once more at once
-    notice: str = ""  # what somebody changed, or what died: said before the acts that mend it
-
-    @property
-    def idle(self) -> bool:
-        """Tell whether there is nothing to do and nothing to say."""
-        return not (self.acts or self.line)
 
 
 def decide(state: State, facts: Facts, rules: Rollout) -> Decision:
@@ -111,6 +67,9 @@ def backends(state: State, act: Act, running: Mapping[str, str]) -> Routes | Non
     first = _backend(stable, running)
     if first is None:
         return None
+    if state.experiment is not None and state.candidate is None:
+        doors = experiments.arms(state.experiment, running, act.mode)
+        return Routes(stable=first, experiment=state.experiment.key if doors else "", arms=doors)
     second = _backend(candidate, running)
     mode = act.mode if act.mode in ("shadow", "canary") and second is not None else "stable"
     rollout = state.rollout if second is not None else ""
@@ -140,10 +99,12 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     if stable is None:
         return Decision(state)
     if mends := _mended(state, facts, Act("route", mode="stable")):
-        return Decision(state, mends)
+        return Decision(state, mends, again=state.experiment is not None)
     if mending.beside(state, facts.running, facts.overlay_door, facts.routes):
         return Decision(state, (Act("retire"),))
-    if previous is not None and facts.now >= state.keep_until:
+    if (tried := experiments.step(state, facts)) is not None:
+        return tried
+    if previous is not None and facts.now >= state.keep_until and state.experiment is None:
         return Decision(replace(state, previous=None), (Act("stop", previous.release), Act("prune")))
     if needless := mending.needless(state, facts.running, facts.overlay_door):
         return Decision(state, tuple(Act("stop", release) for release in needless))
@@ -168,6 +129,7 @@ def _begun(state: State, facts: Facts) -> Decision:
         direct=state.stable is None or restores,
         since=facts.now,
         last=state.last,
+        tried=experiments.abandoned(state, f"the champion moved to version {candidate.version}", facts.now),
     )
     acts = [Act("notice")]
     if state.stable is not None and not restores:  # a rollback has put `previous` where it belongs
@@ -271,6 +233,7 @@ def _promoted(state: State, facts: Facts, rules: Rollout) -> Decision:
         keep_until=facts.now + rules.keep_previous_s,
         earlier=before.version if before is not None and not state.direct else "",
         last=_outcome(candidate, "promoted", "", facts.now),
+        tried=state.tried,
     )
     return Decision(done, (*acts,), candidate.version, "promoted: it is stable", again=True)
 
@@ -363,7 +326,7 @@ def _ended(state: State) -> tuple[Act, ...]:
 
 
 def _over(state: State, last: Mapping[str, object]) -> State:
-    kept = ("number", "stable", "previous", "keep_until", "earlier")
+    kept = ("number", "stable", "previous", "keep_until", "earlier", "tried")
     return State(**{name: getattr(state, name) for name in kept}, last=last)
 
 

@@ -4,25 +4,18 @@ A call is accepted only with the right signature, young, and once. Its content i
 reads the registry. The loop polls as well, with or without webhooks. `components/registry` registers them.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from feature_repo.errors import SpecError
+from feature_repo.signed_calls import Verifier
 from pipelines.environment import Installation
 
 PATH = "/mlflow"
-SIGNATURE, DELIVERY, TIMESTAMP = "X-MLflow-Signature", "X-MLflow-Delivery-Id", "X-MLflow-Timestamp"
-DIGITS = 12  # of a time in epoch seconds, at most
-OLDEST_S = 300.0  # MLflow's retries end long before
 BYTES = 64 * 1024
 READ_S = 5.0
 
@@ -49,41 +42,6 @@ class Alarm(threading.Event):
         if not self.is_set():
             self._rung.clear()
         return self.is_set()
-
-
-class Verifier:
-    """Tells calls of MLflow from others, and each one once."""
-
-    def __init__(self, secret: str, *, clock: Callable[[], float] = time.time) -> None:
-        self.secret = secret
-        self.clock = clock
-        self._taken: dict[str, float] = {}  # deliveries by id: when
-        self._lock = threading.Lock()
-
-    def refusal(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Say why a call is not taken, or ''."""
-        delivery, stamp = headers.get(DELIVERY, ""), headers.get(TIMESTAMP, "")
-        if not hmac.compare_digest(_digest(headers.get(SIGNATURE, "")), sign(self.secret, delivery, stamp, body)):
-            return "wrong signature"
-        now = self.clock()
-        if abs(now - _seconds(stamp)) > OLDEST_S:
-            return f"older than {OLDEST_S:.0f} s, or from the future"
-        with self._lock:
-            self._taken = {key: at for key, at in self._taken.items() if now - at <= 2 * OLDEST_S}
-            if delivery in self._taken:
-                return "delivered before"
-            self._taken[delivery] = now
-        return ""
-
-
-def _seconds(stamp: str) -> float:
-    """Read a time in epoch seconds; a text that is none, such as one of 5,000 digits, is long past."""
-    return float(stamp) if stamp.isascii() and stamp.isdecimal() and len(stamp) <= DIGITS else 0.0
-
-
-def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> bytes:
-    """Return the HMAC that MLflow puts, in base64, behind `v1,`."""
-    return hmac.new(secret.encode(), f"{delivery}.{timestamp}.".encode() + body, hashlib.sha256).digest()
 
 
 @contextmanager
@@ -174,11 +132,3 @@ def _is_champion(body: bytes, model: str) -> bool:
         )
     except (ValueError, KeyError, TypeError):  # signed, and yet nothing that this version knows
         return False
-
-
-def _digest(header: str) -> bytes:
-    version, _, encoded = header.partition(",")
-    try:
-        return base64.b64decode(encoded, validate=True) if version == "v1" else b""
-    except (binascii.Error, ValueError):
-        return b""

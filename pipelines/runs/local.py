@@ -36,9 +36,13 @@ RUNS = "runs"
 SCORED = ("recommendations", "intents")  # folders of a batch run
 # Artifacts that are remembered of a run, as others call them: by the name that the step gives them.
 KEPT = {
-    **{name: name for name in ("clean", "features", "rows", "intent", "intent_evaluation", "ranking_evaluation")},
+    **{
+        name: name
+        for name in ("tables", "clean", "features", "rows", "intent", "intent_evaluation", "ranking_evaluation")
+    },
     "forecasts": "forecasts",  # only where the spec has some
     "verdict": "drift",
+    **{name: name for name in ("policy_rows", "learned_policy")},
     **{name: name for name in SCORED},
 }
 MEASURES = ("system.Metrics", "system.ClassificationMetrics")
@@ -219,6 +223,7 @@ def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
     outputs = left.outputs
     judged = outputs.get("register", {}).get("release_version", outputs.get("champion", {}).get("version", ""))
     version = outputs.get("register_refit", {}).get(RETURNED, judged)
+    version = outputs.get("register_policy", {}).get(RETURNED, version)
     slices = {name: int(one) if isinstance(one, float) else one for name, one in outputs[ADMIT].items()}
     return Run(
         folders=left.artifacts(),
@@ -227,9 +232,9 @@ def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
         steps=[line for line in lines if "seconds" in line],
         seconds=seconds,
         parameters=slices,
-        drifted=bool(outputs.get("decide", {}).get(RETURNED, False)),
+        drifted=any(bool(outputs.get(step, {}).get(RETURNED)) for step in ("decide", "decide_retraining")),
         baseline=str(outputs.get("register_baseline", {}).get("baseline_version", "")),
-        champion=str(outputs.get("promote", {}).get(RETURNED, "")),
+        champion=str((outputs.get("promote") or outputs.get("promote_retrained", {})).get(RETURNED, "")),
         page=plain(Path(outputs[OUTCOME]["page"].path).read_text(encoding="utf-8")),
     )
 

@@ -19,6 +19,7 @@ from tests.patience import patient
 SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
+    "retrain": {"users", "targets", "worlds"},
     "content": {"pairs", "checker", "fixed", "writer"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
@@ -54,7 +55,10 @@ SCRIPTS = {
     "domains": {"sets"},
     "sessions": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
+    "experiments": {"worlds", "shares"},
+    "uplift": {"truth"},
     "gpu": {"device", "rows", "batch", "sides"},
+    "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }
 OWN_WORLD = (
     "nearest",
@@ -67,6 +71,7 @@ OWN_WORLD = (
     "forms",
     "gpu",
     "online",
+    "policy",
     "private",
     "router",
     "sessions",
@@ -83,6 +88,7 @@ SLOW = (
     "router",
     "models",
     "drift",
+    "retrain",
     "contract",
     "profiles",
     "intent",

@@ -17,7 +17,6 @@ from bentos.recommender.logs.requestlog import RequestLog
 from bentos.recommender.service import folding
 from bentos.release import INTENT, RANKING, Release
 from components.intent.score import IntentScorer
-from components.policy import policies
 from components.ranking import examples, rule_cost
 from components.ranking.batch_rules import BatchRules
 from components.ranking.rules import book
@@ -92,7 +91,7 @@ def test_batch_answers_are_those_of_the_door(ruled: tuple[Release, Door]) -> Non
         assert answer.rules.names == ["no i0", "two each", "first", "not again"], "none of home's"
         mine = rows.take(np.asarray([number]))
         group = fallback.group(mine.numbers["segment"][0])
-        listed = rules.listed(mine, chances[number], group, modelled=True, policy=policies.named("greedy@1"), k=8)
+        listed = rules.listed(mine, chances[number], group, modelled=True, k=8)
         assert listed is not None
         ids = [door.vocabulary.item_ids[item] for item, *_ in listed]
         assert ids == [item.item_id for item in answer.items]

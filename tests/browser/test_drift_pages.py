@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from monitoring.drift.board import Point, limits
 from monitoring.drift.compare import Drift, compare
-from monitoring.drift.workspace import keep
+from monitoring.drift.workspace import keep, show
 from monitoring.spec import Monitoring
 from monitoring.steps import page
 from pipelines.releases.processes import State, down, up
@@ -70,19 +71,21 @@ def test_the_page_fits_a_side_panel(browse: AbstractContextManager[Page], drift:
 
 
 def test_a_run_sent_to_a_server_is_kept_once_and_shown(look: Look, drift: Drift, ui: State) -> None:
-    sent = {"address": ui.url, "name": "shop", "title": "shop: drifted", "key": "k1", "columns": ["spend", "mix"]}
+    sent = {"address": ui.url, "name": "shop", "title": "shop: drifted", "key": "k1"}
     first, second = keep(drift.snapshot, **sent), keep(drift.snapshot, **sent)
     assert (first.added, second.added, first.run == second.run) == (True, False, True)
     assert "Drift of what the recommender 'shop' sees" in look(ui.url)
+    point = Point("check", dt.datetime(2017, 12, 25, 5, tzinfo=dt.UTC), {"psi.spend": 2.4} | limits(Monitoring()))
+    show([point], Monitoring(), address=ui.url, name="shop")
     board = look(f"{ui.url}/projects/{first.project}")
-    assert "Score by column" in board
+    assert "Number columns: PSI" in board
     assert "2017-12-25" in board  # the data's clock
     assert "shop: drifted" in look(f"{ui.url}/projects/{first.project}/reports")
 
 
 def test_a_run_kept_in_the_folder_is_shown_without_a_restart(look: Look, drift: Drift, ui: State) -> None:
     folder = ui.log.parent.parent / "evidently"
-    kept = keep(drift.snapshot, address=str(folder), name="movies", title="movies: stable", key="k2", columns=["spend"])
+    kept = keep(drift.snapshot, address=str(folder), name="movies", title="movies: stable", key="k2")
     # The UI reads the folder again when the system tells it of a change: its page may be asked before.
     deadline = time.monotonic() + patient(30)
     while "movies: stable" not in (shown := look(f"{ui.url}/projects/{kept.project}/reports")):

@@ -11,6 +11,8 @@ def test_the_component_takes_rows_and_gives_a_verdict_a_page_and_metrics() -> No
         "mode": "String",
         "release_version": "String",
         "rows": "system.Dataset@0.0.1",
+        "clean": "system.Dataset@0.0.1",
+        "tables": "system.Dataset@0.0.1",
     }
     assert {name: made.type for name, made in spec.outputs.items()} == {
         "verdict": "system.Dataset@0.0.1",

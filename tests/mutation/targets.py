@@ -42,6 +42,20 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/rerank.py": ("tests/ranking/test_rerank.py",),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
+    # What is shown, how likely it was, and what it brought.
+    "components/policy/evaluation/estimators.py": ("tests/policy/test_estimators.py",),
+    "components/policy/evaluation/overlap.py": ("tests/policy/test_estimators.py", "tests/policy/test_gate.py"),
+    "components/policy/evaluation/slates.py": ("tests/policy/test_slates.py",),
+    "components/policy/evaluation/gate.py": ("tests/policy/test_gate.py",),
+    "components/policy/learning/answers.py": ("tests/policy/test_learning.py",),
+    "components/policy/draw.py": ("tests/policy/test_draw.py", "tests/policy/test_policies.py"),
+    "components/policy/guard.py": ("tests/policy/test_guard.py", "tests/policy/test_policy_spec.py"),
+    "components/policy/record.py": ("tests/policy/test_record.py",),
+    "components/policy/rewards.py": ("tests/policy/test_rewards.py", "tests/pipelines/rollout/test_rewards.py"),
+    "components/ranking/rules/bounds.py": ("tests/ranking/test_rule_bounds.py",),
+    # What is told of a drift check.
+    "monitoring/page/sentences.py": ("tests/monitoring/page/test_sentences.py",),
+    "monitoring/page/chart.py": ("tests/monitoring/page/test_day.py",),
     # The gates.
     "components/verdicts.py": ("tests/test_verdicts.py",),
     "components/resamples.py": ("tests/test_verdicts.py",),
@@ -55,9 +69,22 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/content/shelves.py": ("tests/content/test_shelves.py",),
     "components/content/llm/grammar.py": ("tests/content/test_grammar.py",),
     "components/content/digests.py": ("tests/content/test_digests.py",),
+    # Drift by signals.
+    "monitoring/drift/signals.py": ("tests/monitoring/drift/test_signal_kinds.py",),
+    "monitoring/drift/reasons.py": ("tests/monitoring/drift/test_reasons.py",),
+    "monitoring/drift/signal_verdicts.py": ("tests/monitoring/drift/test_signal_verdicts.py",),
+    # When to train again.
+    "monitoring/retraining/machine.py": ("tests/monitoring/retraining/test_machine.py",),
+    "monitoring/retraining/reason.py": ("tests/monitoring/retraining/test_reason.py",),
+    "monitoring/quality/figures.py": ("tests/monitoring/quality/test_figures.py",),
+    "monitoring/quality/fall.py": ("tests/monitoring/quality/test_fall.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
-    # The rollout.
+    # The rollout, and experiments.
+    "pipelines/rollout/experiment_analysis.py": ("tests/pipelines/rollout/test_experiment_numbers.py",),
+    "pipelines/rollout/experiments.py": ("tests/pipelines/rollout/test_experiments.py",),
+    "pipelines/rollout/outcomes.py": ("tests/pipelines/rollout/test_outcomes.py",),
+    "components/uplift/effects.py": ("tests/uplift/test_uplift.py",),
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
         "tests/pipelines/rollout/test_decisions.py",

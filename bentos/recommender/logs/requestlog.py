@@ -22,6 +22,7 @@ from bentos.recommender.logs import json_lines
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.shipping import Shipping, ShippingStatus
+from components.policy.record import CHOICE
 from feature_repo import columns
 from feature_repo.logs import packed_answer, request_log
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -31,6 +32,7 @@ FOLDER = columns.REQUESTS_FOLDER
 KEEP_BYTES = 512 << 20
 SEGMENT_BYTES = 16 << 20  # of an open file; as parquet it is smaller
 LONGEST, LONGEST_ITEM = 4096, 160  # bytes of a line without its numbers, and of an item that it shows, about
+LONGEST_CANDIDATE = 64  # of an item that a policy could have shown
 MAX_AGE_S = 900.0  # of a segment: what is in a store is at most about that old
 log = logging.getLogger("intentflow.door")
 
@@ -102,7 +104,8 @@ class RequestLog:
                 noted.update(new)
                 return written
 
-            shown = LONGEST_ITEM * len(answer.items)
+            could = answer.asked.get(CHOICE, {}).get("candidates", ())
+            shown = LONGEST_ITEM * len(answer.items) + LONGEST_CANDIDATE * len(could)
             self._lines.append_referring(referring, most=sum(map(len, texts.values())) + LONGEST + shown)
         except OSError as error:
             log.error("request %s was answered but not logged: %s", answer.request_id, error)

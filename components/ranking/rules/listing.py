@@ -74,6 +74,14 @@ def violations(items: Sequence[int], rules: Sequence[ReadRule], asked: Asked) ->
                 yield Unmet(name, f"is at place {items.index(pinned) + 1}, not {one.rule.place}")
 
 
+def ordered(ranked: Sequence[int], rules: Sequence[ReadRule], asked: Asked) -> list[int]:
+    """Return the ranked items that no rule hides, in their order as boosts and buries move it."""
+    usable = [one for one in rules if not one.problem]
+    hides = [one.hidden(asked) for one in usable]
+    open_ = [item for item in dict.fromkeys(ranked) if not any(item in hidden for hidden in hides)]
+    return _moved(open_, [one for one in usable if isinstance(one.rule, Boost | Bury)])
+
+
 def _of(rules: Sequence[ReadRule], kind: type) -> list[ReadRule]:
     return [one for one in rules if isinstance(one.rule, kind)]
 
@@ -105,9 +113,8 @@ class _Choice:
         self._asked, self._k = asked, k
         self._hides = {one.rule.name: one.hidden(asked) for one in rules}
         self._every = frozenset(ranked)
-        open_ = [i for i in dict.fromkeys(ranked) if not any(i in hidden for hidden in self._hides.values())]
-        self._order = _moved(open_, [one for one in rules if isinstance(one.rule, Boost | Bury)])
-        self._open = frozenset(open_)
+        self._order = ordered(ranked, rules, asked)
+        self._open = frozenset(self._order)
         self._caps = [(one, one.rule.at_most, Counter[str]()) for one in rules if isinstance(one.rule, Cap)]
         self._chosen: set[int] = set()
         self._pinned: dict[int, ReadRule] = {}  # by place

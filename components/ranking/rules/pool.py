@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from components.ranking.rules.book import Asked, ReadRule
-from components.ranking.rules.listing import Unmet, listed
+from components.ranking.rules.listing import Unmet, listed, ordered
 from components.ranking.rules.spec import New, Pin
 
 MOST_LOOKED = 5_000  # items that are ranked for one list that is short; more would cost more than an answer may
@@ -70,6 +70,7 @@ class MadeList:
     chosen: list[Chosen]
     unmet: tuple[Unmet, ...]
     short: str | None  # why it has fewer items than wanted
+    candidates: Sequence[Ranked] = ()  # all that the list could be made of, in the order of rules; where asked for
 
 
 def make(
@@ -83,6 +84,7 @@ def make(
     most: int,
     n_items: int,
     exclude: frozenset[int] = frozenset(),
+    candidates: bool = False,
 ) -> MadeList:
     """Make a list of at most `k` items by the rules that hold; the first look is at the best `most`."""
     hiding = {one.rule.name: one.hidden(asked) for one in rules if not one.problem}
@@ -93,13 +95,14 @@ def make(
     found = listed(pool.order, rules, asked, k=k)
     if len(found.items) < k and pool.look_further():
         found = listed(pool.order, rules, asked, k=k)
-    chosen = _own_scores([pool.of[item] for item in found.items], score)
+    chosen = own_scores([pool.of[item] for item in found.items], score)
     short = None
     if len(chosen) < k:
         took = [one.rule.name for one in rules if hiding.get(one.rule.name) or one.rule.name in found.took]
         by = f"rules {', '.join(took)} leave" if took else "there are"
         short = f"{by} {len(chosen)} items of the {k} wanted"
-    return MadeList(chosen, found.unmet, short)
+    rest = [pool.of[item][0] for item in ordered(pool.order, rules, asked)] if candidates else []
+    return MadeList(chosen, found.unmet, short, rest)
 
 
 class _Pool:
@@ -140,7 +143,7 @@ class _Pool:
         return len(self.order) > before
 
 
-def _own_scores(chosen: list[Chosen], score: Score) -> list[Chosen]:
+def own_scores(chosen: list[Chosen], score: Score) -> list[Chosen]:
     """Return items with scores of their own: what fills up a list is scored below what stands before it."""
     places = [place for place, (one, _) in enumerate(chosen) if one.source in ("popular", RULE)]
     scores = score([chosen[place][0].item_index for place in places]) if places else None

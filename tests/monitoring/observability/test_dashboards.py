@@ -63,3 +63,25 @@ def test_no_two_panels_lie_on_each_other(board):
             for y in range(place["y"], place["y"] + place["h"]):
                 assert (x, y) not in taken, panel["title"]
                 taken.add((x, y))
+
+
+def test_a_board_opens_on_several_of_what_it_shows():
+    opened = {board.uid: json.loads(dashboards.text(board))["time"]["from"] for board in BOARDS}
+    assert opened["intentflow-drift"] == "now-90d", "a weekly check is a point a week"
+    assert opened["intentflow-jobs"] == "now-14d"
+    assert opened["intentflow-service"] == "now-6h"
+
+
+def test_lines_stand_where_alerts_begin_and_are_red_on_the_bad_side():
+    panels = [p for board in BOARDS for p in json.loads(dashboards.text(board))["panels"] if p["type"] != "row"]
+    steps = {
+        panel["title"]: [
+            (step.get("value"), step["color"]) for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        ]
+        for panel in panels
+        if "thresholds" in panel["fieldConfig"]["defaults"]
+    }
+    assert steps["Share of drifted columns"] == [(None, "green"), (0.3, "red")]
+    assert steps["Labels that came, of those predicted"] == [(None, "red"), (0.5, "green")]
+    assert steps["Events refused"] == [(None, "green"), (0.01, "red")]
+    assert steps["Stale share"] == [(None, "green"), (0.3, "red")]

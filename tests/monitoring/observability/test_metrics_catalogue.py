@@ -60,9 +60,16 @@ def loop_text() -> str:
     metrics.reconciled(State(stable=ReleaseRef("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
     metrics.waited()
     lost = {"at": 50, "verdict": "lost", "share": 0.5, "drifted": 2, "lost": ["a"], "compared": 4, "release": "1"}
-    metrics.show({heartbeats.DRIFT: lost})
+    metrics.show({heartbeats.DRIFT: lost | {"alarms": ["events.volume"]}})
+    metrics.show({heartbeats.SIGNALS: {"at": 50, "starts": "", "figures": {"rewards.rate": [0.5, 9]}}})
     metrics.show(
-        {heartbeats.DRIFT: lost | {"lost": ["spend"]}, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}}
+        {
+            heartbeats.DRIFT: lost | {"lost": ["spend"], "class": "data_fault", "alarms": ["events.null.value"]},
+            heartbeats.SIGNALS: {"at": 60, "starts": "", "figures": {"labels.ratio.buy": [0.4, 320]}},
+            heartbeats.NOTICE: {"at": 60, "problem": "no one listens"},
+            heartbeats.RETRAINING: {"at": 60, "action": "nothing", "stopped": True},
+            "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5},
+        }
     )
     return whole(metrics.registry)
 
@@ -106,6 +113,15 @@ def test_a_release_is_a_value_of_a_loops_metric(texts):
     assert [line for line in lines if line.startswith("intentflow_drift_lost{")] == [
         'intentflow_drift_lost{column="spend",recommender="shop"} 1.0'  # and no column of the check before
     ]
+    assert [line for line in lines if line.startswith(("intentflow_drift_signal{", "intentflow_signal_"))] == [
+        'intentflow_drift_signal{recommender="shop",signal="events.null.value"} 1.0',
+        'intentflow_signal_value{recommender="shop",signal="labels.ratio.buy"} 0.4',
+        'intentflow_signal_users{recommender="shop",signal="labels.ratio.buy"} 320.0',
+    ]
+    assert 'intentflow_drift_class{reason="data_fault",recommender="shop"} 1.0' in lines
+    assert 'intentflow_drift_class{reason="none",recommender="shop"} 0.0' in lines
+    assert 'intentflow_drift_untold{recommender="shop"} 1.0' in lines
+    assert 'intentflow_retraining_stopped{recommender="shop"} 1.0' in lines
     assert 'intentflow_job_failed_timestamp_seconds{recommender="shop",task="train"} 20.0' in lines
 
 
@@ -114,3 +130,15 @@ def test_a_mark_of_0_1_without_enough_data_is_undecided():
     old = {"at": 50, "verdict": "no_data", "share": 0.0, "drifted": 0, "compared": 0, "release": "1"}
     metrics.show({heartbeats.DRIFT: old})
     assert 'intentflow_drift_verdict{recommender="shop",verdict="undecided"} 1.0' in whole(metrics.registry)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"), [("drifted", "world"), ("lost", "data_fault"), ("no_data", "undecided"), ("stable", "none")]
+)
+def test_a_mark_that_names_no_class_has_that_of_its_verdict(verdict, reason):
+    metrics = LoopMetrics("shop")
+    metrics.show({heartbeats.DRIFT: {"at": 50, "verdict": verdict, "share": 0.0, "drifted": 0, "compared": 0}})
+    shown = [line for line in whole(metrics.registry).splitlines() if line.startswith("intentflow_drift_class{")]
+    assert [line for line in shown if line.endswith(" 1.0")] == [
+        f'intentflow_drift_class{{reason="{reason}",recommender="shop"}} 1.0'
+    ]

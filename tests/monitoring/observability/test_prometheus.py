@@ -129,12 +129,17 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
         {
             heartbeats.DRIFT: {
                 "at": now,
-                "verdict": "drifted",
+                "verdict": "faulty",
+                "class": "data_fault",
+                "alarms": ["events.null.value"],
                 "share": 0.5,
                 "drifted": 2,
                 "compared": 4,
                 "release": "1",
             },
+            heartbeats.NOTICE: {"at": now, "problem": "HTTP 503"},
+            heartbeats.SIGNALS: {"at": now, "figures": {"rewards.rate": [0, 400], "labels.ratio.buy": [0.3, 400]}},
+            heartbeats.RETRAINING: {"at": now, "stopped": True},
             "job.train": {"succeeded": now - 60, "failed": now, "seconds": 9.0},
             "job.materialise": {"succeeded": now - 60},
         }
@@ -149,6 +154,7 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
             requests.post(f"{url}/recommend", json={"user_id": user}, timeout=patient(20)).raise_for_status()
         event = {"user_id": "u00", "item_id": "i02", "event": "purchase"}
         requests.post(f"{url}/events", json={"events": [event]}, timeout=patient(20))
+        requests.post(f"{url}/events", json={"events": []}, timeout=patient(20))  # 4xx
         requests.post(f"{url}/livez", timeout=patient(20))  # the router's own 405
         time.sleep(0.5)
     loop.reconciled(State(phase="canary", stable=stable, candidate=candidate, since=now))
@@ -171,7 +177,10 @@ def test_every_recorded_series_is_there(api: str) -> None:
 
 def test_alerts_fire_for_what_is_so(api: str) -> None:
     firing = {alert["metric"]["alertname"] for alert in ask(api, 'ALERTS{alertstate=~"firing|pending"}')}
-    assert {"IntentFlowDrift", "IntentFlowJobFailed"} <= firing
+    learnt = {"IntentFlowDataFault", "IntentFlowDriftUntold", "IntentFlowRetrainingStopped", "IntentFlowJobFailed"}
+    silent = {"IntentFlowRewardZero", "IntentFlowLabelsFew", "IntentFlowEventsUnwelcome"}
+    assert learnt | silent <= firing
+    assert not firing & {"IntentFlowDrift", "IntentFlowPerformance", "IntentFlowEventsQuiet"}
     assert not firing & {"IntentFlowDown", "IntentFlowAvailabilityBurn", "IntentFlowTargetDown"}
 
 

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -146,6 +146,21 @@ def test_rules_give_known_answers(defaults):
 
 
 @needs_promtool
+@pytest.mark.parametrize("cases", ["FEEDS", "SILENT"])
+def test_what_stays_away_and_what_a_check_finds_fires_and_nothing_else_does(tmp_path, cases):
+    """Each alert of silence and each class: on a planted fault, and not on its look-alike."""
+    asked = (*SILENCE, *DRIFTS, "IntentFlowDriftUntold", "IntentFlowRetrainingStopped")
+    read = {name for alert in alerts() if alert.name in asked for name in promql.series(alert.expr)}
+    groups = [group | {"rules": [r for r in group["rules"] if r.get("alert") in asked or r.get("record") in read]}
+              for group in prometheus_rules.groups()]  # fmt: skip
+    assert {rule.get("alert") for group in groups for rule in group["rules"]} >= set(asked)
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(globals()[cases]))
+    done = subprocess.run([PROMTOOL, "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
 def test_a_strict_specs_rules_judge_its_namespace_by_its_own_bound(tmp_path):
     ours = promises(STRICT, namespace="shop")
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": prometheus_rules.groups(ours)}))
@@ -203,6 +218,110 @@ def timed(namespace: str) -> list[dict[str, str]]:
     ]
 
 
+def feed(about: str, events: str, *, reads: str = "0+10x1560", labels: dict[str, str] | None = None, **asked: Any):
+    """One test of a day and two hours in which users are answered and events of theirs come, or do not."""
+    return world(
+        about,
+        series("intentflow_release_info", "1x1560", release="aaa"),
+        series("intentflow_requests_total", reads, endpoint="/recommend", code="200", release="aaa"),
+        series("intentflow_events_total", events, **(labels or {"outcome": "accepted"})),
+        **asked,
+    )
+
+
+SILENCE = ("IntentFlowEventsQuiet", "IntentFlowRewardZero", "IntentFlowLabelsFew", "IntentFlowEventsUnwelcome")
+DRIFTS = ("IntentFlowDataFault", "IntentFlowDrift", "IntentFlowPerformance", "IntentFlowColumnLost")
+
+
+def judged(reason: str, verdict: str) -> list[dict[str, str]]:
+    """Return what the loop exports of a check."""
+    classes = ("data_fault", "world", "performance", "none", "undecided")
+    return [
+        series("intentflow_drift_verdict", "1x20", recommender="a", verdict=verdict),
+        *(series("intentflow_drift_class", f"{int(one == reason)}x20", recommender="a", reason=one) for one in classes),
+    ]
+
+
+def valued(signal: str, value: float, users: int) -> list[dict[str, str]]:
+    """Return what the loop exports of a signal."""
+    return [
+        series("intentflow_signal_value", f"{value}x20", recommender="a", signal=signal),
+        series("intentflow_signal_users", f"{users}x20", recommender="a", signal=signal),
+    ]
+
+
+FEEDS = {
+    "rule_files": ["rules.yml"],
+    "evaluation_interval": "5m",  # a day and more: every minute of it takes minutes
+    "tests": [
+        feed(
+            "events end after a day while people are answered",
+            "0+5x1440 7200x120",
+            at_24h=fires(of=SILENCE), at_26h=fires("IntentFlowEventsQuiet", of=SILENCE),
+        ),
+        feed(
+            "a night: both are a twentieth of the day's",
+            "0+40x1440 57600+2x120", reads="0+80x1440 115200+4x120",
+            at_26h=fires(of=SILENCE),
+        ),
+        feed(
+            "the shop's events come from files: none was ever sent",
+            "0+3x1560", labels={"outcome": "duplicate"},
+            at_26h=fires(of=SILENCE),
+        ),
+        feed(
+            "forty reads in the last hour: too few to say",
+            "0+5x1440 7200x120", reads="0+10x1440 14400+0.5x120",
+            at_26h=fires(of=SILENCE),
+        ),
+    ],
+}  # fmt: skip
+SILENT = {
+    "rule_files": ["rules.yml"],
+    "evaluation_interval": "1m",
+    "tests": [
+        world(
+            "one call in ten is refused as malformed; elsewhere three calls an hour are",
+            series("intentflow_release_info", "1x60", release="aaa"),
+            series("intentflow_requests_total", "0+18x60", endpoint="/events", code="200", release="aaa"),
+            series("intentflow_requests_total", "0+2x60", endpoint="/events", code="422", release="aaa"),
+            series("intentflow_requests_total", "0+0.05x60", endpoint="/events", code="401", namespace="other"),
+            at_9m=fires(of=SILENCE), at_20m=fires("IntentFlowEventsUnwelcome", of=SILENCE),
+        ),
+        world(
+            "nobody acted on any answer, and a third of the labels came",
+            *valued("rewards.rate", 0, 400), *valued("labels.ratio.buy", 0.33, 400),
+            at_10m=fires("IntentFlowLabelsFew", "IntentFlowRewardZero", of=SILENCE),
+        ),
+        world(
+            "the same of thirty users: too few to say",
+            *valued("rewards.rate", 0, 30), *valued("labels.ratio.buy", 0.33, 30),
+            at_10m=fires(of=SILENCE),
+        ),
+        world(
+            "rewards and labels as predicted",
+            *valued("rewards.rate", 0.02, 400), *valued("labels.ratio.buy", 1.04, 400),
+            at_10m=fires(of=SILENCE),
+        ),
+        world("a fault of the data", *judged("data_fault", "faulty"), at_10m=fires("IntentFlowDataFault", of=DRIFTS)),
+        world("the world moved", *judged("world", "drifted"), at_10m=fires("IntentFlowDrift", of=DRIFTS)),
+        world("models do worse", *judged("performance", "drifted"), at_10m=fires("IntentFlowPerformance", of=DRIFTS)),
+        world("all is calm", *judged("none", "stable"), at_10m=fires(of=DRIFTS)),
+        world(
+            "a lost column is told by its name alone",
+            *judged("data_fault", "lost"), series("intentflow_drift_lost", "1x20", recommender="a", column="spend"),
+            at_10m=fires("IntentFlowColumnLost", of=DRIFTS),
+        ),
+        world(
+            "a verdict did not reach its address, and retraining stopped; another recommender's did neither",
+            series("intentflow_drift_untold", "1x20", recommender="a"),
+            series("intentflow_retraining_stopped", "1x20", recommender="a"),
+            series("intentflow_drift_untold", "0x20", recommender="b", namespace="other"),
+            series("intentflow_retraining_stopped", "0x20", recommender="b", namespace="other"),
+            at_10m=fires("IntentFlowDriftUntold", "IntentFlowRetrainingStopped"),
+        ),
+    ],
+}  # fmt: skip
 OWN_BOUND = {
     "rule_files": ["rules.yml"],
     "evaluation_interval": "1m",

@@ -52,6 +52,27 @@ def test_a_release_that_serves_is_said_with_its_data_its_gain_and_links() -> Non
     assert "It is the champion now" in text
 
 
+LEARNT = {"passed": True, "verdict": "passed", "why": "its lower bound 0.3 is above 0.2", "mode": "auto"}
+
+
+def test_a_policy_that_passed_is_said_with_its_release() -> None:
+    made = {"version": "6", "release": "c59"}
+    text = _page("policy", learn_policy=LEARNT, register_policy=made, promote=PROMOTED | {"champion": "6"})
+    assert text.startswith("# shop: policy passed, version 6 serves\n")
+    assert "The policy is passed: its lower bound 0.3 is above 0.2." in text
+    assert "versions/6), which is the champion." in text
+    waits = _page("policy", learn_policy=LEARNT, register_policy=made, promote={"champion": "5", "note": "by hand"})
+    assert waits.startswith("# shop: policy passed, version 6 waits\n")
+    assert "which waits: by hand." in waits
+
+
+def test_a_policy_that_did_not_pass_changes_nothing() -> None:
+    text = _page("policy", learn_policy=LEARNT | {"passed": False, "verdict": "refused", "why": "it is worse"})
+    assert text.startswith("# shop: policy refused\n")
+    assert "What serves stays as it is." in text
+    assert "a dry run" in _page("policy", learn_policy=LEARNT | {"mode": "dry_run"})
+
+
 def test_a_release_whose_intent_model_was_compressed_says_which_was_taken_and_why() -> None:
     why = "The full intent model was taken (200 KiB): the compressed one (50 KiB) was refused: mAP 0.2 against 0.3"
     text = _page(register=REGISTER | {"compression": why}, promote=PROMOTED)
@@ -221,6 +242,11 @@ DRIFTED = _line("watch", verdict="drifted")
             False,
             "under way",
         ),
+        ("policy", [_line("policy_log")], False, "under way"),
+        ("policy", [_line("learn_policy", passed=False, mode="auto")], False, "ended"),
+        ("policy", [_line("learn_policy", passed=True, mode="auto")], False, "under way"),
+        ("policy", [_line("learn_policy", passed=True, mode="dry_run")], False, "ended"),
+        ("policy", [_line("learn_policy", passed=True, mode="auto"), _line("promote")], False, "ended"),
         ("batch", [_line("champion")], False, "under way"),
         ("batch", [_line("champion"), _line("recommend", users=1)], False, "ended"),
     ],

@@ -42,7 +42,7 @@ def _tasks(ir: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["batch", "retrain"])
+@pytest.mark.parametrize("name", ["batch", "retrain", "policy"])
 def test_the_compiled_pipeline_is_the_golden_one(
     name: str, tmp_path: Path, golden: Callable[[Path, str], None]
 ) -> None:

@@ -11,8 +11,9 @@ import pytest
 import requests
 
 from components.registry.webhooks import ensure_webhook
+from feature_repo.signed_calls import MLFLOW, OLDEST_S, Verifier, sign
 from pipelines.rollout import webhooks
-from pipelines.rollout.webhooks import Alarm, Verifier, receiving, sign
+from pipelines.rollout.webhooks import Alarm, receiving
 from tests.patience import patient
 
 SECRET = "a-secret"
@@ -34,7 +35,7 @@ def door():
 def call(url, body, *, secret=SECRET, delivery="d1", late_s=0, **changed):
     stamp, payload = str(int(time.time() + late_s)), json.dumps(body).encode()
     signature = "v1," + base64.b64encode(sign(secret, delivery, stamp, payload)).decode()
-    headers = {webhooks.SIGNATURE: signature, webhooks.DELIVERY: delivery, webhooks.TIMESTAMP: stamp} | changed
+    headers = {MLFLOW.signature: signature, MLFLOW.delivery: delivery, MLFLOW.timestamp: stamp} | changed
     return requests.post(url, payload, headers=headers, timeout=patient(5))
 
 
@@ -51,9 +52,9 @@ def test_a_signed_call_about_the_champion_wakes_the_loop_once(door):
         ({"secret": "another"}, 401),
         ({"late_s": -900}, 401),
         ({"late_s": 900}, 401),
-        ({webhooks.SIGNATURE: "v1,%%%"}, 401),
-        ({webhooks.SIGNATURE: ""}, 401),
-        ({webhooks.DELIVERY: "another"}, 401),
+        ({MLFLOW.signature: "v1,%%%"}, 401),
+        ({MLFLOW.signature: ""}, 401),
+        ({MLFLOW.delivery: "another"}, 401),
     ],
 )
 def test_a_call_that_is_not_mlflow_s_or_old_wakes_nobody(door, how, code):
@@ -80,10 +81,10 @@ def test_deliveries_are_forgotten_when_their_time_would_refuse_them():
     now = [1000.0]
     verifier = Verifier(SECRET, clock=lambda: now[0])
     for number in range(3):
-        now[0] += webhooks.OLDEST_S + 1
+        now[0] += OLDEST_S + 1
         stamp, body = str(int(now[0])), b"{}"
         signature = "v1," + base64.b64encode(sign(SECRET, f"d{number}", stamp, body)).decode()
-        headers = {webhooks.SIGNATURE: signature, webhooks.DELIVERY: f"d{number}", webhooks.TIMESTAMP: stamp}
+        headers = {MLFLOW.signature: signature, MLFLOW.delivery: f"d{number}", MLFLOW.timestamp: stamp}
         assert verifier.refusal(headers, body) == ""
     assert set(verifier._taken) == {"d1", "d2"}
 

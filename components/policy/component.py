@@ -1,0 +1,51 @@
+"""The policy steps as Kubeflow sees them: one import and one call each.
+
+`code` is the digest of this package; it does nothing but change the cache's key, since Kubeflow does not see the code
+behind these few lines.
+"""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def policy_log(policy: str, policy_rows: Output[Dataset]) -> None:
+    """Join the answers in which something was explored with their rewards.
+
+    Returns:
+        policy_rows: Candidates, what was shown, how likely it was and what it brought; nobody by name.
+    """
+    from components.policy import steps
+
+    steps.gather(policy, folder=policy_rows.path)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def learn_policy(
+    policy: str,
+    mode: str,
+    code: str,
+    policy_rows: Input[Dataset],
+    learned_policy: Output[Model],
+    policy_report: Output[Markdown],
+    policy_metrics: Output[Metrics],
+) -> bool:
+    """Learn a policy from the log and judge it on other users; tell whether it may be registered.
+
+    Returns:
+        learned_policy: The policy with its settings, its verdict and every estimate.
+        policy_report: Passed, refused or undecided, why, and what each estimator says.
+        policy_metrics: Value, interval, effective sample size, and the running policy's value.
+    """
+    from components.policy import steps
+
+    return steps.learn(
+        policy,
+        log=policy_rows.path,
+        mode=mode,
+        folder=learned_policy.path,
+        report=policy_report.path,
+        log_metric=policy_metrics.log_metric,
+    )

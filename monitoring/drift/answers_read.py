@@ -1,0 +1,92 @@
+"""The request log by period: answers, what they showed, whether it was acted on, and the scores that they were made of.
+
+Periods follow the data's clock, which each line names (`now`). What a router mirrored nobody asked for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo import columns
+from feature_repo.calendar import Calendar
+from feature_repo.logs import request_log
+
+READ = [columns.USER_ID, "now", "rung", "degraded", "latency_ms", "items", "probabilities", "mirrored", "endpoint"]
+SHOWS = "recommend"
+OfPeriod = tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None]
+ByIntent = Callable[[np.ndarray], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of a log, with the codes that a run's events have for users and items."""
+
+    table: pa.Table
+    period: np.ndarray  # int64 [answers]
+    users: pa.Array
+    items: pa.Array
+    targets: int
+    by_intent: ByIntent
+
+    @classmethod
+    def read(
+        cls, log: Path, *, calendar: Calendar, users: pa.Array, items: pa.Array, targets: int, by_intent: ByIntent
+    ) -> "Answers | None":
+        """Read a log's answers; None where it holds none."""
+        table = request_log.table(log, names=READ)
+        table = table.filter(pc.invert(pc.fill_null(table["mirrored"], False)))
+        if not table.num_rows:
+            return None
+        return cls(table, calendar.weeks(table["now"].to_numpy()), users, items, targets, by_intent)
+
+    def of(self, period: int, events: pd.DataFrame) -> OfPeriod:
+        """Return a period's answers, what they showed, and the scores of models behind them; None of what it lacks."""
+        here = self.table.filter(pa.array(self.period == period))
+        if not here.num_rows:
+            return None, None, None
+        user = pc.fill_null(pc.index_in(here[columns.USER_ID], self.users), -1).to_numpy()
+        answers = pd.DataFrame(
+            {
+                "user": here[columns.USER_ID].to_pandas(),
+                "rung": here["rung"].to_pandas(),
+                "degraded": here["degraded"].is_valid().to_numpy(),
+                "latency_ms": here["latency_ms"].to_numpy(),
+            }
+        )
+        return answers, self._shown(here, user, events), self._scores(here)
+
+    def _shown(self, here: pa.Table, user: np.ndarray, events: pd.DataFrame) -> pd.DataFrame | None:
+        rows = np.flatnonzero(pc.equal(here["endpoint"], SHOWS).to_numpy())
+        lists = here["items"].combine_chunks()
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+        owner = np.repeat(np.arange(here.num_rows), lengths)
+        flat = lists.flatten()
+        keep = np.isin(owner, rows)
+        if not keep.any():
+            return None
+        item = pc.fill_null(pc.index_in(flat.field(columns.ITEM_ID), self.items), -1).to_numpy()
+        source = flat.field("source").to_pandas().fillna("")
+        shown = pd.DataFrame({"answer": owner, "user": user[owner], "item": item, "source": source})[keep]
+        return shown.assign(acted=_acted(shown, here["now"].to_numpy(), events))
+
+    def _scores(self, here: pa.Table) -> pd.DataFrame | None:
+        scored = pc.and_(
+            pc.is_in(here["rung"], value_set=pa.array(columns.MODELLED)),
+            pc.equal(pc.list_value_length(here["probabilities"]), self.targets),
+        )
+        lists = here.filter(pc.fill_null(scored, False))["probabilities"].combine_chunks()
+        if len(lists) < 2:
+            return None
+        return self.by_intent(lists.flatten().to_numpy().reshape(len(lists), self.targets))
+
+
+def _acted(shown: pd.DataFrame, now: np.ndarray, events: pd.DataFrame) -> np.ndarray:
+    """Tell of each item shown whether its user had an event with it later in the period, float64."""
+    last = events.groupby(["user", "item"])["at"].max()
+    at = last.reindex(pd.MultiIndex.from_frame(shown[["user", "item"]])).to_numpy()
+    return np.asarray(at >= now[shown["answer"].to_numpy()], dtype=np.float64)

@@ -1,0 +1,57 @@
+"""What one period left: its events, the users' rows as they stood at its end, scores, labels and answers.
+
+`period_reader.py` fills it from a run's folders; the measuring modules read it and know no files. A planted fault
+(plants.py) is a function from one `Observed` to another.
+
+Letters: N events, I items, T values of item columns, B rows of users, C intents.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class ItemValues:
+    """Which values of item columns each item has, such as its category or its genres."""
+
+    names: tuple[str, ...]  # [T] <column>.<value>
+    held: Any  # scipy CSR matrix, float32 [I, T]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What users did and were expected to do within the horizon that this period completed, by intent."""
+
+    intents: tuple[str, ...]
+    done: np.ndarray  # [B, C] targets of the intent that a user fulfilled
+    weight: np.ndarray  # [B] possible rows that a row stands for
+    expected: np.ndarray | None = (
+        None  # [b, C] sums of probabilities, of a sample of the rows; None: nothing was scored
+    )
+    sample: np.ndarray | None = None  # int64 [b] which rows were scored
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A period by its number in the periods' calendar. What was not there to be read is None."""
+
+    period: int
+    days: int
+    events: pd.DataFrame  # user, item, event, local_s, session (-1: none), quantity, value, discount; items are codes
+    values: ItemValues | None = None
+    new_items: np.ndarray | None = None  # bool [N]: the event's item was in no event of an earlier period
+    segment: np.ndarray | None = None  # int64 [N]: of the event's user as the period began; -1: none
+    segments: tuple[str, ...] = ()  # their names
+    ingested: int | None = None  # events as the source gave them, those set aside and cleaned away included
+    unknown: int | None = None  # of them, those with an item that the source does not list
+    frame: pd.DataFrame | None = None  # numbers of the users' rows at the period's end, float64 [B]
+    weight: np.ndarray | None = None  # [B] possible rows that a row stands for
+    row_segment: np.ndarray | None = None  # int64 [B]
+    scores: pd.DataFrame | None = None  # float64 [b, C]: targets of an intent that are expected, of a sample of rows
+    served: pd.DataFrame | None = None  # the same of the period's answers, as the request log holds them
+    labels: Labels | None = None
+    answers: pd.DataFrame | None = None  # of the request log: user, rung, degraded, latency_ms
+    shown: pd.DataFrame | None = None  # an item that was shown: answer, user, item, source, position, acted

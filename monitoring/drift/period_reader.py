@@ -1,0 +1,390 @@
+"""Read what each period left from the folders of a run: clean tables, the source's tables, rows, a model, the log.
+
+A period is a day or a week of a calendar of its own (`spec.signals.period`), anchored where the recommender's is. Only
+periods that are over count, and a first one that the data began in the midst of does not. Features of a period are the
+rows at its end; labels of a period are those that were complete when it ended and not before.
+
+Letters: N events, B rows, C intents.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from feature_repo import columns, files
+from feature_repo.calendar import Calendar
+from feature_repo.rows import Ragged, UserRows
+from feature_repo.vocabulary import Vocabulary
+from monitoring.drift.answers_read import Answers
+from monitoring.drift.observed import ItemValues, Labels, Observed
+from monitoring.drift.window import calendar_of
+from monitoring.spec import Signals
+
+EVENTS, ITEMS = "events.parquet", "items.parquet"
+SCORED = 26  # of the last periods; scoring is what takes time
+SAMPLE = 400  # rows that are scored a period
+LATE_S = 12 * 3600  # a first period that the data begins later in, by this or a tenth of it, is not whole
+Predict = Callable[[UserRows], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run's artifacts lie; what is not there is not watched."""
+
+    clean: Path
+    rows: Path
+    tables: Path | None = None  # as the source gave them
+    intent: Path | None = None  # a model folder of the rows' vocabulary
+    log: Path | None = None  # the request log
+
+
+class Periods:
+    """The periods of a recommender that are over, read as they are asked for."""
+
+    def __init__(
+        self, folders: Folders, spec: Signals, *, scored: int = SCORED, predict: Predict | None = None
+    ) -> None:
+        self.folders = folders
+        self.clock = calendar_of(folders.rows)
+        step = spec.period or ("day" if self.clock.step == "hour" else self.clock.step)
+        self.calendar = Calendar(self.clock.first_day, self.clock.timezone, step)
+        self.days = round(self.calendar.pace.days)
+        self.vocabulary = Vocabulary.load(folders.rows / "vocabulary")
+        self._predict = predict
+        self._scored = scored
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Number the periods that are over, ascending."""
+        told = files.read_json(self.folders.clean / "snapshot.json")
+        begins, over = dt.datetime.fromisoformat(told["first"]), self._over(told)
+        found = [n for n in range(1, self.calendar.week(over) + 1) if self.calendar.start(n + 1) <= over]
+        late_s = max(LATE_S, self.calendar.pace.seconds / 10)
+        whole = begins <= self.calendar.start(1) + dt.timedelta(seconds=late_s)
+        return found if whole else found[1:]
+
+    def _over(self, told: dict[str, Any]) -> dt.datetime:
+        """Return the instant up to which the data is whole."""
+        return self.clock.start(told["weeks"] + bool(told["last_week_complete"]))
+
+    def starts(self, period: int) -> str:
+        """Return when a period starts, ISO, UTC."""
+        return self.calendar.start(period).isoformat()
+
+    def observed(self, period: int) -> Observed:
+        """Read one period."""
+        begin, end = self._events_of(period)
+        events = self._events.iloc[begin:end]
+        frame, weight, segment = self._frame(period)
+        ingested, unknown = self._ingested(period)
+        answers, shown, served = (None, None, None) if self._answers is None else self._answers.of(period, events)
+        return Observed(
+            period=period,
+            days=self.days,
+            events=events,
+            values=self._values,
+            new_items=self._new[begin:end],
+            segment=self._segment_of(period, events),
+            segments=self.segments,
+            ingested=ingested,
+            unknown=unknown,
+            frame=frame,
+            weight=weight,
+            row_segment=segment,
+            scores=self._scores(period),
+            served=served,
+            labels=self._labels(period),
+            answers=answers,
+            shown=shown,
+        )
+
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """Name the segments that rows count: numbers mean what the fit of that digest says."""
+        path = self.folders.rows / "segments.json"
+        told = files.read_json(path) if path.is_file() else {}
+        return tuple(f"{str(told['digest'])[:4]}.{place}" for place in range(len(told.get("names", []))))
+
+    # Events -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _read(self) -> tuple[pd.DataFrame, np.ndarray, pa.Array, pa.Array]:
+        """Return the events by period, each one's period, and the ids of users and items by code."""
+        table = pq.read_table(self.folders.clean / EVENTS)
+        seconds = _seconds(table[columns.TIMESTAMP])
+        period = self.calendar.weeks(seconds)
+        order = np.argsort(period, kind="stable")
+        users, items = (_codes(table[name]) for name in (columns.USER_ID, columns.ITEM_ID))
+        frame = pd.DataFrame(
+            {
+                "user": users[0],
+                "item": items[0],
+                "event": pd.Categorical(table[columns.EVENT].to_pandas())
+                if columns.EVENT in table.column_names
+                else "",
+                "at": seconds,
+                "local_s": local_seconds(seconds, self.calendar.timezone),
+                "session": _codes(table[columns.SESSION_ID])[0] if columns.SESSION_ID in table.column_names else -1,
+                **{
+                    name: table[name].to_numpy().astype(np.float64) if name in table.column_names else np.nan
+                    for name in (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
+                },
+            }
+        )
+        return frame.iloc[order].reset_index(drop=True), period[order], users[1], items[1]
+
+    @property
+    def _events(self) -> pd.DataFrame:
+        return self._read[0]
+
+    def _events_of(self, period: int) -> tuple[int, int]:
+        begin, end = np.searchsorted(self._read[1], [period, period + 1])
+        return int(begin), int(end)
+
+    @cached_property
+    def _new(self) -> np.ndarray:
+        """Tell of each event whether its item was in no event of an earlier period, bool [N]."""
+        events, period = self._events, self._read[1]
+        first = np.full(len(self._read[3]), np.iinfo(np.int64).max)
+        np.minimum.at(first, events["item"].to_numpy(), period)
+        return np.asarray(first[events["item"].to_numpy()] == period)
+
+    @cached_property
+    def _values(self) -> ItemValues | None:
+        """Return which values of the intents' item columns each item has."""
+        from scipy.sparse import csr_matrix
+
+        targets = self.vocabulary.targets
+        names = list(dict.fromkeys(f"{t.column}.{t.value}" for t in targets if t.value is not None))
+        if not names:
+            return None
+        place = np.asarray([names.index(f"{t.column}.{t.value}") if t.value is not None else -1 for t in targets])
+        held = self.vocabulary.item_targets
+        item = pc.index_in(held[columns.ITEM_ID].cast(pa.string()), self._read[3].cast(pa.string()))
+        at = place[held[columns.TARGET_ID].to_numpy()]
+        item = pc.fill_null(item, -1).to_numpy()
+        pairs = np.unique(np.stack([item, at])[:, (item >= 0) & (at >= 0)], axis=1)
+        matrix = csr_matrix((np.ones(pairs.shape[1]), pairs), shape=(len(self._read[3]), len(names)))
+        return ItemValues(tuple(names), matrix)
+
+    def lists(self, signal: str) -> bool:
+        """Tell whether the catalogue, or the events, still have what events.share.category.SOUP names."""
+        column, _, value = signal.partition(".")[2].partition(".")[2].partition(".")
+        if signal.startswith("events.kind."):
+            return signal.removeprefix("events.kind.") in self._events["event"].cat.categories
+        table = pq.read_table(self.folders.clean / ITEMS)
+        if column not in table.column_names:
+            return False
+        held = table[column].combine_chunks()
+        held = held.flatten() if pa.types.is_list(held.type) else held
+        return bool(pc.any(pc.equal(held.cast(pa.string()), value)).as_py())
+
+    @cached_property
+    def _source(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return of each event that the source gave its period, and whether the source does not list its item."""
+        folder = self.folders.tables
+        if folder is None or not (folder / EVENTS).is_file():
+            return None
+        table = pq.read_table(folder / EVENTS, columns=[columns.ITEM_ID, columns.TIMESTAMP])
+        period = self.calendar.weeks(_seconds(table[columns.TIMESTAMP].fill_null(0)))
+        listed = pq.read_table(folder / ITEMS, columns=[columns.ITEM_ID])[columns.ITEM_ID]
+        unknown = ~pc.is_in(table[columns.ITEM_ID], value_set=listed.combine_chunks()).to_numpy()
+        return period, unknown
+
+    def _ingested(self, period: int) -> tuple[int | None, int | None]:
+        if self._source is None:
+            return None, None
+        here = self._source[0] == period
+        return int(here.sum()), int(self._source[1][here].sum())
+
+    # Rows ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _intent(self) -> ds.Dataset:
+        return ds.dataset(self.folders.rows / "intent.parquet")
+
+    def _rows_at(self, instant: dt.datetime, names: list[str] | None = None) -> pa.Table:
+        """Read the rows that were asked about at an instant; none where it is no cutoff."""
+        week = self.clock.week(instant)
+        if self.clock.start(week) != instant:
+            return self._intent.schema.empty_table()
+        return self._intent.to_table(columns=names, filter=ds.field(columns.WEEK) == week, use_threads=False)
+
+    def _frame(self, period: int) -> tuple[pd.DataFrame | None, np.ndarray | None, np.ndarray | None]:
+        """Return the numbers of the rows at a period's end, what each stands for, and its segment."""
+        names = [f.name for f in self._intent.schema if pa.types.is_floating(f.type) and f.name != columns.ROW_WEIGHT]
+        here = [n for n in ("now", "last_at", columns.SEGMENT, columns.ROW_WEIGHT) if n in self._intent.schema.names]
+        table = self._rows_at(self.calendar.start(period + 1), [*names, *here])
+        if not table.num_rows:
+            return None, None, None
+        frame = pd.DataFrame({name: table[name].to_numpy().astype(np.float64) for name in names})
+        if "last_at" in here:
+            now, last = (_whole(table[name]) for name in ("now", "last_at"))
+            frame["recency_days"] = (now - last) / 86_400
+        segment = _whole(table[columns.SEGMENT]) if columns.SEGMENT in here and self.segments else None
+        return frame, _weights(table), segment
+
+    def _segment_of(self, period: int, events: pd.DataFrame) -> np.ndarray | None:
+        """Return for each event the segment of its user as the period began; -1 of users who were not there yet."""
+        if not self.segments:
+            return None
+        table = self._rows_at(self.calendar.start(period), [columns.USER_ID, columns.SEGMENT])
+        if not table.num_rows:
+            return None
+        user = pc.fill_null(pc.index_in(table[columns.USER_ID], self._read[2]), -1).to_numpy()
+        of_user = np.full(len(self._read[2]), -1, dtype=np.int64)
+        of_user[user[user >= 0]] = _whole(table[columns.SEGMENT])[user >= 0]
+        return np.asarray(of_user[events["user"].to_numpy()])
+
+    # The model ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _predictor(self) -> Predict | None:
+        if self._predict is not None or self.folders.intent is None:
+            return self._predict
+        from components.intent.context import FILE, TargetContext
+        from components.intent.score import IntentScorer
+
+        scorer = IntentScorer.served(self.folders.intent)
+        if scorer.vocabulary.digest != self.vocabulary.digest:
+            return None  # its rows would mean something else
+        context = TargetContext.load(self.folders.rows / FILE, n_targets=len(self.vocabulary.targets))
+        return scorer.at(context, self.clock).predict
+
+    @cached_property
+    def intents(self) -> tuple[str, ...]:
+        """Name the intents."""
+        return tuple(dict.fromkeys(t.intent for t in self.vocabulary.targets))
+
+    def by_intent(self, by_target: np.ndarray) -> np.ndarray:
+        """Sum numbers by target [B, targets] to numbers by intent, float64 [B, C]."""
+        of = np.asarray([t.intent for t in self.vocabulary.targets])
+        return np.stack([by_target[:, of == intent].sum(axis=1, dtype=np.float64) for intent in self.intents], axis=1)
+
+    def _scores(self, period: int) -> pd.DataFrame | None:
+        scored = self._scored_at(self.calendar.start(period + 1)) if period in self.numbers[-self._scored :] else None
+        return None if scored is None else pd.DataFrame(self.by_intent(scored[1]), columns=list(self.intents))
+
+    def _scored_at(self, instant: dt.datetime) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a sample of an instant's rows, by their places [b], and the probability of each target [b, targets].
+
+        What is asked for one period's scores is asked again for the next one's labels, and kept until then.
+        """
+        if self._predictor is None:
+            return None
+        if instant in self._kept:
+            return self._kept[instant]
+        table = self._rows_at(instant)
+        if not table.num_rows:
+            return None
+        chosen = np.sort(np.random.default_rng(0).permutation(table.num_rows)[:SAMPLE])
+        table = table.take(chosen)
+        drop = [n for n in (columns.WEEK, "label_ids", columns.ROW_WEIGHT) if n in table.column_names]
+        self._kept[instant] = chosen, self._predictor(UserRows.from_arrow(table.drop(drop)))
+        return self._kept[instant]
+
+    @cached_property
+    def _kept(self) -> dict[dt.datetime, tuple[np.ndarray, np.ndarray]]:
+        return {}
+
+    def _labels(self, period: int) -> Labels | None:
+        """Return the labels that this period completed, by intent: of intents of several horizons each its own rows."""
+        end = self.clock.week(self.calendar.start(period + 1))
+        horizons = {t.intent: t.horizon for t in self.vocabulary.targets}
+        if self.clock.start(end) != self.calendar.start(period + 1) or len(set(horizons.values())) > 1:
+            horizons = {name: steps for name, steps in horizons.items() if steps == min(horizons.values())}
+        instant = self.clock.start(end - min(horizons.values()))
+        scored = self._scored_at(instant) if period in self.numbers[-self._scored :] else None
+        wanted = ["label_ids", *([columns.ROW_WEIGHT] if columns.ROW_WEIGHT in self._intent.schema.names else [])]
+        table = self._rows_at(instant, wanted)
+        if not table.num_rows:
+            return None
+        labels = Ragged.from_arrow(table["label_ids"].combine_chunks(), np.int64)
+        done = np.zeros((table.num_rows, len(self.vocabulary.targets)), dtype=np.float32)
+        done[labels.row_of_value(), labels.values] = 1
+        keep = [place for place, intent in enumerate(self.intents) if intent in horizons]
+        expected = None if scored is None else self.by_intent(scored[1])[:, keep]
+        names = tuple(self.intents[place] for place in keep)
+        sample = None if scored is None else scored[0]
+        return Labels(names, self.by_intent(done)[:, keep], _weights(table), expected, sample)
+
+    @cached_property
+    def _answers(self) -> "Answers | None":
+        if self.folders.log is None or not self.folders.log.is_dir():
+            return None
+        return Answers.read(
+            self.folders.log,
+            calendar=self.calendar,
+            users=self._read[2],
+            items=self._read[3],
+            targets=len(self.vocabulary.targets),
+            by_intent=lambda by_target: pd.DataFrame(self.by_intent(by_target), columns=list(self.intents)),
+        )
+
+
+def of_users(of: Observed, keep: np.ndarray, rows: np.ndarray) -> Observed:
+    """Return what a part of the users left: events by user code bool [users], rows bool [B]."""
+    mask = keep[of.events["user"].to_numpy()]
+    share = float(mask.mean()) if len(mask) else 0.0
+    return dataclasses.replace(
+        of,
+        events=of.events[mask],
+        new_items=None if of.new_items is None else of.new_items[mask],
+        segment=None if of.segment is None else of.segment[mask],
+        ingested=None if of.ingested is None else max(round(of.ingested * share), int(mask.sum())),
+        unknown=None if of.unknown is None else round(of.unknown * share),
+        frame=None if of.frame is None else of.frame[rows[: len(of.frame)]],
+        weight=None if of.weight is None else of.weight[rows[: len(of.weight)]],
+        row_segment=None if of.row_segment is None else of.row_segment[rows[: len(of.row_segment)]],
+    )
+
+
+def local_seconds(seconds: np.ndarray, timezone: str) -> np.ndarray:
+    """Return epoch seconds [N] as the seconds that a clock on the wall has counted, int64 [N].
+
+    >>> local_seconds(np.array([0, 86_400 * 182]), "America/New_York").tolist()  # winter, then summer
+    [-18000, 15710400]
+    """
+    hours, place = np.unique(np.asarray(seconds) // 900, return_inverse=True)
+    local = pd.to_datetime(hours * 900, unit="s", utc=True).tz_convert(timezone).tz_localize(None)
+    offset = (local - pd.Timestamp(0)) // pd.Timedelta(seconds=1) - hours * 900
+    return np.asarray(seconds + np.asarray(offset)[place], dtype=np.int64)
+
+
+def periods_of(folders: Folders, spec: Signals, **more: Any) -> Iterator[Observed]:
+    """Yield every period that is over."""
+    periods = Periods(folders, spec, **more)
+    yield from map(periods.observed, periods.numbers)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Return a column's values as codes, int32 [N], -1 of null, and the values by code."""
+    coded = column.combine_chunks().dictionary_encode()
+    return pc.fill_null(coded.indices, -1).to_numpy().astype(np.int32), coded.dictionary
+
+
+def _seconds(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy() // 1_000_000)
+
+
+def _whole(column: pa.ChunkedArray) -> np.ndarray:
+    kind = column.type
+    column = column.cast(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(kind) else column
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy())
+
+
+def _weights(table: pa.Table) -> np.ndarray:
+    if columns.ROW_WEIGHT not in table.column_names:
+        return np.ones(table.num_rows)
+    return np.asarray(table[columns.ROW_WEIGHT].to_numpy(), dtype=np.float64)

@@ -1,0 +1,211 @@
+"""What is watched of a recommender, period by period: a signal is a number with a name, and its name says its kind.
+
+The kind decides on which scale periods are compared, how far chance alone moves a value, how large an effect is, and
+from what size on it is worth a word. Values are measured in event_signals.py, frame_signals.py, model_signals.py and
+request_signals.py; signal_verdicts.py judges them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from monitoring.spec import Floors
+
+Kind = Literal["volume", "level", "share", "null", "mean", "identity", "kept"]
+Source = Literal["events", "features", "scores", "served", "labels", "shown", "requests", "rewards"]
+Values = Mapping[str, "Measured"]
+VOLUME: Kind = "volume"  # counts that grow with the users: compared by their ratio
+LEVEL: Kind = "level"  # prices, spreads: likewise
+SHARE: Kind = "share"  # 0..1, of what may well be so
+NULL: Kind = "null"  # 0..1, of what should not be so
+MEAN: Kind = "mean"  # compared in standard deviations of one row
+IDENTITY: Kind = "identity"  # a ratio that stays as it is whatever users do: two ways to the same number
+KEPT: Kind = "kept"  # for others to count with; never judged
+
+# The longest prefix of a signal's name that is here says its kind; what no prefix names is a level.
+KINDS: dict[str, Kind] = {
+    "events.volume": VOLUME,
+    "events.users": VOLUME,
+    "events.sessions": VOLUME,
+    "events.total": KEPT,
+    "events.null": NULL,
+    "events.unknown_items": NULL,
+    "events.repeats": NULL,
+    "events.set_aside": NULL,
+    "events.new_items": SHARE,
+    "events.share": SHARE,
+    "events.kind": SHARE,
+    "events.discounted": SHARE,
+    "events.hour": SHARE,
+    "events.weekday": SHARE,
+    "events.quantity": MEAN,
+    "events.price": LEVEL,
+    "features.mean": MEAN,
+    "features.spread": LEVEL,
+    "features.null": NULL,
+    "features.agree": IDENTITY,
+    "features.segment": SHARE,
+    "scores.mean": MEAN,
+    "scores.spread": LEVEL,
+    "scores.distinct": LEVEL,
+    "served.mean": MEAN,
+    "served.spread": LEVEL,
+    "served.distinct": LEVEL,
+    "labels.count": VOLUME,
+    "labels.ratio": LEVEL,
+    "labels.realised": LEVEL,
+    "requests.volume": VOLUME,
+    "requests.users": VOLUME,
+    "requests.modelled": SHARE,
+    "requests.degraded": NULL,
+    "requests.latency": LEVEL,
+    "shown.items": LEVEL,
+    "shown.top": SHARE,
+    "shown.source": SHARE,
+    "shown.share": SHARE,
+    "shown.text": MEAN,
+    "rewards.rate": SHARE,
+}
+DESIGN = 3.0  # rows of one user are alike: a share's sampling error is that of a third of its rows
+LEAST_RATIO = 0.01  # no volume or level is known better
+LEAST_IDENTITY = 0.002
+MOST = 1e6  # effects are no larger: of something that was not there any amount is a multiple without end
+TINY = 1e-9  # stands for nothing where logarithms are compared
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One signal's value in one period."""
+
+    value: float
+    n: float  # users, sessions or rows behind it, of which shares are shares
+    spread: float | None = None  # of a mean: one row's deviation; of a level: its standard error on the log scale
+
+    def line(self) -> list[float]:
+        """Return it as files hold it."""
+        return [self.value, self.n] if self.spread is None else [self.value, self.n, self.spread]
+
+
+def kind_of(signal: str) -> Kind:
+    """Return the kind that a signal's name says.
+
+    >>> kind_of("events.null.value"), kind_of("events.users.segment.3"), kind_of("other")
+    ('null', 'volume', 'level')
+    """
+    parts = signal.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((KINDS[prefix] for prefix in prefixes if prefix in KINDS), LEVEL)
+
+
+def source_of(signal: str) -> str:
+    """Return where a signal comes from.
+
+    >>> source_of("events.null.value")
+    'events'
+    """
+    return signal.partition(".")[0]
+
+
+def onto_scale(kind: Kind, values: np.ndarray, *, unit: float = 1.0) -> np.ndarray:
+    """Return values [P] on the scale on which periods of a kind are compared; `unit` is a row's deviation, of means.
+
+    >>> onto_scale("share", np.array([0.0, 0.25, 1.0])).round(4).tolist()
+    [0.0, 0.5236, 1.5708]
+    """
+    if kind in (SHARE, NULL):
+        return np.asarray(np.arcsin(np.sqrt(np.clip(values, 0.0, 1.0))))
+    if kind == MEAN:
+        return np.asarray(values / unit)
+    return np.asarray(np.log(np.maximum(values, TINY)))
+
+
+def off_scale(kind: Kind, value: float, *, unit: float = 1.0) -> float:
+    """Return a value of that scale as the signal itself says it.
+
+    >>> round(off_scale("share", 0.5236), 4), off_scale("volume", 0.0), off_scale("mean", 2.0, unit=3.0)
+    (0.25, 1.0, 6.0)
+    """
+    if kind in (SHARE, NULL):
+        return math.sin(min(max(value, 0.0), math.pi / 2)) ** 2
+    if kind == MEAN:
+        return value * unit
+    return math.exp(min(value, 700.0))
+
+
+def sampling_error(kind: Kind, n: float, spread: float | None) -> float:
+    """Return the standard error of one period's value on that scale, from what is behind it.
+
+    >>> round(sampling_error("share", 300, None), 4), sampling_error("mean", 400, 2.0)
+    (0.05, 0.05)
+    """
+    if kind == IDENTITY:
+        return LEAST_IDENTITY
+    n = max(n, 1.0)
+    if kind in (SHARE, NULL):
+        return math.sqrt(DESIGN) / (2 * math.sqrt(n))
+    if kind == MEAN:
+        return 1 / math.sqrt(n)
+    if kind == LEVEL:
+        return max(LEAST_RATIO, math.sqrt(DESIGN / (2 * n)) if spread is None else spread)
+    return max(LEAST_RATIO, 1 / math.sqrt(n))
+
+
+def effect_of(kind: Kind, value: float, reference: float, *, unit: float = 1.0) -> float:
+    """Return how far a value is from its reference: points of a null share, deviations of a mean, else relative.
+
+    >>> round(effect_of("volume", 50, 100), 6), round(effect_of("null", 0.05, 0.01), 4)
+    (-0.5, 0.04)
+    """
+    if kind == NULL:
+        return value - reference
+    if kind == MEAN:
+        return (value - reference) / unit
+    return min((max(value, 0.0) + TINY) / (max(reference, 0.0) + TINY) - 1, MOST)
+
+
+def is_worth_a_word(kind: Kind, value: float, reference: float, floors: Floors, *, unit: float = 1.0) -> bool:
+    """Tell whether an effect reaches the floor of its kind. Fewer nulls are no matter.
+
+    >>> is_worth_a_word("share", 0.03, 0.02, Floors()), is_worth_a_word("share", 0.025, 0.02, Floors())
+    (True, False)
+    """
+    effect = effect_of(kind, value, reference, unit=unit)
+    if kind == NULL:
+        return effect >= floors.null
+    if kind == SHARE:
+        return abs(effect) >= floors.share and _at_least(abs(value - reference), floors.points)
+    floor = {VOLUME: floors.volume, MEAN: floors.mean, IDENTITY: floors.identity}.get(kind, floors.level)
+    return abs(effect) >= floor
+
+
+def is_large(kind: Kind, value: float, reference: float, *, unit: float = 1.0) -> bool:
+    """Tell whether an effect is so large that one period of it is enough.
+
+    A share is large where it doubled or halved by 5 points, or where what was at least a hundredth is gone altogether.
+
+    >>> is_large("volume", 60, 100), is_large("volume", 70, 100), is_large("share", 0.0, 0.02)
+    (True, False, True)
+    """
+    effect = effect_of(kind, value, reference, unit=unit)
+    if kind == NULL:
+        return _at_least(effect, LARGE[NULL])
+    if kind == SHARE:
+        moved = value >= 2 * reference or value <= reference / 2
+        return (moved and _at_least(abs(value - reference), LARGE[SHARE])) or is_gone(value, reference)
+    return _at_least(abs(effect), LARGE[kind])
+
+
+def is_gone(value: float, reference: float) -> bool:
+    """Tell whether something that was at least a hundredth is not there at all."""
+    return value == 0.0 and reference >= GONE
+
+
+LARGE: dict[Kind, float] = {VOLUME: 0.35, LEVEL: 0.5, NULL: 0.04, SHARE: 0.05, MEAN: 1.0, IDENTITY: 0.1, KEPT: math.inf}
+GONE = 0.01
+
+
+def _at_least(value: float, least: float) -> bool:
+    return value >= least - 1e-12  # 0.03 - 0.02 is a little less than 0.01

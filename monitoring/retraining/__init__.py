@@ -1,0 +1,1 @@
+"""Retraining that stops itself: reasons in, decisions out, and what became of each."""

@@ -1,0 +1,237 @@
+"""Periods of a made world, read from the folders of a run, and the watch over them."""
+
+import dataclasses
+import datetime as dt
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from components.profiles import steps as profiles_steps
+from feature_repo import columns, files
+from feature_repo.errors import Refused
+from monitoring import steps
+from monitoring.drift import watch_record, watching
+from monitoring.drift.decision import decide
+from monitoring.drift.measuring import measure, measured
+from monitoring.drift.period_reader import Folders, Periods
+from monitoring.spec import Monitoring, Signals
+from tests import worlds
+
+pytestmark = pytest.mark.world
+SPLIT = json.dumps({"warmup_weeks": 4, "validate_weeks": 2, "test_weeks": 4})
+RANKING = json.dumps({"train_weeks": 3, "test_every_weeks": 1})
+WEEKS, USERS = 24, 60
+
+
+def made(folder: Path, world: worlds.World) -> Folders:
+    """Write a world's tables, and its rows as the pipeline makes them."""
+    clean = world.write(folder / "clean")
+    profiles_steps.run_profiles(
+        "{}", SPLIT, json.dumps(worlds.VOCABULARY), clean=clean, destination=folder / "profiles"
+    )
+    profiles_steps.run_training_set(
+        SPLIT, RANKING, clean=clean, profiles=folder / "profiles", destination=folder / "rows"
+    )
+    return Folders(clean, folder / "rows", clean)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    return made(tmp_path_factory.mktemp("signals"), worlds.checkerboard(users=USERS, weeks=WEEKS))
+
+
+@pytest.fixture(scope="module")
+def periods(folders: Folders) -> Periods:
+    return Periods(folders, Signals())
+
+
+def test_periods_that_are_over_are_the_worlds_weeks(periods: Periods) -> None:
+    assert periods.numbers == list(range(1, WEEKS + 1))
+    assert periods.starts(3) == "2024-01-15T00:00:00+00:00"
+
+
+def test_a_week_that_is_not_over_does_not_count(folders: Folders, tmp_path: Path) -> None:
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    files.copied(folders.clean, clean, ["events.parquet", "items.parquet"])
+    told = files.read_json(folders.clean / "snapshot.json")
+    files.write_json(clean / "snapshot.json", told | {"last_week_complete": False})
+    assert Periods(dataclasses.replace(folders, clean=clean), Signals()).numbers[-1] == WEEKS - 1
+    late = {"first": "2024-01-03T00:00:00+00:00"}
+    files.write_json(clean / "snapshot.json", told | late)
+    assert Periods(dataclasses.replace(folders, clean=clean), Signals()).numbers[0] == 2, "two days of it are missing"
+
+
+def test_a_weeks_events_by_value(periods: Periods) -> None:
+    found = {name: one.value for name, one in measure(periods.observed(9), []).items()}
+    assert (found["events.volume"], found["events.users"], found["events.sessions"]) == (3 * USERS, USERS, USERS)
+    assert found["events.total.value"] == 2.0 * 3 * USERS
+    assert (found["events.null.value"], found["events.unknown_items"], found["events.set_aside"]) == (0, 0, 0)
+    assert sum(v for name, v in found.items() if name.startswith("events.share.category.")) == pytest.approx(1)
+    assert sum(v for name, v in found.items() if name.startswith("events.hour.")) == pytest.approx(1)
+    assert found["events.new_items"] == 0.0
+
+
+def test_rows_at_a_weeks_end_agree_with_its_events(periods: Periods) -> None:
+    history = measured(map(periods.observed, periods.numbers[:-1]))
+    found = {name: one.value for name, one in history[WEEKS - 2].items()}
+    agreeing = {name: value for name, value in found.items() if name.startswith("features.agree.")}
+    assert {"features.agree.sessions_7d", "features.agree.value_28d", "features.agree.events_91d"} <= set(agreeing)
+    assert list(agreeing.values()) == pytest.approx([1.0] * len(agreeing))
+
+
+def test_labels_are_those_that_the_week_completed(periods: Periods, folders: Folders) -> None:
+    of = periods.observed(12)
+    rows = pq.read_table(folders.rows / "intent.parquet").filter(pc.field("week") == 12)
+    visit = len(periods.vocabulary.targets) - 1
+    done = sum(visit in labels for labels in rows["label_ids"].to_pylist())
+    assert of.labels is not None
+    assert of.labels.done[:, of.labels.intents.index("visit")].sum() == done == USERS
+
+
+def test_scores_are_of_the_rows_at_the_weeks_end(folders: Folders) -> None:
+    asked: list[int] = []
+
+    def predict(rows):
+        asked.extend(np.unique(rows.now).tolist())
+        return np.full((len(rows), 5), 0.25, dtype=np.float32)
+
+    periods = Periods(folders, Signals(), predict=predict)
+    of = periods.observed(12)
+    assert asked == [int(periods.calendar.start(at).timestamp()) for at in (13, 12)]
+    assert of.scores is not None
+    assert of.scores["buy"].tolist() == pytest.approx([1.0] * USERS)
+    assert of.labels is not None
+    assert of.labels.expected is not None
+
+
+def test_days_are_watched_by_the_day_where_the_spec_says_so(folders: Folders) -> None:
+    periods = Periods(folders, Signals(period="day"))
+    assert (periods.days, len(periods.numbers)) == (1, 7 * WEEKS)
+    assert len(periods.observed(8).events) == len(periods.observed(1).events)
+    assert sum(len(periods.observed(day).events) for day in range(1, 8)) == 3 * USERS
+
+
+def test_the_request_log_is_read_by_the_datas_clock(folders: Folders, periods: Periods, tmp_path: Path) -> None:
+    events = pq.read_table(folders.clean / "events.parquet").to_pylist()
+    bought = next(e for e in events if e["user_id"] == "u03" and e["timestamp"] >= periods.calendar.start(9))
+    line = {
+        "request_id": "r", "logged_at": "2026-01-01T00:00:00+00:00", "endpoint": "recommend", columns.USER_ID: "u03",
+        "now": int(periods.calendar.start(9).timestamp()), "state_at": 0, "known": True, "rung": "fresh",
+        "degraded": None, "latency_ms": 4.0, "asked": {}, "numbers": {}, "lists": {},
+        "probabilities": [0.5] * len(periods.vocabulary.targets),
+        "items": [
+            {"item_id": item, "position": n, "score": 1.0, "source": "history", "propensity": 1.0}
+            for n, item in enumerate([bought["item_id"], "nobody's"])
+        ],
+    }  # fmt: skip
+    lines = [line, line | {"request_id": "s", "items": [], "rung": "popular"}, line | {"mirrored": True}]
+    (tmp_path / "2026-01-01.00000.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    logged = Periods(dataclasses.replace(folders, log=tmp_path), Signals())
+    found = {name: one.value for name, one in measure(logged.observed(9), []).items()}
+    assert (found["requests.volume"], found["requests.users"], found["requests.modelled"]) == (2, 1, 0.5)
+    assert (found["shown.items"], found["rewards.rate"]) == (2, 1.0)
+    assert not [name for name in measure(logged.observed(8), []) if name.startswith(("requests.", "shown."))]
+
+
+# The watch ---------------------------------------------------------------------------------------------------------
+
+
+def changed(folders: Folders, folder: Path, change) -> Folders:
+    """Copy the clean tables with other events."""
+    folder.mkdir(parents=True)
+    files.copied(folders.clean, folder, ["items.parquet", "users.parquet", "snapshot.json"])
+    pq.write_table(change(pq.read_table(folders.clean / "events.parquet")), folder / "events.parquet")
+    return dataclasses.replace(folders, clean=folder)
+
+
+def without_values(events: pa.Table, *, since: dt.datetime) -> pa.Table:
+    late = pc.greater_equal(events["timestamp"], pa.scalar(since, pa.timestamp("us", tz="UTC")))
+    values = pc.if_else(late, pa.scalar(None, pa.float64()), events["value"])
+    return events.set_column(events.schema.get_field_index("value"), "value", values)
+
+
+def test_a_world_that_stands_still_asks_for_nobody(folders: Folders, tmp_path: Path) -> None:
+    record, history = watching.watch("shop", folders, Monitoring(), release="1", home=tmp_path, at=5)
+    assert (record.reason, record.verdicts, record.period) == ("none", (), WEEKS)
+    assert record.judged > 25
+    assert (len(history), history[-1].starts) == (WEEKS, record.starts)
+    assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_the_record_counts_and_not_what_a_later_snapshot_says_of_the_past(folders: Folders, tmp_path: Path) -> None:
+    _, history = watching.watch("shop", folders, Monitoring(), release="1", home=tmp_path, at=5)
+    other = [dataclasses.replace(of, values={**of.values, "events.volume": [360.0, 60.0]}) for of in history[:-1]]
+    watch_record.add(tmp_path, other)
+    record, _ = watching.watch("shop", folders, Monitoring(), release="2", home=tmp_path, at=6)
+    assert [(v.signal, v.direction) for v in record.alarms if v.signal == "events.volume"] == [
+        ("events.volume", "down")
+    ]
+
+
+def test_a_category_that_the_catalogue_forgot_is_gone(folders: Folders, tmp_path: Path) -> None:
+    _, history = watching.watch("shop", folders, Monitoring(), release="1", home=tmp_path, at=5)
+    name = "events.share.category.OLD"
+    watch_record.add(
+        tmp_path, [dataclasses.replace(of, values={**of.values, name: [0.2, 180.0]}) for of in history[:-1]]
+    )
+    record, _ = watching.watch("shop", folders, Monitoring(), release="1", home=tmp_path, at=6)
+    assert [(v.signal, v.value, v.reason) for v in record.alarms] == [(name, 0.0, "data_fault")]
+
+
+def test_too_short_a_history_is_undecided(tmp_path: Path) -> None:
+    short = made(tmp_path / "made", worlds.checkerboard(users=30, weeks=12))
+    told = files.read_json(short.clean / "snapshot.json")
+    files.write_json(short.clean / "snapshot.json", told | {"weeks": 5})
+    record, _ = watching.watch("shop", short, Monitoring(), release="1", home=None, at=5)
+    assert (record.reason, record.judged) == ("undecided", 0)
+    assert record.why == "5 weeks are over, 7 are needed to tell what is ordinary"
+
+
+def test_the_step_says_faulty_where_the_newest_week_lost_values_and_nothing_is_trained(
+    folders: Folders, periods: Periods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTENTFLOW_EVIDENTLY", str(tmp_path / "evidently"))
+    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path / "home"))
+    faulty = changed(folders, tmp_path / "faulty", lambda e: without_values(e, since=periods.calendar.start(WEEKS)))
+
+    def watched(of: Folders, mode: str = "auto") -> dict:
+        steps.watch(
+            "shop", Monitoring(min_rows=50).model_dump_json(), mode=mode, release="4", rows=str(of.rows),
+            clean=str(of.clean), tables=str(of.tables), verdict=str(tmp_path / "verdict"),
+            report=str(tmp_path / "page"), log_metric=lambda name, value: None,
+        )  # fmt: skip
+        return files.read_json(tmp_path / "verdict" / "drift.json")
+
+    dry = watched(faulty, "dry_run")
+    assert dry["verdict"] == "faulty"
+    assert not (tmp_path / "home").exists(), "a dry run keeps nothing"
+    still = watched(folders)
+    assert (still["verdict"] in ("stable", "undecided"), still["class"]) == (True, "none")
+    found = watched(faulty)
+    assert (found["verdict"], found["word"], found["class"]) == ("faulty", "refused", "data_fault")
+    assert found["reason"].startswith("events.null.value up to 1 from 0 since 2024-06-10 (now, data_fault)")
+    record = watch_record.last(tmp_path / "home")
+    assert record is not None
+    assert record.document() == found["signals"]
+    assert len(watch_record.history(tmp_path / "home")) == WEEKS
+    mark = files.read_json(tmp_path / "home" / "marks" / "drift.json")
+    assert (mark["verdict"], mark["class"], mark["alarms"][0]) == ("faulty", "data_fault", "events.null.value")
+    assert '<ul id="signals"><li>events.null.value up to 1' in (tmp_path / "page").read_text()
+    with pytest.raises(Refused, match=r"the data is at fault .*nothing is trained on it"):
+        decide(str(tmp_path / "verdict"))
+
+
+def test_a_class_of_fault_holds_training_back_whatever_the_verdict_says(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "drift.json", {"verdict": "drifted", "class": "data_fault", "reason": "so", "lost": []})
+    with pytest.raises(Refused, match="the data is at fault"):
+        decide(str(tmp_path))
+    files.write_json(tmp_path / "drift.json", {"verdict": "drifted", "class": "world", "reason": "so", "lost": []})
+    assert decide(str(tmp_path))
+    files.write_json(tmp_path / "drift.json", {"verdict": "stable", "reason": "so", "lost": []})
+    assert not decide(str(tmp_path)), "a file of before has no class"

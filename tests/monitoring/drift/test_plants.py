@@ -1,0 +1,63 @@
+"""Every planted fault, in a shop that stands still: noticed in its class; and a shop that nothing is planted into."""
+
+import numpy as np
+import pytest
+
+from monitoring.drift import calibration
+from monitoring.drift.calibration import _World
+from monitoring.drift.plants import PLANTS, Plant
+from monitoring.spec import Floors, Monitoring, Occasion
+from tests.monitoring.drift.made_periods import MadePeriods, day
+
+LATE = {"values x 1.2": 2}  # a fifth more is information once, and lasting the second time
+
+
+@pytest.fixture(scope="module")
+def shop() -> _World:
+    periods = MadePeriods()
+    observed = {number: periods.observed(number) for number in periods.numbers}
+    return _World(periods, Monitoring(), observed, calibration._measured(observed))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
+def test_a_planted_fault_is_noticed_in_its_class(shop: _World, plant: Plant) -> None:
+    found = shop.noticed(plant, [16, 20, 23])
+    assert found is not None
+    assert (found.window, found.as_planted) == (LATE.get(plant.name, 1), 3), found
+
+
+def test_a_shop_that_stands_still_raises_no_alarm(shop: _World) -> None:
+    assert [shop.verdicts(row) for row in shop.judged_rows() if any(v.alarm for v in shop.verdicts(row))] == []
+    assert shop.judged_rows() == list(range(12, 26))
+
+
+def test_a_plant_leaves_what_it_was_given(shop: _World) -> None:
+    before = shop.observed[20].events.copy()
+    for plant in PLANTS:
+        plant.change(shop.observed[20], np.random.default_rng(0))
+    assert shop.observed[20].events.equals(before)
+
+
+def test_a_replay_counts_alarms_power_and_proposes_floors() -> None:
+    periods = MadePeriods(users=300, weeks=22)
+    lines: list[str] = []
+    found = calibration.calibrate(periods, Monitoring(), say=lines.append, evidently=False)  # type: ignore[arg-type]
+    told = found.document()
+    assert (told["false_alarms"], told["windows"]) == (0, 10)
+    assert told["power"]["values x 100"] == 1
+    assert set(told["power"]) == {plant.name for plant in PLANTS}
+    assert (told["shops"]["shops"], told["shops"]["windows"]) == (9, 90)
+    assert told["shops"]["alarms"] <= 1, "the smallest of them has 36 users"
+    assert 0 < told["least_effects"]["identity"] < 0.05
+    assert Floors.model_validate(told["floors"]).volume <= 0.1
+    assert told["later_windows"] == 22 - 15, "the first two thirds are what floors were taken from"
+    assert lines[0] == "reading 22 periods"
+
+
+def test_a_declared_occasion_is_no_ordinary_period() -> None:
+    periods = MadePeriods(users=300, weeks=22)
+    closed = Occasion(name="Closed", first=day(20), last=day(20))
+    found = calibration.calibrate(
+        periods, Monitoring(calendar=[closed]), evidently=False  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert found.windows == 9

@@ -1,0 +1,170 @@
+"""Verdicts on series whose truth is planted: quiet, now, lasting; since when; settled; explained."""
+
+import datetime as dt
+import itertools
+
+import numpy as np
+import pytest
+
+from feature_repo.calendar import Calendar
+from monitoring.drift.occasions import explanation
+from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
+from monitoring.drift.signals import Measured
+from monitoring.spec import Floors, Occasion, Signals
+
+CALENDAR = Calendar("2024-01-01")
+N = 10_000
+
+
+def still(weeks: int, *, seed: int = 0, sd: float = 0.01) -> list[float]:
+    return (1000 * np.exp(np.random.default_rng(seed).normal(0, sd, weeks))).tolist()
+
+
+def judged(series: dict[str, list[float]], row: int = -1, *, spec: Signals = Signals(), declared: list[Occasion] = []):  # noqa: B006, B008
+    weeks = len(next(iter(series.values())))
+    table = Table.of({w + 1: {name: Measured(v[w], N) for name, v in series.items()} for w in range(weeks)})
+    state = replay(table, spec)
+    found = verdicts_of(
+        table, row % weeks, state, days=7,
+        starts=lambda n: CALENDAR.start(n).isoformat(),
+        explains=lambda signal, n: explanation(signal, n, calendar=CALENDAR, declared=declared),
+    )  # fmt: skip
+    return {v.signal: v for v in found}
+
+
+def test_a_world_that_stands_still_says_nothing() -> None:
+    series = {f"events.volume.{n}": still(40, seed=n) for n in range(15)}
+    assert [judged(series, row) for row in range(12, 40)] == [{}] * 28
+
+
+def test_a_half_is_an_alarm_at_once() -> None:
+    found = judged({"events.volume": [*still(20), 500.0], "events.users": still(21, seed=1)})
+    assert list(found) == ["events.volume"]
+    one = found["events.volume"]
+    assert (one.when, one.direction, one.reason, one.alarm) == ("now", "down", "data_fault", True)
+    assert (one.since, one.since_starts[:10]) == (21, "2024-05-20")
+    assert one.reference == pytest.approx(1000, rel=0.02)
+    assert one.effect == pytest.approx(-0.5, abs=0.02)
+    assert one.interval[0] < one.reference < one.interval[1] < 1100
+
+
+def test_a_fifth_is_information_once_and_lasting_the_second_time() -> None:
+    series = [*still(20), 1200.0, 1200.0]
+    assert (judged({"events.volume": series}, 20)["events.volume"].when) == "information"
+    two = judged({"events.volume": series})["events.volume"]
+    assert (two.when, two.since, two.reason) == ("lasting", 21, "world")
+
+
+def test_two_of_three_is_enough_and_to_two_sides_is_none() -> None:
+    assert judged({"events.volume": [*still(20), 1200.0, 1000.0, 1200.0]})["events.volume"].when == "lasting"
+    assert judged({"events.volume": [*still(20), 1200.0, 800.0]})["events.volume"].when == "information"
+    apart = [*still(20), 1200.0, 1000.0, 1000.0, 1200.0]
+    assert judged({"events.volume": apart})["events.volume"].when == "information"
+
+
+def test_what_is_sure_but_small_says_nothing() -> None:
+    series = [*still(20, sd=0.001), 1090.0]
+    assert judged({"events.volume": series}) == {}
+    assert list(judged({"events.volume": series}, spec=Signals(floors=Floors(volume=0.05)))) == ["events.volume"]
+
+
+def test_what_is_large_but_usual_says_nothing() -> None:
+    wild = still(20, sd=0.4)
+    assert judged({"events.volume": [*wild, 1500.0]}) == {}
+
+
+def test_one_of_many_signals_must_be_rarer_than_one_alone() -> None:
+    """t of 4 with 11 degrees is one in 500: it counts alone, and not among 100."""
+    base = [1000 * np.exp(0.03 * sign) for sign in itertools.islice(itertools.cycle([1, -1, 0.5, -0.5]), 20)]
+    scale = 1.4826 * 0.03 * 0.75
+    odd = 1000 * float(np.exp(4 * scale))
+    alone = {"events.volume": [*base, odd]}
+    many = alone | {f"events.users.segment.{n}": [*base, 1000.0] for n in range(99)}
+    assert list(judged(alone)) == ["events.volume"]
+    assert judged(many) == {}
+
+
+def test_extraordinary_periods_are_no_reference() -> None:
+    """Six weeks of faults in a row would else become ordinary from the third one on."""
+    series = [*still(20), *[500.0] * 4]
+    for row in range(20, 24):
+        assert judged({"events.volume": series}, row)["events.volume"].reference == pytest.approx(1000, rel=0.02)
+
+
+def test_what_stays_for_six_periods_is_ordinary_from_then_on() -> None:
+    series = [*still(20), *[2000.0] * 6, 2000.0, 1000.0]
+    assert judged({"events.volume": series}, 25)["events.volume"].when == "now"
+    assert judged({"events.volume": series}, 26) == {}
+    back = judged({"events.volume": series}, 27)["events.volume"]
+    assert (back.direction, back.reference) == ("down", pytest.approx(2000))
+
+
+def test_too_short_a_history_is_not_judged() -> None:
+    assert judged({"events.volume": [*still(5), 500.0]}) == {}
+    assert list(judged({"events.volume": [*still(6), 500.0]})) == ["events.volume"]
+
+
+def test_few_users_are_not_judged() -> None:
+    history = {w: {"events.users": Measured(10.0, 10)} for w in range(1, 21)} | {21: {"events.users": Measured(0.0, 0)}}
+    assert replay(Table.of(history), Signals()).judged[-1] == 0
+    many = {w: {"events.users": Measured(30.0, 30)} for w in range(1, 21)} | {21: {"events.users": Measured(0.0, 0)}}
+    assert replay(Table.of(many), Signals()).judged[-1] == 1
+
+
+def test_a_declared_holiday_explains_volumes_and_no_nulls() -> None:
+    holiday = Occasion(name="Feast", first=dt.date(2024, 5, 26), last=dt.date(2024, 5, 26))  # Sunday of week 21
+    series = {"events.volume": [*still(20), 500.0], "events.null.value": [*[0.0] * 20, 0.2]}
+    found = judged(series, declared=[holiday])
+    assert (found["events.volume"].explained_by, found["events.volume"].alarm) == ("Feast (monitoring.calendar)", False)
+    assert (found["events.null.value"].explained_by, found["events.null.value"].alarm) == ("", True)
+    other = Occasion(name="Feast", first=dt.date(2024, 5, 27), last=dt.date(2024, 5, 27))
+    assert judged(series, declared=[other])["events.volume"].alarm
+
+
+def test_a_window_of_four_weeks_feels_a_holiday_for_four_weeks() -> None:
+    holiday = Occasion(name="Feast", first=dt.date(2024, 5, 1), last=dt.date(2024, 5, 1))  # week 18
+    series = {name: [*[0.9, 1.1] * 10, 2.5] for name in ("features.mean.value_28d", "features.mean.value_7d")}
+    history = {w + 1: {n: Measured(v[w], N, 1.0) for n, v in series.items()} for w in range(21)}
+    table = Table.of(history)
+    found = verdicts_of(
+        table, 20, replay(table, Signals()), days=7, starts=str,
+        explains=lambda signal, n: explanation(signal, n, calendar=CALENDAR, declared=[holiday]),
+    )  # fmt: skip
+    assert {v.signal: bool(v.explained_by) for v in found} == {
+        "features.mean.value_28d": True,
+        "features.mean.value_7d": False,
+    }
+
+
+def test_the_same_season_last_year_explains() -> None:
+    series = still(80)
+    series[25] = series[77] = 1600.0  # weeks 26 and 78: 52 weeks apart
+    found = judged({"events.volume": series[:78]})["events.volume"]
+    assert (found.when, found.explained_by) == ("now", "the same season last year")
+    series[77] = 500.0  # to the other side
+    assert judged({"events.volume": series[:78]})["events.volume"].explained_by == ""
+    quiet = still(80)
+    quiet[77] = 1600.0
+    assert judged({"events.volume": quiet[:78]})["events.volume"].explained_by == ""
+
+
+def test_a_signal_that_comes_later_and_one_that_is_missing_are_no_error() -> None:
+    history = {w: {"events.volume": Measured(1000.0 + w % 3, N)} for w in range(1, 21)}
+    history[20] = history[20] | {"events.users": Measured(5.0, N)}
+    history[21] = {"events.users": Measured(5.0, N)}
+    assert replay(Table.of(history), Signals()).judged[-1] == 0
+
+
+def test_the_worst_alarm_names_the_class() -> None:
+    series = {
+        "events.volume": [*still(20), 2000.0],
+        "events.null.value": [*[0.0] * 20, 0.2],
+        "labels.ratio.buy": [*still(20, seed=4), 300.0],
+    }
+    found = list(judged(series).values())
+    assert [v.reason for v in found] == ["data_fault", "performance", "world"]
+    assert class_of(found, judged=3) == "data_fault"
+    assert class_of(found[1:], judged=3) == "performance"
+    assert class_of(found[2:], judged=3) == "world"
+    assert class_of([], judged=3) == "none"
+    assert class_of([], judged=0) == "undecided"

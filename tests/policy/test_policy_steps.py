@@ -1,0 +1,238 @@
+"""From a state folder's logs to a verdict: the steps of the pipeline `policy` on a log as a door writes it."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.policy import draw, record, reward_table, steps
+from components.policy.choice import Ask, Bounds
+from components.policy.guard import Railed
+from components.policy.learning import log_lines
+from components.policy.learning.learned import LearnedHead
+from components.policy.policies.learned import Learned
+from components.policy.policies.softmax import Softmax
+from components.policy.rewards import Kpi, Rewarded
+from components.policy.spec import PolicySlice
+from feature_repo import columns, env_names
+from feature_repo.errors import DataError, SpecError
+
+KPI = Kpi("purchase", 3600)
+ITEMS = tuple(f"i{n}" for n in range(6))
+SCORES = record.rounded(np.linspace(2.0, -2.0, len(ITEMS)))
+SPEC = {
+    "name": "softmax",
+    "temperature": 3.0,
+    "candidates": len(ITEMS),
+    "rewards": [{"name": "purchase", "event": ["purchase"], "within": "1h"}],
+    "learn": {"least_ess": 50},
+}
+NONE = Bounds()
+START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+
+
+def slice_of(**changes: Any) -> str:
+    return PolicySlice.model_validate(SPEC | changes).model_dump_json()
+
+
+def lines(rows: int, *, share: float = 1.0, bounds: Bounds = NONE, greedy: bool = False) -> list[dict[str, Any]]:
+    """Return lines of the request log: two places of six candidates."""
+    policy, found = Softmax(temperature=3.0, candidates=len(ITEMS)), []
+    ask = Ask(SCORES, (0, 1), bounds=bounds)
+    chances = draw.marginals(policy, ask, 1, draws=2000)
+    for row in range(rows):
+        choice = draw.choose(policy, ask, row, share=share, draws=16, chances=chances)
+        held = record.record(policy, Railed(ask, share), choice, seed=row, items=ITEMS)
+        at = START + dt.timedelta(minutes=row)
+        found.append(
+            {
+                columns.REQUEST_ID: f"r{row}",
+                "endpoint": "recommend",
+                "logged_at": at.isoformat(),
+                "now": int(at.timestamp()),
+                columns.RELEASE: "a",
+                columns.USER_ID: f"u{row % 97}",
+                "policy": "greedy@1" if greedy else policy.name,
+                "rung": "fresh",
+                "asked": {} if greedy else {"choice": held},
+                "items": [
+                    {columns.ITEM_ID: ITEMS[at_], "position": place, "score": float(SCORES[at_]), "source": "popular",
+                     "propensity": 1.0 if greedy else float(choice.propensities[place - 1])}
+                    for place, at_ in enumerate(choice.order.tolist(), 1)
+                ],
+            }
+        )  # fmt: skip
+    return found
+
+
+def rewarded(line: dict[str, Any], rng: np.random.Generator, *, likes_last: bool) -> Rewarded:
+    """Reward items by their place among the candidates: the last ones, or the first ones."""
+    ranks = [ITEMS.index(item[columns.ITEM_ID]) for item in line["items"]]
+    chance = [0.1 + 0.12 * (rank if likes_last else len(ITEMS) - 1 - rank) for rank in ranks]
+    return Rewarded(line, {"purchase": [float(rng.random() < one) for one in chance]})
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(env_names.HOME, str(tmp_path))
+    return tmp_path
+
+
+def kept(home: Path, logged: list[dict[str, Any]], *, likes_last: bool = True, table: bool = True) -> None:
+    folder = home / columns.REQUESTS_FOLDER
+    folder.mkdir()
+    (folder / "2026-11-01.00001.jsonl").write_text("".join(json.dumps(line) + "\n" for line in logged))
+    if table:
+        rng = np.random.default_rng(0)
+        reward_table.write(home, [rewarded(line, rng, likes_last=likes_last) for line in logged], [KPI])
+
+
+def learnt(home: Path, policy: str, *, mode: str = "auto") -> tuple[bool, dict[str, Any], dict[str, Any]]:
+    rows, folder, page = home / "rows", home / "learned", home / "page.md"
+    steps.gather(policy, folder=str(rows))
+    passed = steps.learn(policy, log=str(rows), mode=mode, folder=str(folder), report=str(page))
+    return passed, *steps.read_candidate(folder)
+
+
+def test_a_log_gives_a_policy_that_shows_what_users_like(home: Path) -> None:
+    kept(home, lines(1500))
+    passed, candidate, verdict = learnt(home, slice_of())
+    assert passed
+    assert candidate["name"] == "learned@1"
+    assert verdict["verdict"] == "passed"
+    assert verdict["value"] > verdict["running"]
+    policy = Learned(**{k: tuple(v) if isinstance(v, list) else v for k, v in candidate["slice"]["settings"].items()})
+    worth = policy.values(Ask.of(SCORES, 2), np.random.default_rng(0), 1)[0]
+    assert worth.argmax() == len(ITEMS) - 1, "users like what the ranker puts last"
+    assert candidate["slice"]["name"] == "learned@1"
+    assert candidate["slice"]["guard"] == {}
+    assert set(verdict["estimates"]) == {"ips", "snips", "dm", "dr", "switch_dr", "shrunk_dr"}
+    page = (home / "page.md").read_text()
+    assert page.startswith("# Policy: passed\n\nIts lower bound ")
+    assert "| dm (never enough alone) |" in page
+    head = LearnedHead.read(home / "learned")
+    assert head.policy(candidates=len(ITEMS)) == policy
+
+
+def test_a_dry_run_judges_and_registers_nothing(home: Path) -> None:
+    kept(home, lines(1500))
+    passed, _, verdict = learnt(home, slice_of(), mode="dry_run")
+    assert (passed, verdict["verdict"]) == (False, "passed")
+
+
+def test_an_artifact_names_nobody_and_reads_back(home: Path) -> None:
+    bounds = Bounds(caps=((1, (0, 1, 2)),))
+    kept(home, lines(60, bounds=bounds))
+    steps.gather(slice_of(), folder=str(home / "rows"))
+    files = {path.name: path.read_bytes() for path in (home / "rows").iterdir()}
+    assert set(files) == {"answers.npz", "asks.json", "counts.json"}
+    found = log_lines.read(home / "rows")
+    assert found is not None
+    assert found.user.dtype.kind == "i"
+    assert found.asks is not None
+    assert found.asks[0].bounds == bounds
+    assert b"u17" not in b"".join(files.values())
+    assert b"i3" not in files["asks.json"]
+
+
+def test_rules_bound_what_a_candidate_is_judged_to_show(home: Path) -> None:
+    """At most one of the last three: however much it likes them, two of them are never together."""
+    from components.policy.learning.judged import chances
+
+    kept(home, lines(60, bounds=Bounds(caps=((1, (3, 4, 5)),))))
+    steps.gather(slice_of(), folder=str(home / "rows"))
+    answers = log_lines.read(home / "rows")
+    assert answers is not None
+    head = LearnedHead("x", (0.0, 0.0), (1.0, 1.0), (-1.0, 0.0), temperature=0.05)
+    found = chances(answers.take(np.arange(2)), head)
+    assert found[0, :, 3:].sum() == pytest.approx(1.0, abs=1e-3)
+    assert found.sum(axis=2) == pytest.approx(np.ones((2, 2)))
+
+
+def test_a_greedy_log_lets_the_first_explorer_in_by_its_guard_rails_alone(home: Path) -> None:
+    kept(home, lines(50, greedy=True), table=False)
+    without, candidate, verdict = learnt(home, slice_of())
+    assert (without, verdict["verdict"]) == (False, "undecided")
+    assert "the log is greedy" in verdict["why"]
+    assert (verdict["value"], verdict["running"]) == (None, None)
+    railed, candidate, verdict = learnt(home, slice_of(guard={"share": 0.1}))
+    assert (railed, verdict["by_guard_rails"]) == (True, True)
+    assert "it enters by its guard rails (10 % of answers at most)" in verdict["why"]
+    assert candidate["name"] == "softmax@1"
+    assert candidate["slice"]["guard"]["share"] == 0.1
+
+
+def test_answers_that_rails_kept_greedy_are_not_learnt_from(home: Path) -> None:
+    logged = lines(40)
+    kept_greedy = [line | {columns.REQUEST_ID: f"g{n}"} for n, line in enumerate(lines(10, share=0.0))]
+    kept(home, logged + kept_greedy)
+    steps.gather(slice_of(), folder=str(home / "rows"))
+    found = log_lines.read(home / "rows")
+    assert found is not None
+    assert len(found.reward) == 40
+    assert json.loads((home / "rows" / "counts.json").read_text()) == {"explored": 40, "railed": 10}
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("", "policy: is absent, so that nothing is explored and nothing can be learnt; declare one"),
+        (PolicySlice(name="greedy").model_dump_json(), "policy.name: 'greedy' explores nothing that could be learnt"),
+        (PolicySlice(name="softmax").model_dump_json(), "policy.rewards: is empty, so that no answer has a reward"),
+    ],
+)
+def test_a_policy_that_leaves_nothing_to_learn_from_is_refused(policy: str, said: str, home: Path) -> None:
+    with pytest.raises(SpecError, match=said):
+        steps.gather(policy, folder=str(home / "rows"))
+    assert not (home / "rows").exists()
+
+
+def test_a_policy_without_a_log_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        DataError, match="requests holds no answer; a policy is learnt from what was shown: serve first"
+    ):
+        steps.gather(slice_of(), folder=str(home / "rows"))
+    kept(home, lines(5), table=False)
+    with pytest.raises(DataError, match=r"rewards.parquet: no such file; make it with `intentflow rewards SPEC`"):
+        steps.gather(slice_of(), folder=str(home / "rows"))
+    monkeypatch.delenv(env_names.HOME)
+    with pytest.raises(DataError, match="names no state folder; learn where the logs lie"):
+        steps.gather(slice_of(), folder=str(home / "rows"))
+    assert not (home / "rows").exists()
+
+
+def test_a_propensity_of_nothing_is_refused_by_name(home: Path) -> None:
+    logged = lines(5)
+    kept(home, logged)
+    logged[3]["items"][1]["propensity"] = 0.0
+    (home / columns.REQUESTS_FOLDER / "2026-11-01.00001.jsonl").write_text(
+        "".join(json.dumps(x) + "\n" for x in logged)
+    )
+    with pytest.raises(DataError, match=r"request r3: propensity 0.0 of item 'i\d' at place 2"):
+        steps.gather(slice_of(), folder=str(home / "rows"))
+
+
+def test_answers_of_the_future_are_refused(home: Path) -> None:
+    logged = lines(5)
+    logged[2]["logged_at"] = "2999-01-01T00:00:00+00:00"
+    kept(home, logged)
+    with pytest.raises(DataError, match="policy rewards: place 1 of answer r2 is of the future"):
+        steps.gather(slice_of(), folder=str(home / "rows"))
+
+
+def test_rewards_that_are_not_known_yet_are_waited_for(home: Path) -> None:
+    logged = lines(5)
+    kept(home, logged, table=False)
+    reward_table.write(home, [Rewarded(line, {"purchase": [None, 0.0]}) for line in logged], [KPI])
+    with pytest.raises(DataError, match="none of 5 answers has its rewards yet; wait for the KPI's window to close"):
+        steps.gather(slice_of(), folder=str(home / "rows"))
+
+
+def test_no_spec_names_a_policy_whose_weights_it_lacks() -> None:
+    from pydantic import ValidationError
+
+    with pytest.raises(ValidationError):
+        PolicySlice.model_validate(SPEC | {"name": "learned"})
