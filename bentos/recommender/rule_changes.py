@@ -40,9 +40,7 @@ class WrittenRules:
     def outcomes(self) -> list[ChangedRule]:
         """Say what became of each rule, and how many items it is about: one that is about none does nothing."""
         return [
-            ChangedRule(
-                name=entry.id, outcome=_outcome(entry.document, entry.before), items=self.counts.get(entry.id)
-            )
+            ChangedRule(name=entry.id, outcome=_outcome(entry.document, entry.before), items=self.counts.get(entry.id))
             for entry in self.change.entries
         ]
 

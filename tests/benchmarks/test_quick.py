@@ -63,6 +63,8 @@ SCRIPTS = {
 OWN_WORLD = (
     "nearest",
     "content",
+    "experiments",
+    "uplift",
     "pretrain",
     "contract",
     "profiles",
