@@ -119,7 +119,7 @@ def _shown(shop: Shop) -> None:
     """Declare a policy, and leave answers that were shown greedily with what came of them: a first explorer enters."""
     shop.edit(policy=EXPLORER | {"candidates": 20, "guard": {"share": 0.5}})
     (shop.home / columns.REQUESTS_FOLDER).mkdir(exist_ok=True)
-    answers = lines(40, greedy=True)
+    answers = [line | {"probabilities": []} for line in lines(40, greedy=True)]  # of no model, so no sample of drift
     log = shop.home / columns.REQUESTS_FOLDER / "2026-11-01.00001.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in answers))
     rng = np.random.default_rng(0)
