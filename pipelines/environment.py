@@ -345,8 +345,13 @@ def exported(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def file_of(environment: str) -> Path:
+    """Return the file of an environment by name or path, there or not."""
+    return Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+
+
 def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:
-    path = Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+    path = file_of(environment)
     if not path.is_file():
         have = sorted(p.stem for p in FOLDER.glob("*.yaml"))
         raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")
