@@ -297,6 +297,7 @@ class Installation:
     environment: Environment
     home: Path
     outside: Mapping[str, str]  # the variables of the process that asked
+    environment_asked: str = "local"  # name or file, as `--env` gave it
 
     @cached_property
     def variables(self) -> dict[str, str]:
@@ -324,7 +325,7 @@ def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | N
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
     settings = _settings(environment, home, outside)
     settings = _with_moved(settings, moved, spec_path=spec_path, environment=environment)
-    return Installation(found, spec_path, settings, home, outside)
+    return Installation(found, spec_path, settings, home, outside, environment)
 
 
 @contextmanager

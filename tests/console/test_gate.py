@@ -11,6 +11,8 @@ from bentos.console.ports import Ports
 from tests.console.visits import ANN, LAPTOP, RAW, SITE, FakePeople, client, csrf, send, sign_in, text
 
 ADMIN = ("recommend", "admin")
+OURS = {"Origin": LAPTOP, "Sec-Fetch-Site": "same-origin"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
@@ -173,8 +175,13 @@ def test_htmx_may_send_the_token_in_a_header() -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
-)  # fmt: skip
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
 def test_a_form_from_another_site_is_refused_even_with_the_token(headers: dict[str, str]) -> None:
     people = FakePeople()
     visitor = client(Ports(people=people))
@@ -191,11 +198,10 @@ def test_a_form_from_another_site_is_refused_even_with_the_token(headers: dict[s
 def test_forms_are_bounded_and_of_one_kind() -> None:
     visitor = client()
     big = visitor.post("/console/people", data={"user": "x" * (300 << 10)})
-    many = visitor.post("/console/people", content="&".join(f"a{n}=1" for n in range(600)),
-                        headers={"Content-Type": "application/x-www-form-urlencoded"})  # fmt: skip
+    many = visitor.post("/console/people", content="&".join(f"a{n}=1" for n in range(600)), headers=FORM)
     other = visitor.post("/console/people", json={"user": "x"})
     assert [page.status_code for page in (big, many, other)] == [413, 400, 400]
-    broken = visitor.post("/console/people", content="user=%ff", headers={"Content-Type": "application/x-www-form-urlencoded"})  # fmt: skip
+    broken = visitor.post("/console/people", content="user=%ff", headers=FORM)
     assert broken.status_code == 400
 
 

@@ -19,8 +19,9 @@ def test_somebody_is_found_by_a_typed_id_and_the_address_has_the_pseudonym() -> 
     assert (found.status_code, found.headers["location"]) == (303, PAGE)
     page = visitor.get(PAGE)
     said = text(page)
-    for words in ("bakers", "fresh: the models answered", "12.0 hours before", "39d0a928afd0", "buy:BREAD", "66 %",
-                  "1. Bananas", "history", "1.50", "bought in 24 weeks", "Ripe.", "template@2", "purchase"):  # fmt: skip
+    for words in ("bakers", "fresh: the models answered", "12.0 hours before", "39d0a928afd0", "buy:BREAD",
+                  "66 %", "1. Bananas", "history", "1.50", "bought in 24 weeks", "Ripe.", "template@2",
+                  "purchase"):  # fmt: skip
         assert words in said
     assert RAW not in page.text
 
