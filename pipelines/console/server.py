@@ -24,7 +24,7 @@ def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
     from pipelines.releases.release import variables
 
     place = environment.place(spec, environment_name)
-    _require_loopback(place, host)
+    require_loopback(place, host)
     with variables(place):  # for the whole time: threads of one process share its variables
         app = application(Placed(spec, environment_name))
         port = processes.free_port(port, default=port) if host == LOOPBACK else port
@@ -71,7 +71,7 @@ def application(placed: Callable[[], Installation]) -> "Starlette":
     return app.application(ports(placed), doorman, settings)
 
 
-def _require_loopback(place: Installation, host: str) -> None:
+def require_loopback(place: Installation, host: str) -> None:
     """Refuse to let strangers in where nothing tells who somebody is."""
     if host in (LOOPBACK, "::1", "localhost") or place.environment.serving.keys_file:
         return
