@@ -29,7 +29,7 @@ SCRIPT = r"""(() => {
     for (const r of range.getClientRects()) if (r.width > 1 && r.height > 1) texts.push({e, r, in: scrolls(e)});
   }
   for (const {e, r, in: inside} of texts)
-    if (!inside && (r.right > window_ + 1 || r.left < -1)) said.push(`out of the window: ${name(e)}`);
+    if (!inside && (r.right > window_ + 1 || (r.left < -1 && r.right > 0))) said.push(`out of the window: ${name(e)}`);
   for (const e of document.body.querySelectorAll('*')) {
     const s = getComputedStyle(e);
     if (!shown(e) || e.closest('svg')) continue;
@@ -38,7 +38,7 @@ SCRIPT = r"""(() => {
     if (hides(s.overflowY) && e.scrollHeight > e.clientHeight + 1) said.push(`cut below: ${name(e)}`);
     if (e.matches('a[href], button, input, select, textarea, summary') && !scrolls(e)) {
       const r = e.getBoundingClientRect();
-      if (r.width && (r.right > window_ + 1 || r.left < -1)) said.push(`out of reach: ${name(e)}`); }
+      if (r.width && (r.right > window_ + 1 || (r.left < -1 && r.right > 0))) said.push(`out of reach: ${name(e)}`); }
   }
   for (let i = 0; i < texts.length; i++) for (let j = i + 1; j < texts.length; j++) {
     const a = texts[i], b = texts[j];
