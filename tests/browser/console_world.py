@@ -190,7 +190,7 @@ def lived_in(console: Console) -> None:
     console.shop.edit(serving={"k": 7})
     for verb in ("apply", "run"):
         console.run(verb)
-    console.serves("2")
+    console.serves(console.shop.aliases()["champion"])
     console.run("experiments", "start")
     until(lambda: _running_experiment(console), seconds=60, what="an experiment that runs", tell=console.tell)
     for _ in range(3):
