@@ -48,9 +48,7 @@ class LiveChanges:
             newer = None if until is None else changes[0].at if changes else ""
             entries += _between(moves, oldest=changes[-1].at if older else "", newest=newer)
         entries.sort(key=lambda one: (one.at, one.version or 0), reverse=True)
-        return Audit(
-            tuple(entries), None if what == RELEASE else older, tuple(problems), cut and not older
-        )
+        return Audit(tuple(entries), None if what == RELEASE else older, tuple(problems), cut and not older)
 
 
 def _changes(name: str, what: str, until: int | None) -> tuple[list["Change"], int | None]:
