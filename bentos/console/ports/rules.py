@@ -1,0 +1,7 @@
+"""The port of the page `rules`."""
+
+from typing import Protocol
+
+
+class Rules(Protocol):
+    """What the page asks."""

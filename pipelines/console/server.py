@@ -1,0 +1,57 @@
+"""Serves the console over an installation: who may come in by the environment, on which address, until interrupted."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_repo.errors import SpecError
+from pipelines import environment
+from pipelines.environment import Installation
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
+    """Serve until interrupted; raises SpecError before it begins where something is wrong."""
+    import uvicorn
+
+    from pipelines.releases import processes
+    from pipelines.releases.release import variables
+
+    place = environment.place(spec, environment_name)
+    _require_loopback(place, host)
+    with variables(place):  # for the whole time: threads of one process share its variables
+        app = application(functools.partial(environment.place, spec, environment_name))
+        port = processes.free_port(port, default=port) if host == LOOPBACK else port
+        click.echo(f"console of {place.spec.name} at http://{host}:{port}/console (Ctrl-C stops it)", err=True)
+        uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+
+
+def application(placed: "functools.partial[Installation]") -> "Starlette":
+    """Return the application over an installation, which its ports read anew at each call."""
+    from bentos.console import app
+    from bentos.console.doorman import Doorman
+    from bentos.console.settings import Settings
+    from bentos.http.auth import KeyFile
+    from pipelines.console.ports import ports
+
+    place = placed()
+    file = place.environment.serving.keys_file
+    settings = Settings(name=place.spec.name)
+    doorman = Doorman(KeyFile(Path(file)) if file else None, session_s=settings.session_s)
+    return app.application(ports(placed), doorman, settings)
+
+
+def _require_loopback(place: Installation, host: str) -> None:
+    """Refuse to let strangers in where nothing tells who somebody is."""
+    if host in (LOOPBACK, "::1", "localhost") or place.environment.serving.keys_file:
+        return
+    raise SpecError(
+        f"console: --host {host}: the environment '{place.environment.name}' names no serving.keys_file, so everybody "
+        f"who reaches the address could change things; give it one (`intentflow keys`), or listen on {LOOPBACK}"
+    )
