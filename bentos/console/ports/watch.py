@@ -12,7 +12,7 @@ from bentos.console.words import Language
 
 Why = Literal["", "none", "few", "rare", "unripe", "unvalued", "unlisted"]  # why a figure has no value
 Unit = Literal["share", "amount"]
-Where = Literal["mlflow", "kubeflow", "evidently", "feast"]
+Where = Literal["mlflow", "mlflow_version", "mlflow_run", "kubeflow", "evidently", "feast"]
 Word = Literal["passed", "refused", "undecided"]
 
 
