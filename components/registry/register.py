@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import compression, resamples
 from components.registry import client as mlflow_client
-from components.registry import model_versions
+from components.registry import model_versions, run_places
 from components.registry.lineage import PARTS, SESSION, Folders, Lineage, Part, Result, flat
 from components.registry.model_versions import Version
 from feature_repo import columns, fallback, file_set, files
@@ -144,6 +144,7 @@ def _run(client: "MlflowClient", name: str, *, mark: str) -> Any:
         "mlflow.user": mlflow_client.user(),
         "mlflow.source.name": "intentflow",
         "mlflow.source.type": "JOB",
+        **run_places.kubeflow_run(),
     }
     return client.create_run(experiment, tags=tags, run_name=f"{name}-{mark}")
 
