@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +21,20 @@ import yaml
 
 from bentos import keys
 from bentos.client import Recommender, Unanswered
+from bentos.console import words
 from bentos.endpoints.schemas import Event
 from pipelines.environment import Installation
 from pipelines.environment import place as find_place
 from pipelines.releases import processes, serving
 from pipelines.rollout import loop
 from tests.background import working
+from tests.browser.visitor import Visitor
 from tests.patience import patient
 from tests.pipelines.conftest import RAW, ROOT, Shop, open_shop
 from tests.pipelines.rollout.laptop import GATES, tail, until
 
 USERS = [f"{RAW}u{n:02d}" for n in range(40)]  # of the checkerboard: even users buy even items
+GUESTS = [f"{RAW}guest-{n:02d}" for n in range(60)]  # whom the data do not know
 ROLLOUT = {
     "shadow": {"requests": 0}, "steps": [1.0], "step_requests": 3, "hold_s": 0, "wait_s": 900, "on_missing": "hold",
     "keep_previous_s": 3600,
@@ -99,12 +102,12 @@ class Console:
             with contextlib.suppress(requests.RequestException, Unanswered):
                 self.ask()
 
-    def ask(self, *, buys: bool = False) -> None:
-        """Let everybody look at their list once; every other one buys what stands first."""
+    def ask(self, users: Sequence[str] = USERS, *, buys: bool = False) -> None:
+        """Let people look at their list once; every fourth one buys what stands first."""
         with Recommender(self.door, api_key=self.reader) as client:
-            for number, user in enumerate(USERS):
+            for number, user in enumerate(users):
                 answer = client.recommend(user, k=5)
-                if buys and number % 2 and answer.items:
+                if buys and number % 4 == 0 and answer.items:
                     bought = Event(user_id=user, item_id=answer.items[0].item_id, event="purchase",
                                    request_id=answer.request_id)  # fmt: skip
                     client.events(events=[bought])
@@ -193,9 +196,18 @@ def lived_in(console: Console) -> None:
     console.serves(console.shop.aliases()["champion"])
     console.run("experiments", "start")
     until(lambda: _running_experiment(console), seconds=60, what="an experiment that runs", tell=console.tell)
-    for _ in range(3):
-        console.ask(buys=True)
+    for _ in range(2):
+        console.ask([*USERS, *GUESTS], buys=True)
     console.run("monitor")
+
+
+def sign_in(visitor: Visitor, console: Console, *, language: str = "en") -> None:
+    """Come in with the owner's key, as people do."""
+    visitor.open(f"{console.url}?lang={language}")
+    visitor.fill(words.text(language, "frame.key"), console.admin)
+    visitor.enter()
+    visitor.sees(words.text(language, "frame.sign_out"))
+    visitor.loaded()
 
 
 def _running_experiment(console: Console) -> bool:
@@ -203,5 +215,3 @@ def _running_experiment(console: Console) -> bool:
 
     running = experiments.act(console.place, "status")["running"] or {}
     return running.get("phase") == "running"
-
-
