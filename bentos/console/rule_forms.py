@@ -240,8 +240,7 @@ def _kind_of(values: tuple[expression.Value, ...]) -> str:
 def _typed(name: str, value: Any) -> str:
     """Write a value as a form has it."""
     if name == "share":
-        texts = (_digits(float(f"{value * HUNDRED:.{digits}g}")) for digits in (6, 12, 15, 16, 17))
-        return next((text for text in texts if float(text) / HUNDRED == value), _digits(value * HUNDRED))
+        return format((decimal.Decimal(repr(float(value))) * HUNDRED).normalize(), "f")
     return _digits(float(value)) if name in AMOUNTS else str(value)
 
 
@@ -261,9 +260,9 @@ def _value(name: str, text: str) -> Any:
             raise refused(name, f"'{text}' is no whole number", "a whole number, such as 3")
         return int(text)
     if name in AMOUNTS:
-        if not NUMBER.fullmatch(text) or len(text) > 24:
+        if not NUMBER.fullmatch(text):
             raise refused(name, f"'{text}' is no number", "a number such as 2.50")
-        return float(text) / HUNDRED if name == "share" else float(text)
+        return float(decimal.Decimal(text) / HUNDRED) if name == "share" else float(text)
     return text
 
 

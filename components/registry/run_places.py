@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.registry import client as mlflow_client
-from components.registry.release import model_name
 from feature_repo import env_names
 
 KUBEFLOW_RUN = "intentflow.kubeflow_run"  # a run's tag
@@ -29,6 +28,8 @@ def kubeflow_run() -> dict[str, str]:
 def of_version(name: str, version: str) -> RunPlace:
     """Return the runs of a version of <name>-release; empty where it, or its run, is not there any more."""
     from mlflow.exceptions import MlflowException
+
+    from components.registry.release import model_name  # which needs this module
 
     with mlflow_client.connected() as client:
         try:

@@ -21,8 +21,13 @@ LONGEST = 300  # characters of what something became
 RELEASE: What = "release"
 
 
+def port(place: Callable[[], Installation]) -> "LiveChanges":
+    """Return the port over an installation, which is read anew at each call."""
+    return LiveChanges(place)
+
+
 class LiveChanges:
-    """The audit of the installation that `place` finds."""
+    """Fills bentos.console.ports.changes.Changes."""
 
     def __init__(self, place: Callable[[], Installation]) -> None:
         self._place = place

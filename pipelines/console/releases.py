@@ -1,7 +1,7 @@
 """Fills the console's port of releases from the registry, the routes and the rollout's loop.
 
-A rollback is `pipelines/rollout/restore.py`, as `intentflow rollback` calls it. It may have to start a door first, which
-takes minutes: it runs in a thread of its own, and the page says how it stands.
+A rollback is `pipelines/rollout/restore.py`, as `intentflow rollback` calls it. It may have to start a door first,
+which takes minutes: it runs in a thread of its own, and the page says how it stands.
 """
 
 import json
@@ -29,8 +29,13 @@ PATIENCE_S = 5.0  # that a browser waits for a rollback before it is told that i
 NEVER = LastRollback("none")
 
 
+def port(place: Callable[[], Installation]) -> "LiveReleases":
+    """Return the port over an installation, which is read anew at each call."""
+    return LiveReleases(place)
+
+
 class LiveReleases:
-    """Releases of the installation that `place` finds; the newest rollback is remembered while the process lives."""
+    """Fills bentos.console.ports.releases.Releases; remembers the newest rollback while the process lives."""
 
     def __init__(self, place: Callable[[], Installation], *, patience_s: float = PATIENCE_S) -> None:
         self._place, self._patience_s = place, patience_s

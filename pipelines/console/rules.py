@@ -38,8 +38,15 @@ FEW = 500  # distinct values past which a column's values are names, not choices
 Service = Callable[[Installation], AbstractContextManager["Recommender"]]
 
 
+def port(place: Callable[[], Installation]) -> "LiveRules":
+    """Return the port over an installation, which is read anew at each call."""
+    from pipelines.console import service
+
+    return LiveRules(place, service.customer)
+
+
 class LiveRules:
-    """Rules of the installation that `place` finds; the spec is read anew each time."""
+    """Fills bentos.console.ports.rules.Rules."""
 
     def __init__(self, place: Callable[[], Installation], service: Service) -> None:
         self._place, self._service = place, service
