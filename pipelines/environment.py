@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bentos.access import Access
+from bentos.access import Access, problem_of_origin
 from components.distributed.settings import VARIABLE as TRAINER
 from components.distributed.settings import Trainer
 from feature_repo import env_names, signing
@@ -220,6 +220,35 @@ class Links(Slice):
     evidently: str = Field(default="", pattern=r"^(https?://\S+)?$", description="Evidently's UI")
 
 
+class Console(Slice):
+    """The console's own settings (docs/console.md): how it asks the service, and whose pictures it shows."""
+
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Of the service, as the console reaches it; empty: the one that runs on this machine",
+    )
+    key_env: str = Field(
+        default="", description="Variable that holds the key it asks with; scopes recommend and events"
+    )
+    picture: str = Field(default="", description="Column of items that holds addresses of pictures; empty: none shown")
+    picture_origins: list[str] = Field(
+        default=[], description="Whose pictures pages may load: https://img.shop.example; no other address is loaded"
+    )
+
+    @model_validator(mode="after")
+    def _declared(self) -> "Console":
+        for origin in self.picture_origins:
+            if problem := problem_of_origin(origin):
+                raise ValueError(f"picture_origins: {origin[:60]!r} {problem}")
+        if self.picture and not self.picture_origins:
+            raise ValueError(
+                f"picture: '{self.picture}' is shown from declared origins alone; give picture_origins, such as "
+                "[https://img.shop.example]"
+            )
+        return self
+
+
 class Requests(Slice):
     """Where services copy closed files of the request log."""
 
@@ -254,6 +283,7 @@ class Environment(Slice):
     requests: Requests = Requests()
     telemetry: Telemetry = Telemetry()
     links: Links = Links()
+    console: Console = Console()
     serving: Access = Access()
     limits_store: str = Field(default="", description="redis://…, where replicas share the counts of serving.limits")
 
