@@ -20,7 +20,9 @@ class Chart:
     height: float = HEIGHT
 
 
-def chart(values: Sequence[float | None], band: tuple[float, float] | None = None, *, zero: bool = False) -> Chart | None:
+def chart(
+    values: Sequence[float | None], band: tuple[float, float] | None = None, *, zero: bool = False
+) -> Chart | None:
     """Lay out values, the oldest first; None is a gap. None where fewer than two are known; `zero` begins at 0.
 
     >>> chart([1.0, 3.0, None, 2.0], (1.0, 2.0))

@@ -97,4 +97,6 @@ def _faults(url: str) -> Iterator[None]:
         yield
     except requests.RequestException as error:
         kind = type(error).__name__
-        raise ServerError(f"the service at {url} does not answer ({kind}); `intentflow status` says what runs") from None
+        raise ServerError(
+            f"the service at {url} does not answer ({kind}); `intentflow status` says what runs"
+        ) from None

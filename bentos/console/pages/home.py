@@ -32,7 +32,9 @@ def show(request: Request) -> Response:
         choices=DAYS,
         standard=STANDARD,
         drawn=drawn,
+        newest=newest,
         number=figures.number,
+        duration=figures.duration,
         links=elsewhere.links(request, lambda links: links.version(standing.version)),
         servers=elsewhere.links(request, lambda links: links.servers()),
     )
@@ -50,6 +52,11 @@ def chosen(text: str) -> int:
 def drawn(tile: Tile) -> object:
     """Return the drawing of a tile's days; None where fewer than two are known."""
     return chart([one.value for one in tile.days], zero=True)
+
+
+def newest(tile: Tile) -> float:
+    """Return the value of a tile's newest day that has one; asked of tiles with a drawing only."""
+    return [one.value for one in tile.days if one.value is not None][-1]
 
 
 ROUTES = [Route(ROOT, show)]
