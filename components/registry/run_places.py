@@ -1,13 +1,17 @@
 """Which runs a release's version came from: MLflow's, and Kubeflow's where a pod registered it. Only reads."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.registry import client as mlflow_client
+<<<<<<< HEAD
 from feature_repo import env_names
 
 KUBEFLOW_RUN = "intentflow.kubeflow_run"  # a run's tag
+=======
+from components.registry.register import KUBEFLOW_RUN
+from components.registry.release import model_name
+>>>>>>> console3
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,6 @@ class RunPlace:
     experiment: str = ""  # MLflow's
     run: str = ""
     kubeflow: str = ""
-
-
-def kubeflow_run() -> dict[str, str]:
-    """Return the tag that tells which of Kubeflow's runs this process is of; {} outside Kubeflow."""
-    found = os.environ.get(env_names.RUN, "")
-    return {KUBEFLOW_RUN: found} if found else {}
 
 
 def of_version(name: str, version: str) -> RunPlace:
@@ -43,10 +41,3 @@ def of_version(name: str, version: str) -> RunPlace:
         return RunPlace()
     tags: Mapping[str, str] = run.data.tags
     return RunPlace(str(run.info.experiment_id), run_id, tags.get(KUBEFLOW_RUN, ""))
-
-
-def experiment(name: str) -> str:
-    """Return the id of the recommender's experiment; '' where there is none."""
-    with mlflow_client.connected() as client:
-        found = client.get_experiment_by_name(name)
-    return "" if found is None else str(found.experiment_id)

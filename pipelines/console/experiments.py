@@ -49,7 +49,11 @@ def found(place: Installation, *, now_s: float | None = None) -> tuple[Shown, ..
     if running := stands["running"]:
         shown.append(_running(running, now_s))
     if stands["waits"]:
-        shown.append(_declared(declared[stands["waits"]], "waits") if stands["waits"] in declared else Shown(stands["waits"], "waits"))
+        shown.append(
+            _declared(declared[stands["waits"]], "waits")
+            if stands["waits"] in declared
+            else Shown(stands["waits"], "waits")
+        )
     named = {one.name for one in shown}
     if last := stands["last"]:
         shown.append(_over(last, declared.get(str(last["name"]))))
@@ -115,7 +119,9 @@ def _over(last: Mapping[str, Any], rules: Experiment | None) -> Shown:
         shares=judged,
         result=str(last["result"]),
         why=str(last["why"]),
-        ended=dt.datetime.fromtimestamp(float(last["at"]), dt.UTC).isoformat(timespec="seconds") if last.get("at") else "",
+        ended=dt.datetime.fromtimestamp(float(last["at"]), dt.UTC).isoformat(timespec="seconds")
+        if last.get("at")
+        else "",
         **(_about(rules) if rules else {}),
     )
 

@@ -132,7 +132,12 @@ def _of_quality(mark: Found) -> Iterator[Need]:
 def _of_processes(started: tuple[Process, ...], place: Installation) -> Iterator[Need]:
     for one in started:
         if one.state != "running":
-            yield Need("process", f"{one.name}{': ' + one.reason if one.reason else ''}", "", f"intentflow up {place.spec_path}")
+            yield Need(
+                "process",
+                f"{one.name}{': ' + one.reason if one.reason else ''}",
+                "",
+                f"intentflow up {place.spec_path}",
+            )
 
 
 def _quality(place: Installation) -> Found:

@@ -258,6 +258,7 @@ class Watched:
     decided: Decided | None
     rule: bool  # the spec has monitoring.retrain
     untold: str = ""
+    columns: tuple[str, ...] = ()  # that drifted between the windows, in words
 
 
 class Drift(Protocol):
