@@ -96,7 +96,6 @@ def _faults(url: str) -> Iterator[None]:
     try:
         yield
     except requests.RequestException as error:
-        kind = type(error).__name__
         raise ServerError(
-            f"the service at {url} does not answer ({kind}); `intentflow status` says what runs"
+            f"the service at {url} does not answer ({type(error).__name__}); `intentflow status` says what runs"
         ) from None
