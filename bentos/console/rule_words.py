@@ -19,6 +19,20 @@ SAYS = {
     "shown": "rules.says_shown",
     "new": "rules.says_new",
 }
+OPERATORS = {
+    "=": "rules.op_equal",
+    "!=": "rules.op_unequal",
+    "<": "rules.op_below",
+    "<=": "rules.op_at_most",
+    ">": "rules.op_above",
+    ">=": "rules.op_at_least",
+    "in": "rules.op_in",
+    "not in": "rules.op_not_in",
+    "has": "rules.op_has",
+    "starts with": "rules.op_starts",
+    "is known": "rules.op_known",
+    "is unknown": "rules.op_unknown",
+}
 TIMES = {"start": "rules.says_start", "end": "rules.says_end"}
 FIGURES = {
     "ndcg_at_10": "rules.ndcg_at_10",

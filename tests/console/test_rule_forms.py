@@ -1,4 +1,4 @@
-"""A rule as a form and back: nothing that a form shows and nobody touches is changed; what is typed wrongly is named."""
+"""A rule as a form and back: what nobody touches stays as it was, and what is typed wrongly is named."""
 
 import math
 from typing import Any

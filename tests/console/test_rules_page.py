@@ -11,12 +11,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from bentos.client import Recommender
-from bentos.console.pages.rules import NOBODY
+from bentos.console.pages.rules import NOBODY, _moves
+from bentos.console.ports.rules import ListedItem, Preview, UserLists
 from bentos.recommender import rule_changes
 from bentos.recommender.catalogue import OpenCatalogue
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo.documents.changes import RULE
-from feature_repo.errors import SpecError, StoreAway
+from feature_repo.errors import ServerError, SpecError, StoreAway
 from pipelines import rules as live
 from pipelines.console.rules import LiveRules
 from tests.bentos import conftest as tiny
@@ -286,11 +287,39 @@ def test_a_user_s_list_is_shown_before_and_after(browser: Callable[[], TestClien
     shopped.world.knows("ann", 3)
     visit = browser()
     page = beer(visit, user="ann")
-    before, _, after = page.text.partition("Before pear soup")[2].partition(" After ")
-    assert "gone" in before
-    assert "i3" not in after.partition("This is what would be saved")[0]
+    shown = page.text.partition("The user's list ")[2].partition(" This is what")[0]
+    assert shown == "Before pea soup i3 gone apple i0 pear i1 After apple i0 pear i1 bread i4 new"
     assert shopped.changes() == []
     assert dict(page.form("Preview").fields)["user"] == "ann"
+
+
+def test_a_user_s_list_that_nobody_can_be_asked_for_is_said(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Any) -> Any:
+        raise ServerError("the service of shop does not run here")
+
+    monkeypatch.setattr(shopped, "service", away)
+    visit = browser()
+    page = beer(visit, user="ann")
+    assert "The user's list was not had: the service of shop does not run here" in page.text
+    pressed(visit, page, "Save")
+    assert len(shopped.changes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("abc", "bcd", ["", "", "came"]),
+        ("abc", "cab", ["moved", "moved", "moved"]),
+        ("abc", "acb", ["", "moved", "moved"]),
+        ("", "a", ["came"]),
+        ("a", "", []),
+    ],
+)
+def test_an_item_moved_where_it_passed_another_that_was_there(before: str, after: str, said: list[str]) -> None:
+    lists = UserLists(*(tuple(ListedItem(one, one) for one in side) for side in (before, after)))
+    assert [how for how, _ in _moves(Preview(None, "", lists, ""))] == said
 
 
 def test_what_cannot_be_measured_is_said_and_does_not_stand_in_the_way(

@@ -159,7 +159,7 @@ def _editor(
         segments=_also(held.segments, fields.segments),
         placement_options=[(one, one) for one in held.placements],
         event_options=[(one, one) for one in held.events],
-        operators=OPERATORS,
+        operators=[(one, words.text(request.state.language, rule_words.OPERATORS[one])) for one in OPERATORS],
         values=[(value, one.name) for one in held.columns for value in one.values],
         figures=[(name, words.text(request.state.language, key)) for name, key in rule_words.FIGURES.items()],
         version=(own.version or 0) if own else 0,
@@ -272,14 +272,14 @@ def _request(said: Mapping[str, Any]) -> "RulesRequest":
 
 
 def _moves(found: Preview) -> list[tuple[str, Any]]:
-    """Say of each item of the list after a change whether it is new there or moved: ('', 'came' or 'moved', item)."""
+    """Say of each item of the list after a change whether it `came`, or `moved` past others that were there before."""
     if found.lists is None:
         return []
-    places = {one.item_id: place for place, one in enumerate(found.lists.before)}
-    return [
-        ("" if places.get(one.item_id) == place else "moved" if one.item_id in places else "came", one)
-        for place, one in enumerate(found.lists.after)
-    ]
+    before, after = ([one.item_id for one in side] for side in (found.lists.before, found.lists.after))
+    old, now = ([one for one in side if one in both] for both in [{*before} & {*after}] for side in (before, after))
+    stays = {one for one, other in zip(old, now, strict=True) if one == other}
+    hows = ["" if one in stays else "moved" if one in old else "came" for one in after]
+    return list(zip(hows, found.lists.after, strict=True))
 
 
 def _free_name(kind: str, held: HeldRules) -> str:
