@@ -41,7 +41,8 @@ def _script() -> str:
 def findings(page: Page) -> list[Finding]:
     """Return everything that axe finds on the page, the grave first."""
     page.run(f"if (!window.axe) {{ {_script()} }}; 0")
-    said = page.run("axe.run(document, {resultTypes: ['violations']}).then(r => JSON.stringify(r.violations))")
+    asked = "axe.run(document, {resultTypes: ['violations']}).then((found) => JSON.stringify(found.violations))"
+    said = page.run(asked, promised=True)
     found = [_finding(one) for one in json.loads(said)]
     return sorted(found, key=lambda one: (one.impact not in GRAVE, one.rule))
 

@@ -41,9 +41,9 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **VIEW | ({"width": width} if width else {}))
         self.call("Page.navigate", url=url)
 
-    def run(self, script: str) -> Any:
-        """Evaluate JavaScript, wait for what it promises and return its value."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+    def run(self, script: str, *, promised: bool = False) -> Any:
+        """Evaluate JavaScript and return its value; `promised` waits for that of a promise."""
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=promised)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
