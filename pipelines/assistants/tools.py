@@ -183,7 +183,7 @@ def drift_text(place: Installation) -> str:
     """Return the newest verdict that a check or a run left, in words."""
     from monitoring.drift.column import Column
 
-    found = _verdict(place)
+    found = newest_verdict(place)
     if found is None:
         raise SpecError(f"drift: nothing was compared yet in {place.home}; `intentflow monitor` or a run does")
     at, reason = found.get("at", "an unknown time"), found.get("reason") or "no reason given"
@@ -203,7 +203,7 @@ def _alarms(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _verdict(place: Installation) -> dict[str, Any] | None:
+def newest_verdict(place: Installation) -> dict[str, Any] | None:
     """Read drift.json of the last check, or of the last run where that is newer or the only one."""
     from pipelines.runs import local
 
