@@ -67,7 +67,10 @@ def _page(request: Request, shown: ReleasesShown, error: Exception | None = None
         block="last",
         shown=shown,
         served=_served(shown),
-        links={one.version: elsewhere.links(request, lambda port, one=one: port.version(one.version)) for one in shown.versions},
+        links={
+            one.version: elsewhere.links(request, lambda port, one=one: port.version(one.version))
+            for one in shown.versions
+        },
         **more,
     )
 

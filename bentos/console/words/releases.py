@@ -16,8 +16,8 @@ EN = {
     "back_about": "Version {to} becomes the champion again, and all users are led to it.",
     "back_to": "Roll back to version {to}",
     "confirm_title": "Roll back from version {champion} to version {to}?",
-    "confirm_about": "It is what `intentflow rollback` does: version {to} becomes the champion, all users are led to it, "
-    "and version {champion} is marked as taken back: no run promotes it again by itself.",
+    "confirm_about": "It is what `intentflow rollback` does: version {to} becomes the champion, all users are led to "
+    "it, and version {champion} is marked as taken back: no run promotes it again by itself.",
     "confirm_from": "Version {version}, which would be taken back",
     "confirm_to": "Version {version}, which would serve",
     "why": "Why (kept in the registry)",
@@ -26,8 +26,8 @@ EN = {
     "cancel": "Leave everything as it is",
     "done": "Version {to} is the champion ({note}), and release {serving} serves, as read back from the routes, "
     "after {seconds} s. Asked for by {who}.",
-    "done_unserved": "Version {to} is the champion ({note}). No service runs here: nobody is answered by it until one does. "
-    "Asked for by {who}.",
+    "done_unserved": "Version {to} is the champion ({note}). No service runs here: nobody is answered by it until one "
+    "does. Asked for by {who}.",
     "running": "The rollback from version {champion} to {to}, asked for by {who}, runs since {seconds} s. "
     "What serves goes on serving until version {to} is ready.",
     "failed": "The rollback from version {champion} to {to}, asked for by {who}, did not come to its end: {note}",
@@ -91,8 +91,10 @@ ZH = {
     "by_hand": "在控制台手动操作",
     "confirm": "立即回退",
     "cancel": "保持不变",
-    "done": "版本 {to} 已成为冠军（{note}）；按路由读回确认，发布 {serving} 正在服务，用时 {seconds} 秒。操作者：{who}。",
-    "done_unserved": "版本 {to} 已成为冠军（{note}）。此处没有运行中的服务：启动服务之前没有用户由它应答。操作者：{who}。",
+    "done": "版本 {to} 已成为冠军（{note}）；按路由读回确认，发布 {serving} 正在服务，"
+    "用时 {seconds} 秒。操作者：{who}。",
+    "done_unserved": "版本 {to} 已成为冠军（{note}）。此处没有运行中的服务："
+    "启动服务之前没有用户由它应答。操作者：{who}。",
     "running": "从版本 {champion} 到 {to} 的回退由 {who} 发起，已进行 {seconds} 秒。"
     "在版本 {to} 就绪之前，原有服务照常运行。",
     "failed": "从版本 {champion} 到 {to} 的回退由 {who} 发起，未能完成：{note}",
