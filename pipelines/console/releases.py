@@ -53,21 +53,23 @@ class LiveReleases:
         last = self._run.told() if self._run else NEVER
         with variables(place):
             if client.unmade():  # a look would make it
-                return ReleasesShown((), 0, (), "", "", "", "", "", WayBack("", "", _nothing(place)), last)
+                return ReleasesShown((), 0, (), "", "", True, "", "", "", WayBack("", "", _nothing(place)), last)
             held = aliases.status(place.spec.name)
             versions, in_all = aliases.kept(place.spec.name, most=SHOWN)
             state = State.of(rollout_tags.read(place.spec.name).state)
         champion, previous = held.holders.get("champion", ""), held.holders.get("previous", "")
         rollout = status_text.summary(place, champion)
+        routes = rollout.get("routes") or {}
         why = restore.refusal(place, state, champion, previous) if versions else _nothing(place)
         return ReleasesShown(
-            versions=tuple(_version(one, held, rollout.get("routes") or {}) for one in _with_aliases(versions, held)),
+            versions=tuple(_version(one, held, routes) for one in _with_aliases(versions, held)),
             versions_in_all=in_all,
             history=tuple(
                 Move(one.alias, one.origin, one.to, one.who, one.when, one.why) for one in reversed(held.history)
             ),
             champion=champion,
-            stable=_release_of(rollout.get("routes") or {}, "stable"),
+            stable=_release_of(routes, "stable"),
+            whole=routes.get("mode", "stable") == "stable" and not routes.get("arms"),
             standing=str(rollout.get("text", "")),
             problem=str(rollout.get("problem", "")),
             notice=str(rollout.get("notice", "")),
@@ -105,7 +107,7 @@ class _Rollback(threading.Thread):
         self._began, self._took_s = time.monotonic(), 0.0
         self._found: dict[str, Any] | None = None
         self._failed = ""
-        self.refusal: UserError | Refused | None = None
+        self.refusal: Refused | None = None  # nothing was moved
 
     @property
     def running(self) -> bool:
@@ -122,9 +124,9 @@ class _Rollback(threading.Thread):
             if found["champion"] != self._to:
                 self._failed = f"version {found['champion'] or 'nobody'} is the champion: {found['note']}"
             self._took_s, self._found = time.monotonic() - self._began, found
-        except (UserError, Refused) as refusal:
+        except restore.Unwanted as refusal:
             self.refusal = refusal
-        except ServerError as error:
+        except (UserError, Refused, ServerError) as error:
             self._took_s, self._failed = time.monotonic() - self._began, str(error)
         except Exception as fault:
             self._took_s, self._failed = time.monotonic() - self._began, f"a fault of ours: {type(fault).__name__}"

@@ -36,6 +36,10 @@ class Wanted:
     to: str
 
 
+class Unwanted(Refused):
+    """A rollback that is not done: nothing was moved."""
+
+
 def refusal(place: Installation, state: State, champion: str, previous: str) -> str:
     """Say why there is no way back by one move now, '' where there is one."""
     if state.candidate is not None:
@@ -58,7 +62,7 @@ def restore(place: Installation, why: str, *, who: str = "", wanted: Wanted | No
     """Move the champion alias back where it belongs, and have serving follow at once where it runs.
 
     '' for `who` is the user of this process. With `wanted` it is done only from that champion to that version, and not
-    while a rollout runs: Refused says what is otherwise, and nothing was moved.
+    while a rollout runs: Unwanted says what is otherwise, and nothing was moved.
     """
     actuator, started = loop.actuator_of(place), time.monotonic()
     with variables(place):
@@ -81,9 +85,9 @@ def _require(place: Installation, state: State, wanted: Wanted) -> None:
     holders = aliases.status(place.spec.name).holders
     champion, previous = holders.get("champion", ""), holders.get("previous", "")
     if why := refusal(place, state, champion, previous):
-        raise Refused(why)
+        raise Unwanted(why)
     if (champion, previous) != (wanted.champion, wanted.to):
-        raise Refused(
+        raise Unwanted(
             f"rollback: from version {wanted.champion} to {wanted.to} was asked for, but by now version {champion} is "
             f"the champion and {previous} the one before; nothing was moved"
         )

@@ -75,6 +75,7 @@ class ReleasesShown:
     history: tuple[Move, ...]  # the newest first
     champion: str  # version, "" is nobody
     stable: str  # release that users are led to; "" where nothing runs, or nobody knows
+    whole: bool  # all of them, and no copies go elsewhere
     standing: str  # of the rollout, in a sentence
     problem: str  # why it is not known what serves
     notice: str  # what differs between what is recorded and what runs
