@@ -126,7 +126,7 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     logs(where.home, [answer(n, "soup") for n in range(7)], [])
     assert {name: one.why for name, one in figures(where).items()} == {
         "ctr": "few", "conversion": "few", "revenue": "few", "coverage": "unlisted", "degraded": "few",
-    }  # fmt: skip
+    }
     logs(where.home, [answer(n, "soup", at=NOW - dt.timedelta(seconds=5)) for n in range(30)], [])
     found = figures(where)
     assert (found["ctr"].why, found["conversion"].why, found["degraded"].why) == ("unripe", "unripe", "")
@@ -145,7 +145,7 @@ def test_days_without_an_answer_are_gaps(tmp_path: Path) -> None:
     logs(where.home, [*early, *forty()[0]], [])
     assert [(one.at, one.value) for one in figures(where)["degraded"].days] == [
         ("2026-11-28", 0.0), ("2026-11-29", None), ("2026-11-30", 0.1),
-    ]  # fmt: skip
+    ]
 
 
 def test_declared_rewards_have_tiles_of_their_own(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ class _Everybody(Doorman):
 
 
 def test_an_empty_shop_has_a_page_without_zeros_or_nan() -> None:
-    none = Tiles("", "", 28, 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))  # fmt: skip
+    none = Tiles("", "", 28, 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))
     nothing = Standing("", "", "", "", "", "", "", "", "spec", "", (), ())
     text = words(page(Ports(kpis=watching.Kpis(none, nothing))))
     assert "No answer of /recommend was logged in this window" in text
