@@ -384,7 +384,7 @@ def status(place: "Installation") -> tuple[Any, str]:
 @verb
 @click.option("--port", default=3000, show_default=True, help="port of the service")
 def up(place: "Installation", *, port: int) -> tuple[Any, str]:
-    """Start the service and the UIs of MLflow, Feast and Evidently in the background."""
+    """Start the service, the console and the UIs of MLflow, Feast and Evidently in the background."""
     from pipelines.releases import release as releases
     from pipelines.releases import serving
 

@@ -297,6 +297,7 @@ class Installation:
     environment: Environment
     home: Path
     outside: Mapping[str, str]  # the variables of the process that asked
+    environment_asked: str = "local"  # name or file, as `--env` gave it
 
     @cached_property
     def variables(self) -> dict[str, str]:
@@ -324,7 +325,7 @@ def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | N
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
     settings = _settings(environment, home, outside)
     settings = _with_moved(settings, moved, spec_path=spec_path, environment=environment)
-    return Installation(found, spec_path, settings, home, outside)
+    return Installation(found, spec_path, settings, home, outside, environment)
 
 
 @contextmanager
@@ -345,8 +346,13 @@ def exported(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def file_of(environment: str) -> Path:
+    """Return the file of an environment by name or path, there or not."""
+    return Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+
+
 def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:
-    path = Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+    path = file_of(environment)
     if not path.is_file():
         have = sorted(p.stem for p in FOLDER.glob("*.yaml"))
         raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from bentos.http.auth import Check
 from bentos.http.callers import Caller
@@ -19,7 +20,7 @@ from bentos.http.problems import FORBIDDEN, Rejected, refused
 ADMIN = "admin"
 LAPTOP = "console"  # who changes things where there are no keys
 VISITORS = 1000  # that are remembered; the longest silent ones go
-KNOWN = 100  # people whose raw ids one session remembers
+KNOWN = 100  # people whose raw ids one session remembers, and as many pages
 
 
 @dataclass
@@ -33,16 +34,30 @@ class Visitor:
     notices: list[str] = field(default_factory=list)  # sentences that the next page shows
     _people: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
+    _kept: OrderedDict[str, Any] = field(default_factory=OrderedDict)
+
     def remember(self, pseudonym: str, raw_id: str) -> None:
         """Keep whose pseudonym it is: the id was typed here, and a pseudonym cannot be turned back."""
-        self._people[pseudonym] = raw_id
-        self._people.move_to_end(pseudonym)
-        while len(self._people) > KNOWN:
-            self._people.popitem(last=False)
+        _put(self._people, pseudonym, raw_id)
+
+    def keep(self, name: str, what: Any) -> None:
+        """Keep what a page showed, to compare the next with."""
+        _put(self._kept, name, what)
+
+    def kept(self, name: str) -> Any | None:
+        """Return what a page showed; None where it is gone."""
+        return self._kept.get(name)
 
     def raw_id(self, pseudonym: str) -> str | None:
         """Return the id that was typed for a pseudonym in this session."""
         return self._people.get(pseudonym)
+
+
+def _put(among: OrderedDict[str, Any], name: str, what: Any) -> None:
+    among[name] = what
+    among.move_to_end(name)
+    while len(among) > KNOWN:
+        among.popitem(last=False)
 
 
 class Doorman:

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from bentos.client import Unanswered
 from bentos.console import words
 from bentos.console.doorman import Doorman, Visitor
-from bentos.console.settings import ROOT, STATIC, Settings
+from bentos.console.settings import ROOT, STATIC
 from bentos.http.problems import Rejected
 from feature_repo.errors import Refused, ServerError, UserError
 
@@ -28,11 +28,13 @@ log = logging.getLogger("intentflow.console")
 def render(request: Request, name: str, *, status: int = 200, block: str = "", **what: Any) -> Response:
     """Return a page; to htmx, where `block` is given, that block of it alone.
 
-    Templates have besides `what`: t(key, **values), language, csrf, who, name, nav, here, refusal, notices.
+    Templates have besides `what`: t(key, **values), language, csrf, who, name, nav, here, refusal, notices,
+    partial (the block alone: what the frame would say above it, it says itself).
     """
     template = _templates().get_template(name)
-    known = frame(request) | what
-    if block and request.headers.get("hx-request") == "true":
+    partial = bool(block) and request.headers.get("hx-request") == "true"
+    known = frame(request) | {"partial": partial} | what
+    if partial:
         context = template.new_context(known)
         return HTMLResponse("".join(template.blocks[block](context)), status)
     return HTMLResponse(template.render(known), status)

@@ -1,4 +1,4 @@
-"""The items of a release as the document log changes them, for pages: names, prices, pictures. Nothing is ranked here."""
+"""The items of a release as the document log changes them: names, prices, pictures. Nothing is ranked here."""
 
 import threading
 from collections import OrderedDict

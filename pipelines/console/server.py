@@ -1,8 +1,8 @@
 """Serves the console over an installation: who may come in by the environment, on which address, until interrupted."""
 
-import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,16 +24,40 @@ def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
     from pipelines.releases.release import variables
 
     place = environment.place(spec, environment_name)
-    _require_loopback(place, host)
+    require_loopback(place, host)
     with variables(place):  # for the whole time: threads of one process share its variables
-        app = application(functools.partial(environment.place, spec, environment_name))
+        app = application(Placed(spec, environment_name))
         port = processes.free_port(port, default=port) if host == LOOPBACK else port
         click.echo(f"console of {place.spec.name} at http://{host}:{port}/console (Ctrl-C stops it)", err=True)
         uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
 
 
-def application(placed: "functools.partial[Installation]") -> "Starlette":
-    """Return the application over an installation, which its ports read anew at each call."""
+class Placed:
+    """An installation, read anew where its spec or its environment is another file than before."""
+
+    def __init__(self, spec: Path, environment_name: str) -> None:
+        self._spec, self._environment = spec, environment_name
+        self._mark: tuple[Any, ...] = ()
+        self._place: Installation | None = None
+
+    def __call__(self) -> Installation:
+        """Return it; raises SpecError where a file that was changed is wrong, until it is mended."""
+        mark = tuple(_mark(path) for path in (self._spec, environment.file_of(self._environment)))
+        if self._place is None or mark != self._mark:
+            self._place, self._mark = environment.place(self._spec, self._environment), mark
+        return self._place
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def application(placed: Callable[[], Installation]) -> "Starlette":
+    """Return the application over an installation, which its ports ask for at each call."""
     from bentos.console import app
     from bentos.console.doorman import Doorman
     from bentos.console.settings import Settings
@@ -42,12 +66,12 @@ def application(placed: "functools.partial[Installation]") -> "Starlette":
 
     place = placed()
     file = place.environment.serving.keys_file
-    settings = Settings(name=place.spec.name)
+    settings = Settings(name=place.spec.name, image_origins=tuple(place.environment.console.picture_origins))
     doorman = Doorman(KeyFile(Path(file)) if file else None, session_s=settings.session_s)
     return app.application(ports(placed), doorman, settings)
 
 
-def _require_loopback(place: Installation, host: str) -> None:
+def require_loopback(place: Installation, host: str) -> None:
     """Refuse to let strangers in where nothing tells who somebody is."""
     if host in (LOOPBACK, "::1", "localhost") or place.environment.serving.keys_file:
         return

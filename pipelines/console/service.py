@@ -29,9 +29,9 @@ def customer(place: Installation) -> Iterator[Recommender]:
 @contextmanager
 def look(place: Installation, raw_id: str) -> Iterator[tuple[Recommender, bool]]:
     """Yield a client of the door that answers a person, and whether what it asks counts as shown."""
-    door, token = _door(place, raw_id), place.variables.get(SHADOW_TOKEN, "")
-    if door and token:
-        with _faults(door), Recommender(door, timeout_s=TIMEOUT_S, look=token) as client:
+    address, token = door(place, raw_id), place.variables.get(SHADOW_TOKEN, "")
+    if address and token:
+        with _faults(address), Recommender(address, timeout_s=TIMEOUT_S, look=token) as client:
             yield client, False
         return
     with customer(place) as client:
@@ -66,7 +66,7 @@ def _key(place: Installation) -> str | None:
     return None
 
 
-def _door(place: Installation, raw_id: str) -> str:
+def door(place: Installation, raw_id: str) -> str:
     """Return the door that answers a person, by the router's own routes; '' where they are not on this machine."""
     from bentos.router import start
     from bentos.router.requests import RECOMMEND, owner_of
@@ -96,7 +96,6 @@ def _faults(url: str) -> Iterator[None]:
     try:
         yield
     except requests.RequestException as error:
-        kind = type(error).__name__
         raise ServerError(
-            f"the service at {url} does not answer ({kind}); `intentflow status` says what runs"
+            f"the service at {url} does not answer ({type(error).__name__}); `intentflow status` says what runs"
         ) from None

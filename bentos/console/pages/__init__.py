@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.routing import Route
 
-from bentos.console.pages import changes, drift, experiments, home, people, releases, rules, sign_in
+from bentos.console.pages import changes, drift, experiments, home, people, releases, rules
 from bentos.console.settings import ROOT
 
 

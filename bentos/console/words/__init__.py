@@ -1,6 +1,6 @@
 """The console's words in English and Chinese, a module for each page with `EN` and `ZH` by key.
 
-`text("en", "people.title")` is `people.EN["title"]`. A key that is missing raises KeyError: a page never shows a key.
+`text("en", "people.find")` is `people.EN["find"]`. A key that is missing raises KeyError: a page never shows a key.
 """
 
 from collections.abc import Mapping
