@@ -16,8 +16,10 @@ from bentos.console.ports.watch import (
     Shares,
     Signal,
     Standing,
+    Start,
     Tile,
     Tiles,
+    Try,
     Watched,
 )
 
@@ -63,12 +65,25 @@ STANDING = Standing(
 )
 
 
+START = Start(
+    service="http://127.0.0.1:3000",
+    processes=(
+        Process("router", "running", "http://127.0.0.1:3000"),
+        Process("feast", "failed", "http://127.0.0.1:8888", "ended with code 1; no such module", "/state/up/feast.log"),
+    ),
+    tries=(Try("recommend", "curl -s http://127.0.0.1:3000/recommend -d '{\"user_id\": \"first-visitor\"}'"),),
+    key_env="",
+    command="intentflow up shop.yaml",
+)
+
+
 @dataclass(frozen=True)
 class Kpis:
     """The overview's port."""
 
     found: Tiles = TILES
     stands: Standing = STANDING
+    began: Start = START
 
     def tiles(self, days: int) -> Tiles:
         """Return the figures, whatever the window."""
@@ -77,6 +92,10 @@ class Kpis:
     def standing(self) -> Standing:
         """Return what serves."""
         return self.stands
+
+    def start(self) -> Start:
+        """Return what was started."""
+        return self.began
 
 
 RUNNING = Experiment(
