@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bentos.endpoints.schemas import Description
 
 LONGEST_ID = 256  # characters
+LOOKED_AT = 2000  # newest answers of the log, for whom was answered
 MOST_INTENTS, MOST_REASONS = 12, 4
 END_OF_TIME = 2.0**62  # epoch seconds: every event is before
 log = logging.getLogger("intentflow.console")
@@ -45,7 +46,7 @@ class ServedPeople:
 
     def seen(self) -> tuple[Seen, ...]:
         """Return whom the service answered last, the newest first."""
-        found = people.listed(self._place())
+        found = people.listed(self._place(), within=LOOKED_AT)
         return tuple(Seen(one["person"], one["at"], one["rung"], one["answers"]) for one in found)
 
     def pseudonym(self, raw_id: str) -> str:
@@ -142,7 +143,7 @@ class ServedPeople:
         place, pseudonym = self._place(), self.pseudonym(raw_id)
         if event not in (kinds := self.event_types()):
             raise SpecError(f"event: '{event}' is none that the spec speaks of; have {', '.join(kinds)}")
-        shown = _tried(lambda: catalogue.of(place))
+        shown = _tried(lambda: catalogue.of(place, service.release_of(place, raw_id)))
         if shown is not None and not shown.knows(item_id):
             raise SpecError(f"item: '{item_id}' is no item of the catalogue{shown.nearest(item_id)}; nothing was sent")
         try:

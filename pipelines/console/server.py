@@ -1,5 +1,6 @@
 """Serves the console over an installation: who may come in by the environment, on which address, until interrupted."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
     """Serve until interrupted; raises SpecError before it begins where something is wrong."""
     import uvicorn
 
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("intentflow.console").setLevel(logging.INFO)
     from pipelines.releases import processes
     from pipelines.releases.release import variables
 
@@ -29,7 +32,15 @@ def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
         app = application(Placed(spec, environment_name))
         port = processes.free_port(port, default=port) if host == LOOPBACK else port
         click.echo(f"console of {place.spec.name} at http://{host}:{port}/console (Ctrl-C stops it)", err=True)
-        uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            access_log=False,  # its lines have addresses as visitors type them
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,  # a forwarded address is whatever its sender wrote
+        )
 
 
 class Placed:

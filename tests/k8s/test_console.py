@@ -68,7 +68,10 @@ def test_what_it_listens_on_is_what_its_command_says(objects: list[Any]) -> None
     assert container["args"][-4:] == ["--host", "0.0.0.0", "--port", str(PORT)]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     volumes = {one["name"]: one for one in find(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]}
-    assert (mounts["keys"], volumes["keys"]["secret"]) == ("/keys", {"secretName": "console-keys", "defaultMode": 0o440})
+    assert (mounts["keys"], volumes["keys"]["secret"]) == (
+        "/keys",
+        {"secretName": "console-keys", "defaultMode": 0o440},
+    )
     routes = {entry["name"]: entry.get("value", "") for entry in container["env"]}
     assert routes["INTENTFLOW_ROUTES"].startswith(mounts["routes"])
     assert routes["INTENTFLOW_FIRST_ROUTES"].startswith(mounts["first-routes"])
@@ -79,5 +82,3 @@ def test_the_seed_routes_lead_to_the_doors(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("INTENTFLOW_FIRST_ROUTES", str(ROOT / "k8s/components/router/routes.json"))
     place = environment.place(COMPONENT / "recommender.yaml", str(COMPONENT / "environment.yaml"), variables=GIVEN)
     assert service.door(place, "7").startswith("http://recommender-stable")
-
-
