@@ -4,9 +4,9 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bentos.console.ports.watch import Kpis, Point, Standing, Tile, Tiles
+from bentos.console.ports.watch import Kpis, Point, Standing, Start, Tile, Tiles
 from feature_repo import columns
-from pipelines.console import shown, standing
+from pipelines.console import shown, standing, start
 from pipelines.console.recent import Recent
 from pipelines.environment import Installation
 
@@ -33,6 +33,11 @@ class Logged(Kpis):
     def standing(self) -> Standing:
         """Return what serves, what runs and what needs a person."""
         return self._standing.of("", lambda: standing.standing(self._place()))
+
+
+    def start(self) -> Start:
+        """Return what was started here, and what to try first."""
+        return start.start(self._place())
 
 
 def port(place: Callable[[], Installation]) -> Kpis:

@@ -126,7 +126,7 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     logs(where.home, [answer(n, "soup") for n in range(7)], [])
     assert {name: one.why for name, one in figures(where).items()} == {
         "ctr": "few", "conversion": "few", "revenue": "few", "coverage": "unlisted", "degraded": "few",
-    }  # fmt: skip
+    }
     logs(where.home, [answer(n, "soup", at=NOW - dt.timedelta(seconds=5)) for n in range(30)], [])
     found = figures(where)
     assert (found["ctr"].why, found["conversion"].why, found["degraded"].why) == ("unripe", "unripe", "")
@@ -145,7 +145,7 @@ def test_days_without_an_answer_are_gaps(tmp_path: Path) -> None:
     logs(where.home, [*early, *forty()[0]], [])
     assert [(one.at, one.value) for one in figures(where)["degraded"].days] == [
         ("2026-11-28", 0.0), ("2026-11-29", None), ("2026-11-30", 0.1),
-    ]  # fmt: skip
+    ]
 
 
 def test_declared_rewards_have_tiles_of_their_own(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ class _Everybody(Doorman):
 
 
 def test_an_empty_shop_has_a_page_without_zeros_or_nan() -> None:
-    none = Tiles("", "", 28, 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))  # fmt: skip
+    none = Tiles("", "", 28, 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))
     nothing = Standing("", "", "", "", "", "", "", "", "spec", "", (), ())
     text = words(page(Ports(kpis=watching.Kpis(none, nothing))))
     assert "No answer of /recommend was logged in this window" in text
@@ -229,3 +229,42 @@ def test_the_window_is_chosen_by_address_and_htmx_gets_the_figures_alone() -> No
     assert wrong.status_code == 200
     assert "点击率（CTR）" in wrong.text
     assert re.search(r'days=28"[^>]*aria-current="true"', wrong.text)
+
+
+def test_the_first_page_names_what_runs_what_did_not_start_and_what_to_try() -> None:
+    html = page(Ports(kpis=watching.kpis(), links=watching.links()), "/console/start")
+    text = words(html)
+    assert '<a href="http://127.0.0.1:3000">http://127.0.0.1:3000</a>' in html
+    assert "feast did not start: ended with code 1; no such module Its log: /state/up/feast.log" in text
+    assert "intentflow up shop.yaml leaves alone what runs." in text
+    assert "curl -s http://127.0.0.1:3000/recommend -d" in text
+    assert "Write a rule and see what it would cost before you save it" in text
+    assert 'aria-current="page">Start here' in html
+    bare = replace(watching.START, service="", processes=(), tries=())
+    text = words(page(Ports(kpis=watching.Kpis(began=bare)), "/console/start"))
+    assert "Nothing was started here yet. intentflow up shop.yaml starts the service" in text
+    assert "there is nothing to ask yet" in text
+
+
+def test_lines_to_copy_ask_for_a_made_up_visitor_and_keep_to_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shlex
+
+    from pipelines.console import start
+    from pipelines.releases import serving
+
+    where = here(tmp_path)
+    assert start.start(where).tries == ()  # nothing runs
+    monkeypatch.setattr(serving, "running", lambda _: "http://127.0.0.1:3000")
+    assert [one.what for one in start.start(where).tries] == ["recommend", "intents", "docs"]  # no release is here
+    monkeypatch.setattr(start, "_item", lambda _: "it's")
+    found = {one.what: shlex.split(one.command) for one in start.start(where).tries}
+    assert list(found) == ["recommend", "events", "again", "intents", "docs"]
+    assert found["recommend"][:3] == ["curl", "-s", "http://127.0.0.1:3000/recommend"]
+    assert json.loads(found["events"][-1]) == {
+        "events": [{"user_id": "first-visitor", "item_id": "it's", "event": "purchase"}]
+    }
+    keyed = where.environment.serving.model_copy(update={"auth": "keys"})
+    object.__setattr__(where, "environment", where.environment.model_copy(update={"serving": keyed}))
+    assert 'X-API-Key: $INTENTFLOW_KEY' in start.start(where).tries[0].command
