@@ -5,6 +5,7 @@ the console as `intentflow console` starts it.
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -98,9 +99,11 @@ class Console:
 
     def asking(self, stop: threading.Event) -> None:
         """Ask as people do, one after another."""
-        while not stop.wait(0.1):
+        for user in itertools.cycle(USERS):
+            if stop.wait(0.2):
+                return
             with contextlib.suppress(requests.RequestException, Unanswered):
-                self.ask()
+                self.ask([user])
 
     def ask(self, users: Sequence[str] = USERS, *, buys: bool = False) -> None:
         """Let people look at their list once; every fourth one buys what stands first."""

@@ -27,6 +27,11 @@ SCRIPT = r"""(() => {
         || !shown(e)) continue;
     const range = document.createRange(); range.selectNodeContents(node);
     for (const r of range.getClientRects()) if (r.width > 1 && r.height > 1) texts.push({e, r, in: scrolls(e)});
+    const words = e.closest('code, pre') ? [] : node.textContent.matchAll(/(?<=^|\s)[A-Za-z]{2,14}(?=[\s.,:;]|$)/g);
+    for (const word of words) {
+      range.setStart(node, word.index); range.setEnd(node, word.index + word[0].length);
+      const tops = new Set([...range.getClientRects()].map((r) => Math.round(r.top)));
+      if (tops.size > 1) said.push(`a word is broken: ${word[0]} in ${name(e)}`); }
   }
   for (const {e, r, in: inside} of texts)
     if (!inside && (r.right > window_ + 1 || (r.left < -1 && r.right > 0))) said.push(`out of the window: ${name(e)}`);
