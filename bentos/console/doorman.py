@@ -19,7 +19,7 @@ from bentos.http.problems import FORBIDDEN, Rejected, refused
 
 ADMIN = "admin"
 LAPTOP = "console"  # who changes things where there are no keys
-VISITORS = 1000  # that are remembered; the longest silent ones go
+VISITORS = 1000  # who have signed in, and as many who have not; the longest silent ones go
 KNOWN = 100  # people whose raw ids one session remembers, and as many pages
 
 
@@ -67,6 +67,7 @@ class Doorman:
         self._check, self._session_s, self._clock = check, session_s, clock
         self._secret = secrets.token_bytes(32)
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
+        self._strangers: OrderedDict[str, Visitor] = OrderedDict()  # apart: any number of them ends no session
 
     @property
     def open(self) -> bool:
@@ -75,10 +76,11 @@ class Doorman:
 
     def visitor(self, token: str) -> Visitor | None:
         """Return the visitor of a cookie; None: this process gave out no such token."""
-        found = self._visitors.get(token)
-        if found is not None:
-            self._visitors.move_to_end(token)
-        return found
+        for among in (self._visitors, self._strangers):
+            if (found := among.get(token)) is not None:
+                among.move_to_end(token)
+                return found
+        return None
 
     def welcome(self) -> Visitor:
         """Return a new visitor, who is let in where there are no keys."""
@@ -107,7 +109,8 @@ class Doorman:
 
     def sign_out(self, visitor: Visitor) -> None:
         """Forget a visitor and everything that the session held."""
-        self._visitors.pop(visitor.token, None)
+        for among in (self._visitors, self._strangers):
+            among.pop(visitor.token, None)
 
     def csrf(self, visitor: Visitor) -> str:
         """Return what a form must hold to be the visitor's own."""
@@ -126,7 +129,8 @@ class Doorman:
         return caller
 
     def _kept(self, visitor: Visitor) -> Visitor:
-        self._visitors[visitor.token] = visitor
-        while len(self._visitors) > VISITORS:
-            self._visitors.popitem(last=False)
+        among = self._visitors if visitor.who else self._strangers
+        among[visitor.token] = visitor
+        while len(among) > VISITORS:
+            among.popitem(last=False)
         return visitor

@@ -5,6 +5,7 @@ was typed, and nothing has changed by then.
 """
 
 import logging
+import re
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -31,6 +32,7 @@ from bentos.console.settings import (
 )
 from bentos.http.problems import FORBIDDEN, MALFORMED, UNAUTHENTICATED, UNAVAILABLE, Rejected
 
+PSEUDONYM = re.compile(r"[0-9a-f]{16}")  # feature_repo/privacy/pseudonyms.py
 KEPT = "kept"  # before the name of a field that waits for the visitor to sign in
 SAFE = ("GET", "HEAD")
 log = logging.getLogger("intentflow.console")
@@ -60,12 +62,12 @@ class Gate:
             answer = await self._admitted(request)
             await (answer or self._app)(scope, receive, sending)
         except Exception:
-            log.exception("%s failed", request.url.path)
+            log.exception("%s failed", _asked(scope))
             if begun:
                 raise
             await _fault(request)(scope, receive, sending)
         if request.method not in SAFE:
-            log.info("%s %s by %s", request.method, request.url.path, getattr(request.state, "who", "") or "nobody")
+            log.info("%s by %s", _asked(scope), getattr(request.state, "who", "") or "nobody")
 
     async def _admitted(self, request: Request) -> Response | None:
         """Return an answer that needs no page; None lets the request through."""
@@ -129,6 +131,16 @@ class Gate:
             headers.append("Set-Cookie", f"{LANGUAGE_COOKIE}={asked}{kept}; Max-Age=31536000")
 
 
+def _asked(scope: Scope) -> str:
+    """Name what was asked as logs may have it: paths are the visitor's, who may have typed anybody's id into one."""
+    function = scope.get("endpoint")
+    name = (
+        f"{function.__module__.rpartition('.')[2]}.{function.__name__}" if hasattr(function, "__name__") else "no page"
+    )
+    hidden = [value for value in scope.get("path_params", {}).values() if PSEUDONYM.fullmatch(str(value))]
+    return " ".join((str(scope["method"]), name, *hidden))
+
+
 def sign_in(request: Request, *, status: int = 200, key: str = "", **values: Any) -> Response:
     """Return the page to sign in on; a form that was sent elsewhere waits in it."""
     form, path = request.state.form.without(CSRF, "key"), request.url.path
@@ -138,9 +150,10 @@ def sign_in(request: Request, *, status: int = 200, key: str = "", **values: Any
     else:
         after, kept = path, list(form)
     said = words.text(request.state.language, f"frame.{key}", **values) if key else ""
-    return render(
-        request, "sign_in.html.jinja", status=status, said=said, after=inside(after), kept=kept, prefix=f"{KEPT}."
-    )
+    local = _host(request.headers.get("host", "")) in LOOPBACK
+    safe = local or "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
+    told: dict[str, Any] = {"said": said, "after": inside(after), "kept": kept, "prefix": f"{KEPT}.", "safe": safe}
+    return render(request, "sign_in.html.jinja", status=status, **told)
 
 
 def again(request: Request, path: str, fields: Any, *, key: str) -> Response:

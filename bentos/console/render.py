@@ -32,12 +32,16 @@ def render(request: Request, name: str, *, status: int = 200, block: str = "", *
     partial (the block alone: what the frame would say above it, it says itself).
     """
     template = _templates().get_template(name)
-    partial = bool(block) and request.headers.get("hx-request") == "true"
+    htmx = request.headers.get("hx-request") == "true"
+    partial = bool(block) and htmx
     known = frame(request) | {"partial": partial} | what
     if partial:
         context = template.new_context(known)
         return HTMLResponse("".join(template.blocks[block](context)), status)
-    return HTMLResponse(template.render(known), status)
+    # A whole page, such as the one to sign in on, takes the place of the page and not of a part of it.
+    return HTMLResponse(
+        template.render(known), status, {"HX-Retarget": "body", "HX-Reswap": "innerHTML"} if htmx else {}
+    )
 
 
 def refused(request: Request, name: str, error: Exception, **what: Any) -> Response:

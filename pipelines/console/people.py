@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bentos.endpoints.schemas import Description
 
 LONGEST_ID = 256  # characters
+LOOKED_AT = 2000  # newest answers of the log, for whom was answered
 MOST_INTENTS, MOST_REASONS = 12, 4
 END_OF_TIME = 2.0**62  # epoch seconds: every event is before
 log = logging.getLogger("intentflow.console")
@@ -45,7 +46,7 @@ class ServedPeople:
 
     def seen(self) -> tuple[Seen, ...]:
         """Return whom the service answered last, the newest first."""
-        found = people.listed(self._place())
+        found = people.listed(self._place(), within=LOOKED_AT)
         return tuple(Seen(one["person"], one["at"], one["rung"], one["answers"]) for one in found)
 
     def pseudonym(self, raw_id: str) -> str:
@@ -119,7 +120,7 @@ class ServedPeople:
 
     def event_types(self) -> tuple[str, ...]:
         """Return the kinds of events with an item that the spec speaks of."""
-        from components.data.rules import OneOf
+        from components.data.row_rules import OneOf
 
         spec = self._place().spec
         allowed = [
@@ -129,7 +130,8 @@ class ServedPeople:
             for value in rule.values
         ]
         ranking = spec.models.ranking
-        told = allowed or [*(intent.event for intent in spec.intents), ranking.event, *ranking.kinds]
+        counted = (*(intent.event for intent in spec.intents), ranking.event, *ranking.kinds)
+        told: Sequence[str | None] = allowed or counted
         return tuple(dict.fromkeys(one for one in told if one and one not in spec.data.without_item))
 
     def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
@@ -142,7 +144,7 @@ class ServedPeople:
         place, pseudonym = self._place(), self.pseudonym(raw_id)
         if event not in (kinds := self.event_types()):
             raise SpecError(f"event: '{event}' is none that the spec speaks of; have {', '.join(kinds)}")
-        shown = _tried(lambda: catalogue.of(place))
+        shown = _tried(lambda: catalogue.of(place, service.release_of(place, raw_id)))
         if shown is not None and not shown.knows(item_id):
             raise SpecError(f"item: '{item_id}' is no item of the catalogue{shown.nearest(item_id)}; nothing was sent")
         try:

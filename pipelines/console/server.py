@@ -1,5 +1,6 @@
 """Serves the console over an installation: who may come in by the environment, on which address, until interrupted."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +21,26 @@ def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
     """Serve until interrupted; raises SpecError before it begins where something is wrong."""
     import uvicorn
 
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("intentflow.console").setLevel(logging.INFO)
     from pipelines.releases import processes
     from pipelines.releases.release import variables
 
     place = environment.place(spec, environment_name)
-    _require_loopback(place, host)
+    require_loopback(place, host)
     with variables(place):  # for the whole time: threads of one process share its variables
         app = application(Placed(spec, environment_name))
         port = processes.free_port(port, default=port) if host == LOOPBACK else port
         click.echo(f"console of {place.spec.name} at http://{host}:{port}/console (Ctrl-C stops it)", err=True)
-        uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            access_log=False,  # its lines have addresses as visitors type them
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,  # a forwarded address is whatever its sender wrote
+        )
 
 
 class Placed:
@@ -71,7 +82,7 @@ def application(placed: Callable[[], Installation]) -> "Starlette":
     return app.application(ports(placed), doorman, settings)
 
 
-def _require_loopback(place: Installation, host: str) -> None:
+def require_loopback(place: Installation, host: str) -> None:
     """Refuse to let strangers in where nothing tells who somebody is."""
     if host in (LOOPBACK, "::1", "localhost") or place.environment.serving.keys_file:
         return

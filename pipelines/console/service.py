@@ -10,11 +10,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bentos.client import Recommender
 from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
 from pipelines.environment import SHADOW_TOKEN, Installation
+
+if TYPE_CHECKING:
+    from bentos.router.routes import Backend
 
 TIMEOUT_S = 10.0
 
@@ -29,9 +33,9 @@ def customer(place: Installation) -> Iterator[Recommender]:
 @contextmanager
 def look(place: Installation, raw_id: str) -> Iterator[tuple[Recommender, bool]]:
     """Yield a client of the door that answers a person, and whether what it asks counts as shown."""
-    door, token = _door(place, raw_id), place.variables.get(SHADOW_TOKEN, "")
-    if door and token:
-        with _faults(door), Recommender(door, timeout_s=TIMEOUT_S, look=token) as client:
+    address, token = door(place, raw_id), place.variables.get(SHADOW_TOKEN, "")
+    if address and token:
+        with _faults(address), Recommender(address, timeout_s=TIMEOUT_S, look=token) as client:
             yield client, False
         return
     with customer(place) as client:
@@ -66,19 +70,30 @@ def _key(place: Installation) -> str | None:
     return None
 
 
-def _door(place: Installation, raw_id: str) -> str:
+def door(place: Installation, raw_id: str) -> str:
     """Return the door that answers a person, by the router's own routes; '' where they are not on this machine."""
-    from bentos.router import start
     from bentos.router.requests import RECOMMEND, owner_of
+
+    backend = _backend(place, raw_id)
+    owner = owner_of(RECOMMEND, json.dumps({"user_id": raw_id}).encode())
+    return "" if backend is None else backend.processes(owner)[0]
+
+
+def release_of(place: Installation, raw_id: str) -> str:
+    """Return the release that answers a person, '' where routes do not say."""
+    backend = _backend(place, raw_id)
+    return "" if backend is None else backend.release
+
+
+def _backend(place: Installation, raw_id: str) -> "Backend | None":
+    from bentos.router import start
     from bentos.router.routes import arm_of
 
     files = [Path(text) for name in (env_names.ROUTES, env_names.FIRST_ROUTES) if (text := os.environ.get(name))]
     routes = next((found for one in (*files, start.routes_file(place.home)) if (found := start.read(one))), None)
     if routes is None or (not files and not _runs(place)):
-        return ""
-    backend = routes.backend(arm_of(raw_id, routes)) or routes.stable
-    owner = owner_of(RECOMMEND, json.dumps({"user_id": raw_id}).encode())
-    return backend.processes(owner)[0]
+        return None
+    return routes.backend(arm_of(raw_id, routes)) or routes.stable
 
 
 def _runs(place: Installation) -> bool:

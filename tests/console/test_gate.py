@@ -8,7 +8,7 @@ import pytest
 
 from bentos import keys
 from bentos.console.ports import Ports
-from tests.console.visits import ANN, LAPTOP, RAW, SITE, FakePeople, client, csrf, send, sign_in, text
+from tests.console.visits import ANN, LAPTOP, RAW, FakePeople, client, csrf, send, sign_in, text
 
 ADMIN = ("recommend", "admin")
 OURS = {"Origin": LAPTOP, "Sec-Fetch-Site": "same-origin"}
@@ -126,6 +126,7 @@ def test_signing_out_forgets_the_session(file: Path, key: str) -> None:
     sign_in(visitor, key)
     token = visitor.cookies["intentflow_console"]
     assert send(visitor, "/console/sign-out", on="/console").status_code == 303
+    visitor.cookies.clear()
     visitor.cookies.set("intentflow_console", token, path="/console")
     assert visitor.get("/console").status_code == 303
 
@@ -249,7 +250,36 @@ def test_no_log_has_a_raw_id_or_a_key(file: Path, key: str, caplog: pytest.LogCa
         send(visitor, "/console/people", user=RAW)
         send(visitor, f"/console/people/{ANN}", event="view", item="i1")
         send(visitor, f"/console/people/{ANN}", event="view", item="nothing")
-    assert f"POST /console/people/{ANN} by key " in caplog.text
+        visitor.get(f"/console/people/{RAW}")
+        visitor.post(f"/console/people/{RAW}%0Aforged", data={"user": RAW})
+    assert f"POST people.send {ANN} by key " in caplog.text
+    assert "forged" not in caplog.text
     assert RAW not in caplog.text
     assert key not in caplog.text
-    assert SITE.startswith("https")
+
+
+def test_strangers_end_nobody_s_session(file: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bentos.console.doorman.VISITORS", 3)
+    visitor = client(keys=file)
+    sign_in(visitor, key)
+    token = visitor.cookies["intentflow_console"]
+    for _ in range(10):
+        visitor.cookies.clear()
+        visitor.get("/console/sign-in")
+    visitor.cookies.clear()
+    visitor.cookies.set("intentflow_console", token, path="/console")
+    assert visitor.get("/console").status_code == 200
+
+
+def test_an_address_without_tls_says_why_it_keeps_no_session(file: Path, key: str) -> None:
+    bare = client(keys=file, url="http://10.0.0.7:7080")
+    assert "This address is not https" in text(bare.get("/console/sign-in"))
+    behind = bare.get("/console/sign-in", headers={"X-Forwarded-Proto": "https"})
+    assert "not https" not in text(behind)
+    assert "not https" not in text(client(keys=file, url="http://localhost").get("/console/sign-in"))
+
+
+def test_htmx_shows_a_whole_page_in_the_page_s_place(file: Path, key: str) -> None:
+    visitor = client(keys=file)
+    asked = visitor.get("/console/people", headers={"HX-Request": "true"})
+    assert (asked.status_code, asked.headers["hx-retarget"]) == (401, "body")

@@ -156,3 +156,9 @@ def test_what_moved() -> None:
     found = moved(before, now)
     assert (found.items, found.gone) == ({"i2": 1, "i3": None}, ("Bananas",))
     assert found.intents == {"buy:BREAD": pytest.approx(0.1)}
+
+
+def test_a_raw_id_in_an_address_is_refused() -> None:
+    visitor = client(Ports(people=FakePeople()))
+    page = visitor.get(f"/console/people/{RAW}")
+    assert (page.status_code, "it names no pseudonym" in text(page)) == (404, True)

@@ -5,12 +5,14 @@ A raw id is typed into a form and stays in the session's memory; addresses have 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from bentos.console.doorman import Visitor
+from bentos.console.gate import PSEUDONYM
 from bentos.console.ports.people import People, Person
 from bentos.console.render import REFUSALS, done, refused, render
 from bentos.console.settings import ROOT
@@ -54,7 +56,7 @@ def find(request: Request) -> Response:
 
 def person(request: Request) -> Response:
     """Show somebody: as asked just now where the id was typed in this session, else as last answered."""
-    port, pseudonym = _port(request), request.path_params["pseudonym"]
+    port, pseudonym = _port(request), _pseudonym(request)
     visitor: Visitor = request.state.visitor
     raw_id = visitor.raw_id(pseudonym)
     try:
@@ -69,7 +71,7 @@ def person(request: Request) -> Response:
 
 def send(request: Request) -> Response:
     """Send an event in somebody's name, then show how the list changed."""
-    port, pseudonym, form = _port(request), request.path_params["pseudonym"], request.state.form
+    port, pseudonym, form = _port(request), _pseudonym(request), request.state.form
     visitor: Visitor = request.state.visitor
     raw_id = form.get("user") or visitor.raw_id(pseudonym) or ""
     shown: Person | None = visitor.kept(f"shown {pseudonym}")
@@ -108,9 +110,9 @@ def _page(request: Request, found: Person) -> Response:
     return render(request, PERSON, block=BLOCK, **_about(request, found), typed={"event": "", "item": ""})
 
 
-def _about(request: Request, found: Person | None) -> dict[str, object]:
+def _about(request: Request, found: Person | None) -> dict[str, Any]:
     visitor: Visitor = request.state.visitor
-    pseudonym, port = request.path_params["pseudonym"], _port(request)
+    pseudonym, port = _pseudonym(request), _port(request)
     before: Person | None = visitor.kept(f"before {pseudonym}")
     return {
         "person": found,
@@ -132,6 +134,14 @@ def _port(request: Request) -> People:
     if port is None:
         raise refusal_of("people", "nothing is known of people here", "an installation that serves", status=404)
     return port
+
+
+def _pseudonym(request: Request) -> str:
+    """Return whose page an address names; a raw id in one is refused, and not repeated."""
+    name = str(request.path_params["pseudonym"])
+    if not PSEUDONYM.fullmatch(name):
+        raise refusal_of("address", "it names no pseudonym", "16 hex digits; type an id into the form", status=404)
+    return name
 
 
 def _address(pseudonym: str) -> str:

@@ -38,6 +38,8 @@ EN = {
     "not_found_about": "There is nothing at this address.",
     "fault": "A fault of the console",
     "fault_about": "It is in the console's log. Try again; what was running goes on.",
+    "unsafe": "This address is not https, so your browser keeps no session here and the key could be read on its way. "
+    "Reach the console by TLS, or through a tunnel to localhost (kubectl port-forward, ssh -L).",
     "foreign": "The form came from another site, so nothing was changed.",
     "host": "Without keys this console answers on this machine's own addresses alone: localhost or 127.0.0.1.",
     "method": "This address takes no such request.",
@@ -85,6 +87,8 @@ ZH = {
     "not_found_about": "此地址没有内容。",
     "fault": "控制台出错",
     "fault_about": "详情见控制台日志。请重试；正在运行的服务不受影响。",
+    "unsafe": "此地址不是 https，浏览器不会保留会话，密钥也可能在传输中被读取。"
+    "请通过 TLS 访问，或经隧道访问 localhost（kubectl port-forward、ssh -L）。",
     "foreign": "表单来自其他网站，未做任何变更。",
     "host": "未设密钥时，控制台只响应本机地址：localhost 或 127.0.0.1。",
     "method": "此地址不接受这种请求。",
