@@ -33,6 +33,7 @@ OPERATORS = {
     "is known": "rules.op_known",
     "is unknown": "rules.op_unknown",
 }
+STOPS = {"en": (", ", "."), "zh": ("，", "。")}
 TIMES = {"start": "rules.says_start", "end": "rules.says_end"}
 FIGURES = {
     "ndcg_at_10": "rules.ndcg_at_10",
@@ -58,7 +59,8 @@ def sentence(language: words.Language, document: Mapping[str, Any], timezone: st
     if segments := document.get("segments"):
         parts.append(say("rules.says_segments", names=", ".join(segments)))
     parts += [say(TIMES[name], at=at, zone=timezone) for name, at in times_told(document, timezone)]
-    return say("rules.says_join").join(parts) + say("rules.says_stop")
+    comma, stop = STOPS[language]
+    return comma.join(parts) + stop
 
 
 def _values(document: Mapping[str, Any], say: Any) -> dict[str, Any]:

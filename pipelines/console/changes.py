@@ -5,15 +5,16 @@ Both are read as they were written; nothing is kept here. A source that does not
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bentos.console.ports.changes import Audit, AuditEntry, What
+from bentos.console.ports.changes import Audit, AuditEntry, Did, What
 from feature_repo.errors import ServerError, SpecError
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
     from components.registry.aliases import Move
-    from feature_repo.documents.changes import Change
+    from feature_repo.documents.changes import Change, Entry
 
 PAGE = 50  # versions of the log
 NAMED = 5  # ids of an entry
@@ -36,35 +37,45 @@ class LiveChanges:
         """Return changes, the newest first, from a version of the document log back; moves of aliases between them."""
         from pipelines.releases.release import variables
 
-        place, problems = self._place(), []
+        place, part, problems = self._place(), LogPart(), []
+        moves: list[Move] = []
         with variables(place):
-            try:
-                changes, older = _changes(place.spec.name, what, until)
-            except (ServerError, SpecError) as away:
-                changes, older = [], None
-                problems.append(f"items and rules: {away}")
-            try:
-                moves, cut = _moves(place.spec.name)
-            except (ServerError, SpecError) as away:
-                moves, cut = [], False
-                problems.append(f"releases: {away}")
-        entries = [] if what == RELEASE else [_entry(one) for one in changes]
-        if what in ("", RELEASE):
-            newer = None if until is None else changes[0].at if changes else ""
-            entries += _between(moves, oldest=changes[-1].at if older else "", newest=newer)
+            if what != RELEASE:
+                try:
+                    part = _part(place.spec.name, what, until)
+                except (ServerError, SpecError) as away:
+                    problems.append(f"items and rules: {away}")
+            if what in ("", RELEASE):
+                try:
+                    moves = _moves(place.spec.name)
+                except (ServerError, SpecError) as away:
+                    problems.append(f"releases: {away}")
+        oldest = part.changes[-1].at if part.older is not None else ""
+        entries = [one for change in part.changes for one in _entries(change)]
+        entries += _between(moves, oldest=oldest, before=part.before)
         entries.sort(key=lambda one: (one.at, one.version or 0), reverse=True)
-        return Audit(tuple(entries), None if what == RELEASE else older, tuple(problems), cut and not older)
+        return Audit(tuple(entries), part.older, tuple(problems))
 
 
-def _changes(name: str, what: str, until: int | None) -> tuple[list["Change"], int | None]:
-    """Return a page of versions, the newest first, of one kind alone where one is named; and where the next begins."""
+@dataclass(frozen=True)
+class LogPart:
+    """Versions of the document log, the newest first."""
+
+    changes: "tuple[Change, ...]" = ()
+    older: int | None = None  # the version to read on from
+    before: str | None = None  # when the version after them was written: moves from then on are on the page before
+
+
+def _part(name: str, what: str, until: int | None) -> LogPart:
+    """Read a page of versions, of one kind alone where one is named."""
     from feature_repo.documents.opened import document_log_if_any
 
     log = document_log_if_any(name)
-    if log is None or what == RELEASE:
-        return [], None
+    if log is None:
+        return LogPart()
     head = log.head().version
     last = head if until is None else min(until, head)
+    before = log.changes(after=last, until=last + 1)[0].at if last < head else None
     found: list[Change] = []
     while last > 0 and len(found) < PAGE:
         first = max(0, last - PAGE)
@@ -73,46 +84,46 @@ def _changes(name: str, what: str, until: int | None) -> tuple[list["Change"], i
     if len(found) > PAGE:
         found = found[:PAGE]
         last = found[-1].version - 1
-    return found, last or None
+    return LogPart(tuple(found), last or None if found else None, before)
 
 
-def _entry(change: "Change") -> AuditEntry:
-    """Say what a version of the log did. Of people no id leaves the log, and of vectors no number."""
-    from components.ranking.rules.book import REMOVED
+def _entries(change: "Change") -> Iterator[AuditEntry]:
+    """Yield what a version of the log did, apart where it did several things. Of people no id leaves the log."""
     from feature_repo.documents.changes import PERSON, VECTOR
 
-    quiet = change.kind in (PERSON, VECTOR)
-    ids = () if change.kind == PERSON else tuple(entry.id for entry in change.entries[:NAMED])
-    documents = [entry.document for entry in change.entries]
-    if all(document is None for document in documents):
-        did = "taken back"
-    elif all(document is not None and document.get(REMOVED) for document in documents):
-        did = "removed"
-    else:
-        did = "put"
-    only = documents[0] if len(documents) == 1 and not quiet else None
-    said = json.dumps(only, ensure_ascii=False) if only and did == "put" else ""
-    return AuditEntry(
-        change.at, change.who, change.kind, ids, len(change.entries), change.version, did, change.undoes, _cut(said)
-    )
+    by: dict[Did, list[Entry]] = {}
+    for entry in change.entries:
+        by.setdefault(_did(entry), []).append(entry)
+    for did, entries in by.items():
+        ids = () if change.kind == PERSON else tuple(entry.id for entry in entries[:NAMED])
+        tells = did == "put" and len(entries) == 1 and change.kind not in (PERSON, VECTOR)
+        said = _cut(json.dumps(entries[0].document, ensure_ascii=False)) if tells else ""
+        yield AuditEntry(
+            change.at, change.who, change.kind, ids, len(entries), change.version, did, change.undoes, said
+        )
 
 
-def _moves(name: str) -> tuple[list["Move"], bool]:
-    """Return the moves of aliases, the newest first, and whether the registry holds the oldest no longer."""
+def _did(entry: "Entry") -> Did:
+    from components.ranking.rules.book import REMOVED
+
+    if entry.document is None:
+        return "taken back"
+    return "removed" if entry.document.get(REMOVED) is True else "put"
+
+
+def _moves(name: str) -> "list[Move]":
+    """Return the moves of aliases that the registry's list holds."""
     from components.registry import aliases, client
 
-    if client.unmade():  # a look would make it
-        return [], False
-    history = aliases.status(name).history
-    return [*reversed(history)], bool(history) and history[0].origin != ""
+    return [] if client.unmade() else [*aliases.status(name).history]  # a look would make the database
 
 
-def _between(moves: list["Move"], *, oldest: str, newest: str | None) -> Iterator[AuditEntry]:
+def _between(moves: "list[Move]", *, oldest: str, before: str | None) -> Iterator[AuditEntry]:
     """Yield the moves of a page's time; '' and None are open ends."""
-    for move in moves:
-        if move.when >= oldest and (newest is None or move.when < newest):
-            who = f"{move.alias}: {move.origin or '-'} -> {move.to or '-'}"
-            yield AuditEntry(move.when, move.who, RELEASE, (move.alias,), 1, None, "moved", None, f"{who}: {move.why}")
+    for move in reversed(moves):
+        if move.when >= oldest and (before is None or move.when < before):
+            said = f"{move.alias}: {move.origin or '-'} -> {move.to or '-'}: {move.why}"
+            yield AuditEntry(move.when, move.who, RELEASE, (move.alias,), 1, None, "moved", None, _cut(said))
 
 
 def _cut(text: str) -> str:

@@ -53,13 +53,14 @@ class LiveReleases:
         last = self._run.told() if self._run else NEVER
         with variables(place):
             if client.unmade():  # a look would make it
-                return ReleasesShown((), 0, (), "", "", True, "", "", "", WayBack("", "", _nothing(place)), last)
+                return ReleasesShown((), 0, (), "", "", False, True, "", "", "", WayBack("", "", _nothing(place)), last)
             held = aliases.status(place.spec.name)
             versions, in_all = aliases.kept(place.spec.name, most=SHOWN)
             state = State.of(rollout_tags.read(place.spec.name).state)
         champion, previous = held.holders.get("champion", ""), held.holders.get("previous", "")
-        rollout = status_text.summary(place, champion)
-        routes = rollout.get("routes") or {}
+        recorded = bool(place.environment.kubernetes.namespace)  # a pod has no account to look at routes with
+        rollout = (status_text.recorded if recorded else status_text.summary)(place, champion)
+        routes = rollout if recorded else rollout.get("routes") or {}
         why = restore.refusal(place, state, champion, previous) if versions else _nothing(place)
         return ReleasesShown(
             versions=tuple(_version(one, held, routes) for one in _with_aliases(versions, held)),
@@ -69,6 +70,7 @@ class LiveReleases:
             ),
             champion=champion,
             stable=_release_of(routes, "stable"),
+            recorded=recorded,
             whole=routes.get("mode", "stable") == "stable" and not routes.get("arms"),
             standing=str(rollout.get("text", "")),
             problem=str(rollout.get("problem", "")),
@@ -120,7 +122,13 @@ class _Rollback(threading.Thread):
 
         try:
             wanted = restore.Wanted(self._champion, self._to)
-            found = restore.restore(self._place, self._why, who=self._who, wanted=wanted)
+            found = restore.restore(
+                self._place,
+                self._why,
+                who=self._who,
+                wanted=wanted,
+                by_loop=bool(self._place.environment.kubernetes.namespace),
+            )
             if found["champion"] != self._to:
                 self._failed = f"version {found['champion'] or 'nobody'} is the champion: {found['note']}"
             self._took_s, self._found = time.monotonic() - self._began, found

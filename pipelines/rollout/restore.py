@@ -58,12 +58,17 @@ def refusal(place: Installation, state: State, champion: str, previous: str) -> 
     return ""
 
 
-def restore(place: Installation, why: str, *, who: str = "", wanted: Wanted | None = None) -> dict[str, Any]:
+def restore(
+    place: Installation, why: str, *, who: str = "", wanted: Wanted | None = None, by_loop: bool = False
+) -> dict[str, Any]:
     """Move the champion alias back where it belongs, and have serving follow at once where it runs.
 
     '' for `who` is the user of this process. With `wanted` it is done only from that champion to that version, and not
-    while a rollout runs: Unwanted says what is otherwise, and nothing was moved.
+    while a rollout runs: Unwanted says what is otherwise, and nothing was moved. With `by_loop` this process touches no
+    door and no route, as where it has no account of the cluster: the loop there follows, and what it records is awaited.
     """
+    if by_loop:
+        return _moved(place, why, who, wanted)
     actuator, started = loop.actuator_of(place), time.monotonic()
     with variables(place):
         state = State.of(rollout_tags.read(place.spec.name).state)
@@ -79,6 +84,33 @@ def restore(place: Installation, why: str, *, who: str = "", wanted: Wanted | No
         if not outcome.moved and (release := _serving(place, actuator, outcome.champion)):
             return _told(outcome, release, started)
     return _told(outcome, _followed(place, actuator, outcome.champion), started)
+
+
+def _moved(place: Installation, why: str, who: str, wanted: Wanted | None) -> dict[str, Any]:
+    """Move the champion alias, and wait until the loop has recorded that what serves followed."""
+    started = time.monotonic()
+    with variables(place):
+        state = State.of(rollout_tags.read(place.spec.name).state)
+        if wanted is not None:
+            _require(place, state, wanted)
+        last = state.stable.version if state.stable else ""
+        named = who or mlflow_client.user()
+        outcome = aliases.rollback(place.spec.name, who=named, why=why, serves=last, stays=bool(last))
+        if not last:
+            return _told(outcome, "", started)
+        kept = state.previous is not None and state.previous.version == outcome.champion
+        patience_s = FOLLOWS_S if kept else STARTS_S
+        while True:
+            state = State.of(rollout_tags.read(place.spec.name).state)
+            if state.candidate is None and state.stable is not None and state.stable.version == outcome.champion:
+                return _told(outcome, state.stable.release, started)
+            if state.held or time.monotonic() - started >= patience_s:
+                break
+            time.sleep(POLL_S)
+    raise ServerError(
+        f"version {outcome.champion} is the champion, but the rollout's loop did not record in {patience_s:.0f} s that "
+        f"it serves: {state.why or 'does `intentflow reconcile --watch` run?'}"
+    )
 
 
 def _require(place: Installation, state: State, wanted: Wanted) -> None:

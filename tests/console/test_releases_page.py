@@ -123,9 +123,7 @@ def test_a_rollback_asks_once_more_and_says_what_serves_as_read_back(
     assert "Roll back from version 2 to version 1?" in asked.text
     assert holders(served)["champion"] == "2", "a look moves nothing"
     done = pressed(visit, asked, "Roll back now", why="users <b>complain</b>")
-    assert (
-        "Version 1 is the champion (champion 2 -> 1), and release r1 serves, as read back from the routes" in done.text
-    )
+    assert "Version 1 is the champion (champion 2 -> 1), and release r1 serves, as read back" in done.text
     assert "Asked for by console." in done.text
     assert "Champion: version 1. All users are led to version 1 (release r1)" in done.text
     assert paper.routes is not None
@@ -220,7 +218,7 @@ def test_what_serving_does_not_follow_is_no_success(
     assert "The rollback from version 2 to 1, asked for by console, did not come to its end: " in said
     assert "version 1 is the champion, but serving did not follow" in said
     assert "The champion is version 1, and version 2 serves" in said
-    assert "as read back from the routes" not in said
+    assert "as read back" not in said
 
 
 def test_one_that_takes_long_is_said_to_run_and_a_second_is_refused(
@@ -244,9 +242,40 @@ def test_one_that_takes_long_is_said_to_run_and_a_second_is_refused(
     assert releases._run is not None
     releases._run.join(patient(60))
     part = visit.get("/console/releases", headers={"HX-Request": "true"}).text
-    assert "release r1 serves, as read back from the routes" in part
+    assert "release r1 serves, as read back" in part
     assert "<html" not in part
     assert "every 2s" not in part, "it asks no more"
+
+
+def elsewhere(place: Installation) -> Installation:  # noqa: F811
+    """The same registry, of an environment that rolls out on a cluster of which this process knows nothing."""
+    settings = place.environment.kubernetes.model_copy(update={"namespace": "shop"})
+    return replace(place, environment=place.environment.model_copy(update={"kubernetes": settings}))
+
+
+def test_on_a_cluster_the_loop_there_follows_and_what_it_records_is_read_back(
+    served: Installation, paper: PaperActuator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = LiveReleases(lambda: elsewhere(served), patience_s=0.05)
+    visit = visitor(releases=releases)
+    page = opened(visit, "/console/releases")
+    assert "Version 2 (release r2) serves, as the rollout recorded it." in page.text
+    asked = opened(visit, "/console/releases/rollback")
+    assert "runs since" in pressed(visit, asked, "Roll back now").text
+    assert releases._run is not None
+    while releases._run.is_alive():  # the loop of the cluster; the rollback has an end of its own
+        look(served, paper)
+    text = opened(visit, "/console/releases").text
+    assert "and release r1 serves, as read back" in text
+    assert "Version 1 (release r1) serves, as the rollout recorded it." in text
+
+
+def test_on_a_cluster_without_a_loop_it_is_no_success(served: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "FOLLOWS_S", 0.1)
+    visit = visitor(releases=LiveReleases(lambda: elsewhere(served), patience_s=patient(60)))
+    text = pressed(visit, opened(visit, "/console/releases/rollback"), "Roll back now").text
+    assert "version 1 is the champion, but the rollout's loop did not record in 0 s that it serves" in text
+    assert "as read back" not in text
 
 
 def test_what_serves_and_is_no_version_of_ours_is_said(served: Installation, paper: PaperActuator) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-What = Literal["item", "rule", "person", "vector", "release", "experiment"]
+Did = Literal["put", "removed", "taken back", "moved"]
+What = Literal["item", "rule", "person", "vector", "release"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class AuditEntry:
     ids: tuple[str, ...]  # of items, rules or aliases; the first ones. None of people
     count: int  # of them in all
     version: int | None  # of the document log; None: it is a move in the registry
-    did: str  # put, removed, taken back, moved
+    did: Did
     undoes: int | None = None
     said: str = ""  # what they became: a document as JSON, or a line of the registry's
 
@@ -28,7 +29,6 @@ class Audit:
     entries: tuple[AuditEntry, ...]
     older: int | None = None  # the version of the log to read on from; None: nothing is older
     problems: tuple[str, ...] = ()  # what could not be read: its changes are missing here
-    cut: bool = False  # older moves of releases are kept on their versions alone
 
 
 class Changes(Protocol):

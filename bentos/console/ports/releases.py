@@ -36,7 +36,7 @@ class ReleaseVersion:
     release: str  # its id
     created: str  # ISO 8601, UTC
     aliases: tuple[str, ...]
-    serves: str  # "stable", "candidate" or "": by the routes, not by the aliases
+    serves: str  # "stable", "candidate" or "": by the routes or the rollout's record, not by the aliases
     judged: str  # in a word: passed, refused, undecided, baseline
     gates: tuple[Gate, ...]
     moves: tuple[str, ...]  # how it came to its aliases, a line each, the newest first
@@ -63,7 +63,7 @@ class LastRollback:
     who: str = ""
     since_s: float = 0.0  # how long it has run, or ran
     note: str = ""  # the registry's own line; of one that failed, why
-    serving: str = ""  # release that all users are led to, as read from the routes afterwards; "": nothing runs
+    serving: str = ""  # release that all users are led to, as read back afterwards; "": nothing runs
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class ReleasesShown:
     history: tuple[Move, ...]  # the newest first
     champion: str  # version, "" is nobody
     stable: str  # release that users are led to; "" where nothing runs, or nobody knows
+    recorded: bool  # it is what the rollout recorded; else what the routes say by now
     whole: bool  # all of them, and no copies go elsewhere
     standing: str  # of the rollout, in a sentence
     problem: str  # why it is not known what serves

@@ -5,6 +5,7 @@ EN = {
     "champion": "Champion: version {version}.",
     "champion_none": "No version is the champion.",
     "serving": "All users are led to version {version} (release {release}), as the routes say.",
+    "serving_recorded": "Version {version} (release {release}) serves, as the rollout recorded it.",
     "serving_split": "Users are led to version {version} (release {release}), a part of them or copies to another one.",
     "serving_other": "Users are led to release {release}, of which the versions below know nothing.",
     "serving_none": "No service runs here, so nobody is answered by it.",
@@ -24,7 +25,7 @@ EN = {
     "by_hand": "by hand, in the console",
     "confirm": "Roll back now",
     "cancel": "Leave everything as it is",
-    "done": "Version {to} is the champion ({note}), and release {serving} serves, as read back from the routes, "
+    "done": "Version {to} is the champion ({note}), and release {serving} serves, as read back, "
     "after {seconds} s. Asked for by {who}.",
     "done_unserved": "Version {to} is the champion ({note}). No service runs here: nobody is answered by it until one "
     "does. Asked for by {who}.",
@@ -73,6 +74,7 @@ ZH = {
     "champion": "冠军版本：{version}。",
     "champion_none": "没有冠军版本。",
     "serving": "按路由，所有用户由版本 {version}（发布 {release}）服务。",
+    "serving_recorded": "按上线记录，由版本 {version}（发布 {release}）服务。",
     "serving_split": "用户由版本 {version}（发布 {release}）服务，其中一部分或请求副本发往另一版本。",
     "serving_other": "用户由发布 {release} 服务，但下方的版本中没有它。",
     "serving_none": "此处没有运行中的服务，因此没有用户由它应答。",
@@ -91,7 +93,7 @@ ZH = {
     "by_hand": "在控制台手动操作",
     "confirm": "立即回退",
     "cancel": "保持不变",
-    "done": "版本 {to} 已成为冠军（{note}）；按路由读回确认，发布 {serving} 正在服务，"
+    "done": "版本 {to} 已成为冠军（{note}）；经读回确认，发布 {serving} 正在服务，"
     "用时 {seconds} 秒。操作者：{who}。",
     "done_unserved": "版本 {to} 已成为冠军（{note}）。此处没有运行中的服务："
     "启动服务之前没有用户由它应答。操作者：{who}。",

@@ -176,8 +176,6 @@ EN = {
     "says_unknown_hide": "are not shown",
     "says_unknown_show": "are shown",
     "says_any_event": "all interest",
-    "says_join": ", ",
-    "says_stop": ".",
 }
 
 ZH = {
@@ -291,7 +289,7 @@ ZH = {
     "figure": "指标",
     "before": "变更前",
     "after": "变更后",
-    "ndcg_at_10": "NDCG@10",
+    "ndcg_at_10": "排序质量 NDCG@10",
     "recall_at_10": "召回率@10",
     "coverage": "目录覆盖率",
     "popularity": "所展示商品的热度",
@@ -355,6 +353,4 @@ ZH = {
     "says_unknown_hide": "不展示",
     "says_unknown_show": "展示",
     "says_any_event": "所有兴趣行为",
-    "says_join": "，",
-    "says_stop": "。",
 }
