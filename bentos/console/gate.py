@@ -152,7 +152,7 @@ def sign_in(request: Request, *, status: int = 200, key: str = "", **values: Any
     said = words.text(request.state.language, f"frame.{key}", **values) if key else ""
     local = _host(request.headers.get("host", "")) in LOOPBACK
     safe = local or "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
-    told = {"said": said, "after": inside(after), "kept": kept, "prefix": f"{KEPT}.", "safe": safe}
+    told: dict[str, Any] = {"said": said, "after": inside(after), "kept": kept, "prefix": f"{KEPT}.", "safe": safe}
     return render(request, "sign_in.html.jinja", status=status, **told)
 
 

@@ -120,7 +120,7 @@ class ServedPeople:
 
     def event_types(self) -> tuple[str, ...]:
         """Return the kinds of events with an item that the spec speaks of."""
-        from components.data.rules import OneOf
+        from components.data.row_rules import OneOf
 
         spec = self._place().spec
         allowed = [
@@ -130,7 +130,8 @@ class ServedPeople:
             for value in rule.values
         ]
         ranking = spec.models.ranking
-        told = allowed or [*(intent.event for intent in spec.intents), ranking.event, *ranking.kinds]
+        counted = (*(intent.event for intent in spec.intents), ranking.event, *ranking.kinds)
+        told: Sequence[str | None] = allowed or counted
         return tuple(dict.fromkeys(one for one in told if one and one not in spec.data.without_item))
 
     def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:

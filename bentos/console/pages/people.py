@@ -5,6 +5,7 @@ A raw id is typed into a form and stays in the session's memory; addresses have 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -109,7 +110,7 @@ def _page(request: Request, found: Person) -> Response:
     return render(request, PERSON, block=BLOCK, **_about(request, found), typed={"event": "", "item": ""})
 
 
-def _about(request: Request, found: Person | None) -> dict[str, object]:
+def _about(request: Request, found: Person | None) -> dict[str, Any]:
     visitor: Visitor = request.state.visitor
     pseudonym, port = _pseudonym(request), _port(request)
     before: Person | None = visitor.kept(f"before {pseudonym}")

@@ -57,7 +57,8 @@ EN = {
     "send_about": "It is stored as the person's own, as if the shop had sent it, and the next answer knows it. "
     "There is no way to take it back but to forget the person.",
     "send_button": "Send",
-    "quick_about": "send {event} of {title}",
+    "quick": "Send {event}",
+    "quick_about": "Send {event} of {title}",
     "sent": "The event {event} of item {item} was stored. The list below was asked for after it.",
     "ignored": "The event {event} of item {item} was not stored: this person asked to be forgotten.",
     "id_here": "User id of this person",
@@ -120,6 +121,7 @@ ZH = {
     "send": "发送事件",
     "send_about": "事件按此用户本人的行为保存，与商城发送的相同，下一次推荐即会考虑。除非遗忘此用户，否则无法撤回。",
     "send_button": "发送",
+    "quick": "发送 {event}",
     "quick_about": "发送 {event}：{title}",
     "sent": "已保存事件 {event}，物品 {item}。下方列表为此后重新查询的结果。",
     "ignored": "事件 {event}（物品 {item}）未保存：此用户已要求被遗忘。",
