@@ -191,10 +191,14 @@ def parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
                 log.warning("%s line %d: no JSON object, skipped", path, number)
 
 
-def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:
-    """Return some columns of every answer as one Arrow table; parquet files are not taken apart."""
+def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG, since_s: float = 0.0) -> pa.Table:
+    """Return some columns of every answer as one Arrow table; parquet files are not taken apart.
+
+    With `since_s` (epoch seconds) files that nobody wrote to since then are left out.
+    """
     schema = pa.schema([SCHEMA.field(name) for name in names])
-    days = itertools.groupby(log_files(folder), key=day_of)
+    paths = [path for path in log_files(folder) if not since_s or _written_at(path) >= since_s]
+    days = itertools.groupby(paths, key=day_of)
     parts = [part for day, some in days for part in _tables(folder / f"{day}{MERGED}", list(some), schema)]
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
