@@ -17,6 +17,7 @@ from bentos.recommender import rule_changes
 from bentos.recommender.catalogue import OpenCatalogue
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo.documents.changes import RULE
+from feature_repo.documents.log import DocumentLog
 from feature_repo.errors import ServerError, SpecError, StoreAway
 from pipelines import rules as live
 from pipelines.console.rules import LiveRules
@@ -223,6 +224,27 @@ def test_a_rule_that_is_gone_meanwhile_is_not_put_back_unseen(
     assert "There is no rule of this name now." in refused.text
     assert "by console" in refused.text
     assert shopped.changes() == [(1, "console", "two each", {"removed": True})]
+
+
+def test_one_who_is_quicker_between_the_look_and_the_write_is_not_written_over(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = browser(), browser()
+    pressed(ann, beer(ann), "Save")
+    path = "/console/rules/edit?name=no%20soup"
+    for_ann = pressed(ann, opened(ann, path), "Preview", value__0="BREAD")
+    for_bob = pressed(bob, opened(bob, path), "Preview", value__0="FRUIT")
+    write, written = DocumentLog.put, []
+
+    def later(log: DocumentLog, *args: Any, **named: Any) -> Any:
+        if not written:
+            written.append("ann")
+            assert "Version 2" in pressed(ann, for_ann, "Save").text
+        return write(log, *args, **named)
+
+    monkeypatch.setattr(DocumentLog, "put", later)
+    assert "changed by somebody else" in pressed(bob, for_bob, "Save", status=409).text
+    assert shopped.changes()[-1][3]["where"] == "category = 'BREAD'"
 
 
 def test_a_change_is_undone_and_the_undo_is_one_too(browser: Callable[[], TestClient], shopped: Installed) -> None:
