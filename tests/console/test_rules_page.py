@@ -305,6 +305,15 @@ def test_a_clash_is_refused_by_name_also_where_it_came_between_preview_and_save(
     assert len(shopped.changes()) == 1
 
 
+def test_a_rule_that_is_about_no_item_is_said_to_do_nothing(browser: Callable[[], TestClient]) -> None:
+    visit = browser()
+    assert "It is about 2 of 6 items, such as: leek soup, pea soup." in beer(visit).text
+    typo = beer(visit, value__0="soup")
+    assert "It is about none of the 6 items: as it stands it does nothing." in typo.text
+    page = opened(visit, "/console/rules/new?kind=bought")
+    assert "It is about" not in pressed(visit, page, "Preview", days="3").text, "that is each user's own"
+
+
 def test_a_user_s_list_is_shown_before_and_after(browser: Callable[[], TestClient], shopped: Installed) -> None:
     shopped.world.knows("ann", 3)
     visit = browser()
@@ -341,7 +350,7 @@ def test_a_user_s_list_that_nobody_can_be_asked_for_is_said(
 )
 def test_an_item_moved_where_it_passed_another_that_was_there(before: str, after: str, said: list[str]) -> None:
     lists = UserLists(*(tuple(ListedItem(one, one) for one in side) for side in (before, after)))
-    assert [how for how, _ in _moves(Preview(None, "", lists, ""))] == said
+    assert [how for how, _ in _moves(Preview(None, None, "", lists, ""))] == said
 
 
 def test_what_cannot_be_measured_is_said_and_does_not_stand_in_the_way(
