@@ -1,4 +1,4 @@
-"""The overview's port: KPIs over the logs (monitoring/quality/kpis.py), and what serves, runs and waits for a person."""
+"""The overview's port: KPIs over the logs (monitoring/quality/kpis.py), what serves, runs and waits for a person."""
 
 import datetime as dt
 import time
@@ -35,7 +35,6 @@ class Logged(Kpis):
     def standing(self) -> Standing:
         """Return what serves, what runs and what needs a person."""
         return self._standing.of("", lambda: standing.standing(self._place()))
-
 
     def start(self) -> Start:
         """Return what was started here, and what to try first."""
@@ -119,7 +118,9 @@ def _coverage(made: "Sequence[Rewarded]", known: set[str]) -> Tile:
     from monitoring.quality import kpis
 
     days = [_at(one)[:10] for one in made]
-    pairs = [(day, str(item[columns.ITEM_ID])) for day, one in zip(days, made, strict=True) for item in one.answer["items"]]
+    pairs = [
+        (day, str(item[columns.ITEM_ID])) for day, one in zip(days, made, strict=True) for item in one.answer["items"]
+    ]
     return _tile("coverage", kpis.coverage(pairs, known), unit="share", of="catalogue")
 
 
