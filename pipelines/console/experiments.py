@@ -1,4 +1,4 @@
-"""The port of experiments: what `intentflow experiments SPEC status` knows, with shares of users and power beside it."""
+"""The port of experiments: what `intentflow experiments` knows, with shares of users and power beside it."""
 
 import dataclasses
 import datetime as dt
@@ -43,7 +43,9 @@ def found(place: Installation, *, now_s: float | None = None) -> tuple[Shown, ..
     """Return every experiment that is known, each once."""
     from pipelines import experiments
 
-    return of(experiments.act(place, experiments.STATUS), place.spec.experiments, time.time() if now_s is None else now_s)
+    return of(
+        experiments.act(place, experiments.STATUS), place.spec.experiments, time.time() if now_s is None else now_s
+    )
 
 
 def of(stands: Mapping[str, Any], declared: Sequence[Experiment], now_s: float) -> tuple[Shown, ...]:

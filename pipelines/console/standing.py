@@ -30,9 +30,7 @@ def processes_of(place: Installation) -> tuple[Process, ...]:
     from pipelines.releases import processes
 
     known = {one.name: one for one in (*processes.failures(place.home), *processes.status(place.home))}
-    return tuple(
-        Process(one.name, one.state, one.url, one.reason, str(one.log)) for _, one in sorted(known.items())
-    )
+    return tuple(Process(one.name, one.state, one.url, one.reason, str(one.log)) for _, one in sorted(known.items()))
 
 
 def of(found: Found, place: Installation, started: tuple[Process, ...], *, quality: Found) -> Standing:

@@ -1,8 +1,8 @@
 """Start, stop and inspect one recommender's long-running processes on this machine: UIs and the service.
 
-Each has a record, a log and a marker in its environment under `<home>/up/`; one that did not start leaves why. So `down` ends exactly what `up` started,
-children and orphans too: start time and marker tell it from a process that got the same id. `serving.py` and `uis.py`
-say what runs. On a cluster Kubernetes does all of this.
+Each has a record, a log and a marker in its environment under `<home>/up/`. So `down` ends exactly what `up` started,
+children and orphans too: start time and marker tell it from a process that got the same id. One that did not start
+leaves why in `failures/` there. `serving.py` and `uis.py` say what runs. On a cluster Kubernetes does all of this.
 """
 
 import contextlib

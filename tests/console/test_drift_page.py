@@ -137,8 +137,10 @@ def test_the_page_draws_each_signal_with_what_is_usual() -> None:
     text = words(html)
     assert "Something is wrong with the data" in text
     assert "Since 2 October 2017." in text
-    assert html.count("<svg class=\"chart\"") == 2
+    assert html.count('<svg class="chart"') == 2
     assert html.count('<rect class="band"') == 1
+    assert "2017-09-18 to 2017-10-09, newest 5.2 %. The band is what is usual." in text
+    assert "2017-10-02 to 2017-10-09, newest 30,000." in text
     assert "2026-11-30 04:00 2017-10-09 faulty fault of the data events.null.value" in text
     assert 'href="https://evidently.example/projects/p/reports/r"' in html
     assert "held: nothing is trained on faulty data" in text

@@ -92,10 +92,10 @@ def test_the_page_shows_arms_interval_verdict_shares_and_power() -> None:
     text = words(html)
     assert "Day 12.5 of 28: its arms answer their users" in text
     assert "Users with a “purchase” within 168 h of their first answer; more is better." in text
-    assert "+0.5 % (+0.18 % to +0.82 %) better" in text
+    assert "+0.5 points (+0.18 points to +0.82 points) +10 % of the control's mean better" in text
     assert "Users fall to the arms as declared." in text
-    assert "a difference of 10 % is found with a chance of at least 91 % by day 28" in text
-    assert 'aria-label="explorer: difference +0.5 %, +0.18 % to +0.82 %"' in html
+    assert "a difference of 10 % of the control's mean is found with a chance of at least 91 % by day 28" in text
+    assert 'aria-label="explorer: difference +0.5 points, +0.18 points to +0.82 points"' in html
     assert "intentflow experiments SPEC start later" in text
     assert 'href="http://127.0.0.1:5000/#/models/shop-release/versions/3"' in html
 
@@ -114,4 +114,6 @@ def test_every_state_has_a_page_in_both_languages_and_nothing_of_it_is_nan() -> 
         for language in ("en", "zh"):
             html = page(Ports(experiments=watching.Experiments(found)), f"/console/experiments?lang={language}")
             assert "nan" not in words(html).lower().split()
-    assert "The spec declares no experiment." in page(Ports(experiments=watching.Experiments(())), "/console/experiments")
+    assert "The spec declares no experiment." in page(
+        Ports(experiments=watching.Experiments(())), "/console/experiments"
+    )

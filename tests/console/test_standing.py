@@ -1,4 +1,4 @@
-"""What needs a person, sorted from what `intentflow status` says; links to other tools by the environment's addresses."""
+"""What needs a person, sorted from what `intentflow status` says; links by the environment's addresses."""
 
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,22 @@ QUIET = {
     "aliases": {"champion": "2"},
     "versions": {"2": {"id": "1f0c", "gates": "passed"}},
     "history": [
-        {"alias": "champion", "origin": "", "to": "1", "who": "ana", "when": "2026-11-28T00:00:00+00:00", "why": "first"},
-        {"alias": "champion", "origin": "1", "to": "2", "who": "bo", "when": "2026-11-29T00:00:00+00:00", "why": "better"},
+        {
+            "alias": "champion",
+            "origin": "",
+            "to": "1",
+            "who": "ana",
+            "when": "2026-11-28T00:00:00+00:00",
+            "why": "first",
+        },
+        {
+            "alias": "champion",
+            "origin": "1",
+            "to": "2",
+            "who": "bo",
+            "when": "2026-11-29T00:00:00+00:00",
+            "why": "better",
+        },
     ],
     "rollout": {},
     "last_run": None,

@@ -1,5 +1,6 @@
-"""Experiments: the arms side by side, the interval, the verdict, whether users fell as declared, and what may be found."""
+"""Experiments: arms side by side, interval, verdict, whether users fell as declared, and what may be found."""
 
+import functools
 from collections.abc import Mapping
 
 from starlette.requests import Request
@@ -26,7 +27,8 @@ def show(request: Request) -> Response:
         unit=unit,
         little=LITTLE,
         number=figures.number,
-        signed=figures.signed,
+        signed=functools.partial(figures.signed, language=request.state.language),
+        relative=relative,
         links=elsewhere.links(request, lambda links: links.versions()),
         of_version=lambda version: elsewhere.links(request, lambda links: links.version(version)),
     )
@@ -35,6 +37,12 @@ def show(request: Request) -> Response:
 def unit(one: Experiment) -> str:
     """Return how an experiment's KPI is read: of users who convert in percent, else as an amount a user."""
     return "share" if one.measure == "converted" else "amount"
+
+
+def relative(one: Experiment, value: float) -> float | None:
+    """Return a difference as a share of the control's mean; None where that is 0 or not known."""
+    usual = next((arm.mean for arm in one.arms if arm.control), None)
+    return value / abs(usual) if usual else None
 
 
 def drawn(one: Experiment) -> Mapping[str, Bar]:

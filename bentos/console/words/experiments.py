@@ -34,6 +34,7 @@ EN: dict[str, str] = {
     "verdict": "Verdict",
     "drawing": "{arm}: difference {difference}, {low} to {high}",
     "interval": "{low} to {high}",
+    "relative": "{share} of the control's mean",
     "sure": "The interval holds the true difference with {sure} certainty, however often you look.",
     "too_early": "too few yet",
     "word_passed": "better",
@@ -45,9 +46,9 @@ EN: dict[str, str] = {
     "Look whether something loses users of an arm.",
     "shares_broken": "Sample-ratio mismatch: users do not fall to the arms as declared (odds {odds} to 1). "
     "Nothing may be concluded from the figures.",
-    "power": "{arm}: a difference of {effect} is found with a chance of at least {power} by day {days}, "
-    "if users come as they have so far.",
-    "least_effect": "In 80 of 100 such experiments a difference of {effect} would be found.",
+    "power": "{arm}: a difference of {effect} of the control's mean is found with a chance of at least {power} "
+    "by day {days}, if users come as they have so far.",
+    "least_effect": "In 80 of 100 such experiments one of {effect} would be found.",
     "power_little": "That is little: let more users in, ask for a larger difference, or plan more days.",
     "power_unknown": "{arm}: what can be found by day {days} is not known before users are judged.",
     "result": "Result",
@@ -95,6 +96,7 @@ ZH: dict[str, str] = {
     "verdict": "结论",
     "drawing": "{arm}：差异 {difference}，{low} 至 {high}",
     "interval": "{low} 至 {high}",
+    "relative": "相当于对照组均值的 {share}",
     "sure": "无论查看多少次，区间包含真实差异的把握为 {sure}。",
     "too_early": "人数尚少",
     "word_passed": "更好",
@@ -104,7 +106,8 @@ ZH: dict[str, str] = {
     "shares_as_declared": "用户按声明的比例分到各组。",
     "shares_watch": "用户分组与声明略有出入（{odds} 比 1）。请检查是否有某组的用户丢失。",
     "shares_broken": "样本比例失衡（SRM）：用户未按声明的比例分组（{odds} 比 1）。不能从这些数字得出任何结论。",
-    "power": "{arm}：若用户数量保持目前的速度，到第 {days} 天至少有 {power} 的机会发现 {effect} 的差异。",
+    "power": "{arm}：若用户数量保持目前的速度，"
+    "到第 {days} 天至少有 {power} 的机会发现相当于对照组均值 {effect} 的差异。",
     "least_effect": "在 100 次这样的实验中，有 80 次能发现 {effect} 的差异。",
     "power_little": "机会偏小：请让更多用户参加，或把目标差异定得更大，或延长天数。",
     "power_unknown": "{arm}：在用户可以判断之前，尚不知道到第 {days} 天能发现多大的差异。",
