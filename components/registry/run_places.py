@@ -4,14 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.registry import client as mlflow_client
-<<<<<<< HEAD
-from feature_repo import env_names
-
-KUBEFLOW_RUN = "intentflow.kubeflow_run"  # a run's tag
-=======
 from components.registry.register import KUBEFLOW_RUN
 from components.registry.release import model_name
->>>>>>> console3
 
 
 @dataclass(frozen=True)
@@ -26,8 +20,6 @@ class RunPlace:
 def of_version(name: str, version: str) -> RunPlace:
     """Return the runs of a version of <name>-release; empty where it, or its run, is not there any more."""
     from mlflow.exceptions import MlflowException
-
-    from components.registry.release import model_name  # which needs this module
 
     with mlflow_client.connected() as client:
         try:

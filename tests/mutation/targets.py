@@ -141,5 +141,5 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
     # The console.
     "bentos/console/doorman.py": ("tests/console/test_doorman.py", "tests/console/test_gate.py"),
-    "bentos/console/forms.py": ("tests/console/test_gate.py", "tests/console/test_people.py"),
+    "bentos/console/forms.py": ("tests/console/test_forms.py",),
 }
