@@ -18,7 +18,7 @@ from bentos.console.ports.watch import Standing, Tile, Tiles
 from bentos.console.settings import Settings
 from feature_repo import columns
 from feature_repo.checkout import ROOT
-from pipelines.console import kpis
+from pipelines.console import kpis, shown
 from pipelines.environment import Installation, place
 from tests.console import watching
 from tests.pipelines.jobs.conftest import closed
@@ -139,6 +139,20 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     assert nobody.high == pytest.approx(0.1224, abs=1e-3)  # none of 30: it may be one in eight
 
 
+def test_of_a_log_that_is_too_long_the_newest_count_and_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = here(tmp_path)
+    old = [answer(n, "soup", at=NOW - dt.timedelta(days=3)) for n in range(500, 540)]
+    logs(where.home, forty()[0], [])
+    closed(where.home / columns.REQUESTS_FOLDER, "2026-11-27.00000.parquet", old)
+    assert kpis.tiles(where, days=28, now_s=NOW.timestamp()).answers == 80
+    monkeypatch.setattr(shown, "MOST", 40)
+    found = kpis.tiles(where, days=28, now_s=NOW.timestamp())
+    assert (found.answers, found.capped, found.first[:10]) == (40, True, "2026-11-30")
+    assert "The log holds more: these are the newest." in words(page(Ports(kpis=watching.Kpis(found))))
+
+
 def test_days_without_an_answer_are_gaps(tmp_path: Path) -> None:
     where = here(tmp_path)
     early = [answer(300 + n, "soup", at=NOW - dt.timedelta(days=2)) for n in range(10)]
@@ -166,10 +180,10 @@ def test_declared_rewards_have_tiles_of_their_own(tmp_path: Path) -> None:
 
 def test_the_page_shows_figures_with_window_count_and_interval() -> None:
     text = words(page(Ports(kpis=watching.kpis(), links=watching.links())))
-    assert "41 answers that people saw, from 2026-11-27 08:00 to 2026-11-30 09:00 (UTC); 40 of them" in text
-    assert "Clicks an item shown (CTR) 12.5 % 95 % sure: 6.8 % to 21.8 % 80 items shown, 40 people" in text
-    assert "Revenue an item shown Too few people Fewer than 5 people brought anything so far, of 40." in text
-    assert "Degraded answers Too few people 7 people so far; a figure needs 20." in text
+    assert "Answers that people saw: 41, from 2026-11-27 08:00 to 2026-11-30 09:00 (UTC); old enough to be judged: 40. Counted 2026-11-30 12:00." in text
+    assert "Clicks an item shown (CTR) 12.5 % 95 % sure: 6.8 % to 21.8 % Items shown: 80; people: 40" in text
+    assert "Revenue an item shown Too few people Fewer than 5 of them brought anything so far; people: 40." in text
+    assert "Degraded answers Too few people People so far: 7; a figure needs 20." in text
     assert "Catalogue shown 40 %" in text
     assert "3 copies by the router were left out." in text
 
@@ -208,7 +222,7 @@ class _Everybody(Doorman):
 
 
 def test_an_empty_shop_has_a_page_without_zeros_or_nan() -> None:
-    none = Tiles("", "", 28, 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))
+    none = Tiles("", "", 28, "", 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))
     nothing = Standing("", "", "", "", "", "", "", "", "spec", "", (), ())
     text = words(page(Ports(kpis=watching.Kpis(none, nothing))))
     assert "No answer of /recommend was logged in this window" in text
@@ -219,16 +233,12 @@ def test_an_empty_shop_has_a_page_without_zeros_or_nan() -> None:
     assert not re.search(r"\b0 %", text)
 
 
-def test_the_window_is_chosen_by_address_and_htmx_gets_the_figures_alone() -> None:
-    app = application(Ports(kpis=watching.kpis()), Doorman(None, session_s=60), Settings("shop"))
-    with TestClient(app, base_url="http://127.0.0.1") as client:
-        part = client.get("/console?days=7", headers={"HX-Request": "true"}).text
-        wrong = client.get("/console?days=1e9&lang=zh")
-    assert part.strip().startswith('<section id="figures"')
-    assert re.search(r'days=7"[^>]*aria-current="true"', part)
-    assert wrong.status_code == 200
-    assert "点击率（CTR）" in wrong.text
-    assert re.search(r'days=28"[^>]*aria-current="true"', wrong.text)
+def test_the_window_is_chosen_by_address() -> None:
+    seven = page(Ports(kpis=watching.kpis()), "/console?days=7")
+    assert re.search(r'days=7"[^>]*aria-current="true"', seven)
+    wrong = page(Ports(kpis=watching.kpis()), "/console?days=1e9&lang=zh")
+    assert "点击率（CTR）" in wrong
+    assert re.search(r'days=28"[^>]*aria-current="true"', wrong)
 
 
 def test_the_first_page_names_what_runs_what_did_not_start_and_what_to_try() -> None:

@@ -32,6 +32,7 @@ TILES = Tiles(
     first="2026-11-27T08:00:00+00:00",
     last="2026-11-30T09:00:00+00:00",
     days=28,
+    at="2026-11-30T12:00:00+00:00",
     answers=41,
     ripe=40,
     capped=False,

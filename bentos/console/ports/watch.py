@@ -65,6 +65,7 @@ class Tiles:
     first: str  # ISO, of the oldest answer; '' without one
     last: str
     days: int  # of the window that was asked for
+    at: str  # ISO, when it was counted
     answers: int  # that people saw
     ripe: int  # of these, such whose users' time to act is over
     capped: bool  # the log holds more, and only the newest were read
