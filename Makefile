@@ -31,7 +31,7 @@ $(VENV)/installed: requirements.lock requirements-data.lock pyproject.toml
 demo: install ## the whole job on real data: contract, profiles, models, release, recommendations, drift
 	$(BIN)/intentflow demo $(SPEC)
 
-up: install ## leave the service and the UIs of MLflow, Feast and Evidently running
+up: install ## leave the service, the console and the UIs of MLflow, Feast and Evidently running
 	$(BIN)/intentflow up $(SPEC)
 
 down: install ## stop what `up` started

@@ -17,6 +17,7 @@ import tenacity
 from pydantic import BaseModel, ValidationError
 
 from bentos.client_methods import AnswerModel, Methods
+from bentos.http.headers import SHADOW
 from bentos.http.problems import OVERLOADED, TIMEOUT, UNAVAILABLE, Problem, rejected
 from feature_repo.endpoints import paths
 
@@ -46,12 +47,14 @@ class Recommender(Methods):
         api_key: str | None = None,
         token: str | None = None,
         origin: str | None = None,
+        look: str | None = None,
         retries: int = RETRIES,
         traceparent: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Give `api_key` or a bearer `token` where the service asks for one, `traceparent` to carry a trace on.
 
-        `origin` is the page's that a page's key was made for, as a browser would say it.
+        `origin` is the page's that a page's key was made for, as a browser would say it. `look` is the token that
+        routers and doors share: a door logs what it answers to it as seen by nobody, as it does a router's copies.
         """
         self.url, self._timeout_s, self._retries = url.rstrip("/"), timeout_s, retries
         self._traceparent = traceparent
@@ -60,6 +63,8 @@ class Recommender(Methods):
             self._session.headers["X-API-Key"] = api_key
         if origin is not None:
             self._session.headers["Origin"] = origin
+        if look is not None:
+            self._session.headers[SHADOW] = look
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
 

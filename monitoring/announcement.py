@@ -12,7 +12,7 @@ from typing import Any
 
 from components.registry import heartbeats
 from feature_repo import env_names, files
-from monitoring import notice
+from monitoring import checks_history, notice
 from monitoring.drift.watch_record import PeriodValues, WatchRecord
 from monitoring.drift_verdicts import class_of
 from monitoring.notice import Told
@@ -56,6 +56,23 @@ def announce(
         part.write_text(pages.html(page), encoding="utf-8")
     if not dry and (home := os.environ.get(env_names.HOME)):
         keep_page(Path(home) / MONITORING, folder, day=now.date())
+        checks_history.add(Path(home), _check(verdict, reason, record, at=now, starts=starts))
+
+
+def _check(
+    verdict: Mapping[str, Any], reason: str, record: WatchRecord | None, *, at: dt.datetime, starts: str
+) -> checks_history.Check:
+    """Return what the history keeps of a check: signals that alarm, or the columns that drifted."""
+    alarms = () if record is None else tuple(one.signal for one in record.alarms)
+    named = alarms or tuple(str(one) for one in verdict.get("drifted", ()))
+    return checks_history.Check(
+        at=at.isoformat(timespec="seconds"),
+        period=starts,
+        verdict=str(verdict["verdict"]),
+        reason=reason,
+        alarms=named[: checks_history.MOST_NAMED],
+        release=str(verdict["release"]),
+    )
 
 
 def figures(newest: PeriodValues) -> dict[str, tuple[float, float]]:

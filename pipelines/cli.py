@@ -384,14 +384,17 @@ def status(place: "Installation") -> tuple[Any, str]:
 @verb
 @click.option("--port", default=3000, show_default=True, help="port of the service")
 def up(place: "Installation", *, port: int) -> tuple[Any, str]:
-    """Start the service and the UIs of MLflow, Feast and Evidently in the background."""
+    """Start the service, the console and the UIs of MLflow, Feast and Evidently in the background."""
     from pipelines.releases import release as releases
     from pipelines.releases import serving
 
     states = serving.up(place, releases.release(place), port=port)
+    first = next((f"{s.url}/start" for s in states if s.name == "console" and s.state != "failed"), "")
     if failed := [s for s in states if s.state == "failed"]:
-        raise ServerError("; ".join(f"{s.name}: {s.reason}" for s in failed))
-    return [vars(s) for s in states], "\n".join(f"{s.name:<12} {s.state:<8} {s.url}" for s in states)
+        what = "; ".join(f"{s.name}: {s.reason}" for s in failed)
+        raise ServerError(f"{what}; {first} names what runs" if first else what)
+    lines = [f"{s.name:<12} {s.state:<8} {s.url}" for s in states]
+    return [vars(s) for s in states], "\n".join([*lines, f"\nBegin at {first}"])
 
 
 @verb
@@ -607,6 +610,18 @@ def mcp(spec: Path, environment: str) -> None:
     from pipelines.assistants import server
 
     server.serve(spec, environment)
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--env", "environment", default="local", show_default=True, help="environment, by name or file")
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; others need keys")
+@click.option("--port", default=7080, show_default=True, help="port to listen on")
+def console(spec: Path, environment: str, host: str, port: int) -> None:
+    """Serve web pages to see and steer what runs here: people, rules, experiments, releases, drift."""
+    from pipelines.console import server
+
+    server.serve(spec, environment, host=host, port=port)
 
 
 @verb

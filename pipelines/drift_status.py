@@ -18,9 +18,8 @@ def summary(home: Path, marks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     mark = marks.get(heartbeats.DRIFT)
     if mark is None:
         return None
-    notice, record = marks.get(heartbeats.NOTICE, {}), watch_record.last(home)
-    fits = record is not None and record.at <= float(mark["at"]) + 1 and record.reason == mark.get("class")
-    alarms = record.alarms if record is not None and fits else ()
+    notice, record = marks.get(heartbeats.NOTICE, {}), record_of(home, mark)
+    alarms = record.alarms if record is not None else ()
     page = home / announcement.MONITORING / announcement.TODAY
     return {
         "verdict": read(mark["verdict"]),
@@ -33,6 +32,13 @@ def summary(home: Path, marks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
         "untold": str(notice.get("problem", "")),
         "page": str(page) if page.is_file() else "",
     }
+
+
+def record_of(home: Path, mark: Mapping[str, Any]) -> watch_record.WatchRecord | None:
+    """Return the record of the check that left a mark; None where what is here is another check's."""
+    record = watch_record.last(home)
+    fits = record is not None and record.at <= float(mark["at"]) + 1 and record.reason == mark.get("class")
+    return record if fits else None
 
 
 def lines(found: Mapping[str, Any] | None) -> list[str]:

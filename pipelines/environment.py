@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bentos.access import Access
+from bentos.access import Access, problem_of_origin
 from components.distributed.settings import VARIABLE as TRAINER
 from components.distributed.settings import Trainer
 from feature_repo import env_names, signing
@@ -220,6 +220,35 @@ class Links(Slice):
     evidently: str = Field(default="", pattern=r"^(https?://\S+)?$", description="Evidently's UI")
 
 
+class Console(Slice):
+    """The console's own settings (docs/console.md): how it asks the service, and whose pictures it shows."""
+
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Of the service, as the console reaches it; empty: the one that runs on this machine",
+    )
+    key_env: str = Field(
+        default="", description="Variable that holds the key it asks with; scopes recommend and events"
+    )
+    picture: str = Field(default="", description="Column of items that holds addresses of pictures; empty: none shown")
+    picture_origins: list[str] = Field(
+        default=[], description="Whose pictures pages may load: https://img.shop.example; no other address is loaded"
+    )
+
+    @model_validator(mode="after")
+    def _declared(self) -> "Console":
+        for origin in self.picture_origins:
+            if problem := problem_of_origin(origin):
+                raise ValueError(f"picture_origins: {origin[:60]!r} {problem}")
+        if self.picture and not self.picture_origins:
+            raise ValueError(
+                f"picture: '{self.picture}' is shown from declared origins alone; give picture_origins, such as "
+                "[https://img.shop.example]"
+            )
+        return self
+
+
 class Requests(Slice):
     """Where services copy closed files of the request log."""
 
@@ -254,6 +283,7 @@ class Environment(Slice):
     requests: Requests = Requests()
     telemetry: Telemetry = Telemetry()
     links: Links = Links()
+    console: Console = Console()
     serving: Access = Access()
     limits_store: str = Field(default="", description="redis://…, where replicas share the counts of serving.limits")
 
@@ -267,11 +297,20 @@ class Installation:
     environment: Environment
     home: Path
     outside: Mapping[str, str]  # the variables of the process that asked
+    environment_asked: str = "local"  # name or file, as `--env` gave it
 
     @cached_property
     def variables(self) -> dict[str, str]:
         """Return the variables that steps and services read; the first use makes the key file, if there is none."""
         return _variables(self.environment, self.home, self.spec_path, self.outside)
+
+    @property
+    def unmade(self) -> bool:
+        """Tell whether this machine has no state of the recommender: it was made elsewhere, or never.
+
+        A look at the registry would then make its database, and the keys.
+        """
+        return self.environment.mlflow.tracking_uri.startswith("sqlite:") and not self.home.is_dir()
 
     @property
     def people(self) -> dict[str, str]:
@@ -294,7 +333,7 @@ def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | N
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
     settings = _settings(environment, home, outside)
     settings = _with_moved(settings, moved, spec_path=spec_path, environment=environment)
-    return Installation(found, spec_path, settings, home, outside)
+    return Installation(found, spec_path, settings, home, outside, environment)
 
 
 @contextmanager
@@ -315,8 +354,13 @@ def exported(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def file_of(environment: str) -> Path:
+    """Return the file of an environment by name or path, there or not."""
+    return Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+
+
 def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:
-    path = Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+    path = file_of(environment)
     if not path.is_file():
         have = sorted(p.stem for p in FOLDER.glob("*.yaml"))
         raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")

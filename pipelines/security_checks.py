@@ -27,6 +27,7 @@ RIGHTS = {  # labels of namespaces, and the ports that each may open, by compone
     "metrics": {("routing", "admin"), ("serving", "http")},
     "registry": {("registry", "http")},
     "reports": {("reports", "http")},
+    "console": {("console", "http")},
 }
 SECRETIVE = ("_URI)", "PASSWORD", "_KEY)", "SECRET", "TOKEN")  # in arguments, which everybody reads
 OPEN_MANAGER = ["bentoml", "serve"]  # its control socket is on loopback

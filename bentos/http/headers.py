@@ -5,7 +5,7 @@ import re
 RELEASE = "X-IntentFlow-Release"  # on every answer of a door
 CATALOGUE = "X-IntentFlow-Catalogue"  # on an answer about items: the document log's version that it rests on
 VOCABULARY = "X-IntentFlow-Vocabulary"  # on every answer of a model service
-SHADOW = "X-IntentFlow-Shadow"  # on the router's copies, with the token; never from a client
+SHADOW = "X-IntentFlow-Shadow"  # with the token, to doors: the router's copies and the console's looks
 CLIENT = "X-IntentFlow-Client"  # the router's, with a mark: the address that a request came from
 REQUEST_ID = "X-Request-Id"
 PATIENCE = "X-Request-Timeout-Ms"  # the caller's own

@@ -5,6 +5,7 @@ server, makes nothing new. Gates, releases and aliases come after, elsewhere.
 """
 
 import math
+import os
 import re
 import shutil
 import tempfile
@@ -19,13 +20,14 @@ from components.registry import client as mlflow_client
 from components.registry import model_versions
 from components.registry.lineage import PARTS, SESSION, Folders, Lineage, Part, Result, flat
 from components.registry.model_versions import Version
-from feature_repo import columns, fallback, file_set, files
+from feature_repo import columns, env_names, fallback, file_set, files
 from feature_repo.release_folder import FORECASTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RESULT = "intentflow.result"  # the run's tag by which it is found again
+KUBEFLOW_RUN = "intentflow.kubeflow_run"  # its tag that names Kubeflow's run, where a pod registered it
 GROUPS = ("test", "validate", "baselines", "cohorts", "privacy")  # of metrics.json
 EVALUATION = (
     "card.md",
@@ -145,6 +147,8 @@ def _run(client: "MlflowClient", name: str, *, mark: str) -> Any:
         "mlflow.source.name": "intentflow",
         "mlflow.source.type": "JOB",
     }
+    if kubeflow := os.environ.get(env_names.RUN):
+        tags[KUBEFLOW_RUN] = kubeflow
     return client.create_run(experiment, tags=tags, run_name=f"{name}-{mark}")
 
 

@@ -199,6 +199,19 @@ def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Tab
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
+def tables(folder: Path, *, names: Sequence[str], since_s: float = 0.0) -> Iterator[pa.Table]:
+    """Yield some columns of answers as tables, those of the newest file first, so that a reader may stop early.
+
+    With `since_s` (epoch seconds) files that nobody wrote to since then are left out.
+    """
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    paths = [path for path in log_files(folder) if not since_s or _written_at(path) >= since_s]
+    for day, some in itertools.groupby(reversed(paths), key=day_of):
+        merged, there = folder / f"{day}{MERGED}", list(some)
+        for part in [there] if merged in there else [[path] for path in there]:
+            yield from reversed(_tables(merged, part[::-1], schema))
+
+
 def _tables(merged: Path, paths: Sequence[Path], schema: pa.Schema) -> list[pa.Table]:
     """Return a day's files as tables, or answer by answer where some may lie in two of them."""
     if merged not in paths or len(paths) == 1:

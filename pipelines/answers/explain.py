@@ -146,15 +146,19 @@ def _features(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _events(place: Installation, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the user's latest events that the row may have known, newest first."""
+    return events_of(place, str(answer[columns.USER_ID]), before=int(answer[columns.STATE_AT]))
+
+
+def events_of(place: Installation, user: str, *, before: float) -> list[dict[str, Any]]:
+    """Return a pseudonym's latest events before a time (epoch seconds) that are on this machine, newest first."""
     from bentos.recommender.logs import eventlog
 
-    user, state_at = str(answer[columns.USER_ID]), int(answer[columns.STATE_AT])
     run = local.last_run(place.home)
     found = [
         ("data", e) for e in (offline_rows.clean_events(run.folders["clean"], [user]).get(user, ()) if run else ())
     ]
     found += [("service", e) for e in offline_rows.accepted(place.home / eventlog.FOLDER).get(user, ())]
-    known = sorted((e for e in found if e[1][columns.TIMESTAMP] < state_at), key=lambda e: int(e[1][columns.TIMESTAMP]))
+    known = sorted((e for e in found if e[1][columns.TIMESTAMP] < before), key=lambda e: int(e[1][columns.TIMESTAMP]))
     return [
         {
             "at": _iso(event[columns.TIMESTAMP]),

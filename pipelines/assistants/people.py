@@ -3,6 +3,7 @@
 A pseudonym cannot be turned back, so nobody is asked for anew here: what is told is what the service last said.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +19,14 @@ SHOWN = "recommend"  # the endpoint whose answers hold items and intents
 MOST_REASONS = 3
 
 
-def listed(place: Installation, most: int = LISTED) -> list[dict[str, Any]]:
-    """Return whom the service answered last: pseudonym, when, which rung, how many answers in the log; newest first."""
+def listed(place: Installation, most: int = LISTED, *, within: int | None = None) -> list[dict[str, Any]]:
+    """Return whom the service answered last: pseudonym, when, which rung, how many answers in the log; newest first.
+
+    `within` bounds how many of the newest answers are looked at, and so counted; None: all of them.
+    """
     newest: dict[str, dict[str, Any]] = {}
     answers: Counter[str] = Counter()
-    for answer in _answers(place):
+    for answer in itertools.islice(_answers(place), within):
         who = str(answer[columns.USER_ID])
         answers[who] += 1
         if who not in newest and len(newest) < most:

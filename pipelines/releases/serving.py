@@ -100,7 +100,7 @@ def up(place: Installation, released: ReleasedFiles, *, port: int) -> list[proce
         wrote = [] if small is None else processes.up(place.home, [small])  # first: a door reads where it is
         opened = doors(place).get(released.id)
         kept = int(opened.rpartition(":")[2]) if opened else processes.free_port(0)
-        wanted = uis.uis(place.home, name=place.spec.name, environ=place.variables)
+        wanted = [*uis.uis(place.home, name=place.spec.name, environ=place.variables), uis.console(place)]
         states = processes.up(place.home, [door(place, released.id, released.bento, port=kept), *wanted])
         if states[0].state != "failed":
             _follow(place, released.id, states[0].url)

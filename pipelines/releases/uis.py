@@ -1,11 +1,12 @@
-"""The UIs that `intentflow up` leaves running on a laptop: MLflow, Feast and Evidently over the recommender's state.
+"""The UIs that `intentflow up` leaves running on a laptop: the console, and MLflow, Feast and Evidently over the state.
 
 This says which commands they are; `processes.py` starts and stops them. They send no telemetry and listen on loopback
-only, since none of the three authenticates anybody.
+only, since none of those three authenticates anybody.
 """
 
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +15,10 @@ import yaml
 
 from feature_repo import env_names, files
 from feature_repo.online import feast_store
+from pipelines.environment import STATE, Installation
 from pipelines.releases.processes import LOOPBACK, Process, free_port, status
 
-PORTS = {"mlflow": 5000, "feast": 8888, "evidently": 8000}  # each tool's own default
+PORTS = {"mlflow": 5000, "feast": 8888, "evidently": 8000, "console": 7080}  # each tool's own default
 
 
 def uis(home: Path, *, name: str, environ: Mapping[str, str], ports: Mapping[str, int] | None = None) -> list[Process]:
@@ -90,6 +92,23 @@ def evidently(home: Path, *, workspace: str, port: int | None = None) -> Process
         url=f"http://{LOOPBACK}:{port}",
         ready_url=f"http://{LOOPBACK}:{port}/api/version",
         version=workspace,
+    )
+
+
+def console(place: Installation, *, port: int | None = None) -> Process:
+    """Serve the console over an installation, which it reads anew as its files change."""
+    port = _port(place.home, "console", port)
+    environment = place.environment_asked
+    if environment.endswith((".yaml", ".yml")):
+        environment = str(Path(environment).absolute())  # it starts in another folder
+    command = ("console", str(place.spec_path.absolute()), "--env", environment, "--port", str(port))
+    return Process(
+        name="console",
+        command=(sys.executable, "-m", "pipelines.cli", *command),
+        env={STATE: str(place.home.parent)},
+        url=f"http://{LOOPBACK}:{port}/console",
+        ready_url=f"http://{LOOPBACK}:{port}/readyz",
+        version=files.digest([*command, version("intentflow")]),
     )
 
 

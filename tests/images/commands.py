@@ -78,6 +78,13 @@ LEFT = {
     _row("CronJob/job-quality", "containers.job", JOB.format("quality")): "a log whose labels are ripe",
     _row("CronJob/job-audiences", "containers.job", JOB.format("audiences")): "a release with a curve of audiences",
     _row("CronJob/job-digests", "containers.job", JOB.format("digests")): "a spec with digests",
+    # It waits for people's keys, which no manifest holds; tests/console and tests/pipelines/console run it.
+    _row(
+        "Deployment/console",
+        "containers.console",
+        "python -m pipelines.cli console /spec/recommender.yaml --env /spec/environment.yaml"
+        " --host 0.0.0.0 --port 7080",
+    ): "people's keys",
     # The intent service's words are run in the CPU image; there is no GPU, and CUDA's is not built.
     _row("Deployment/intent", "containers.intent", SERVE.format("intent.service:Intent"), CUDA): "no GPU",
     # Both are started by Spark's own operator with arguments of its own, in an image that is not built here.

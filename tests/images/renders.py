@@ -15,11 +15,12 @@ OVERLAYS = ("local", "gpu", "production")
 OTHERS = [
     ("local", ["jobs", "materialise"]),
     ("local", ["reconciler"]),
+    ("local", ["console"]),
     ("local", ["trainer", "spark"]),
     ("local", ["trainer", "trainer/gpu"]),
 ]
 SPEC = Path(__file__).with_name("recommender.yaml")
-SPECS = ("jobs-spec", "materialise-spec", "reconciler-spec")  # ConfigMaps that hold a spec
+SPECS = ("jobs-spec", "materialise-spec", "reconciler-spec", "console-spec")  # ConfigMaps that hold a spec
 
 
 def render(folder: Path, overlay: str, options: Sequence[str], *, spec: bool = False) -> list[Object]:

@@ -30,6 +30,7 @@ OPTIONS = [
     ("production", ["gateway", "in-flight", "otel", "event-volume"]),
     ("production", ["monitoring"]),
     ("production", ["split"]),
+    ("production", ["console"]),
 ]
 
 
