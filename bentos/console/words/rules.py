@@ -81,8 +81,8 @@ EN = {
     "op_starts": "starts with",
     "op_known": "is known",
     "op_unknown": "is unknown",
-    "condition_about": "After `is one of`, write several values with commas between them. "
-    "Beside `is known` and `is unknown` stands no value.",
+    "condition_about": "After “is one of”, write several values with commas between them. "
+    "Beside “is known” and “is unknown” stands no value.",
     "as_text": "Write the condition as text instead",
     "field_where": "Condition as text",
     "scope": "Where, for whom and when",
