@@ -76,7 +76,7 @@ class LiveReleases:
             standing=str(rollout.get("text", "")) if rollout.get("stable") or rollout.get("candidate") else "",
             problem=str(rollout.get("problem", "")),
             notice=str(rollout.get("notice", "")),
-            back=WayBack(champion, previous, why),
+            back=WayBack(champion, previous, why, state.experiment.name if state.experiment else ""),
             last=last,
         )
 
