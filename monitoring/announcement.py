@@ -62,7 +62,7 @@ def announce(
 def _check(
     verdict: Mapping[str, Any], reason: str, record: WatchRecord | None, *, at: dt.datetime, starts: str
 ) -> checks_history.Check:
-    """Return what the history keeps of a check: signals that alarm, or the columns that drifted or lost their values."""
+    """Return what the history keeps of a check: signals that alarm, or the columns that drifted."""
     alarms = () if record is None else tuple(one.signal for one in record.alarms)
     named = alarms or tuple(str(one) for one in verdict.get("drifted", ()))
     return checks_history.Check(

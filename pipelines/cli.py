@@ -389,9 +389,12 @@ def up(place: "Installation", *, port: int) -> tuple[Any, str]:
     from pipelines.releases import serving
 
     states = serving.up(place, releases.release(place), port=port)
+    first = next((f"{s.url}/start" for s in states if s.name == "console" and s.state != "failed"), "")
     if failed := [s for s in states if s.state == "failed"]:
-        raise ServerError("; ".join(f"{s.name}: {s.reason}" for s in failed))
-    return [vars(s) for s in states], "\n".join(f"{s.name:<12} {s.state:<8} {s.url}" for s in states)
+        what = "; ".join(f"{s.name}: {s.reason}" for s in failed)
+        raise ServerError(f"{what}; {first} names what runs" if first else what)
+    lines = [f"{s.name:<12} {s.state:<8} {s.url}" for s in states]
+    return [vars(s) for s in states], "\n".join([*lines, f"\nBegin at {first}"])
 
 
 @verb

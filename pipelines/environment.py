@@ -305,6 +305,14 @@ class Installation:
         return _variables(self.environment, self.home, self.spec_path, self.outside)
 
     @property
+    def unmade(self) -> bool:
+        """Tell whether this machine has no state of the recommender: it was made elsewhere, or never.
+
+        A look at the registry would then make its database, and the keys.
+        """
+        return self.environment.mlflow.tracking_uri.startswith("sqlite:") and not self.home.is_dir()
+
+    @property
     def people(self) -> dict[str, str]:
         """Name what decides under which names people are in the data, and who must not be; makes no key file."""
         settings = self.environment.pseudonyms

@@ -22,6 +22,8 @@ def act(place: Installation, action: str, name: str = "", *, why: str = "by hand
     """Do one of ACTIONS; return where the experiment stands."""
     from pipelines.releases.release import variables
 
+    if action == STATUS and place.unmade:
+        return _stands(place)
     if action == START:
         declared = _declared(place, name)
         with variables(place):
@@ -127,12 +129,12 @@ def _standing(place: Installation) -> dict[str, Any]:
     state = State.of(now.state)
     waits = state.experiment is None and _waits(now.experiment, state)
     document = state.document()
-    return {
-        "declared": [one.name for one in place.spec.experiments],
-        "waits": now.experiment["document"]["name"] if waits else "",
-        "running": document.get("experiment"),
-        "last": dict(state.tried) or None,
-    }
+    asked = str(now.experiment["document"]["name"]) if waits else ""
+    return _stands(place, waits=asked, running=document.get("experiment"), last=dict(state.tried) or None)
+
+
+def _stands(place: Installation, *, waits: str = "", running: Any = None, last: Any = None) -> dict[str, Any]:
+    return {"declared": [one.name for one in place.spec.experiments], "waits": waits, "running": running, "last": last}
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:

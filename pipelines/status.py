@@ -31,7 +31,7 @@ def status(place: Installation) -> dict[str, Any]:
     watched = namespace.watched(place.environment)
     registry, rollout = aliases.Status(place.spec.name, {}, {}, (), unrecorded=False), {}
     try:
-        if watched or not _nothing_yet(place):  # else a look would make the database and the keys
+        if watched or not place.unmade:
             with variables(place):
                 registry, marks = aliases.status(place.spec.name), heartbeats.read(place.spec.name)
                 if last and last.release_version:
@@ -63,7 +63,7 @@ def status(place: Installation) -> dict[str, Any]:
         "aliases": registry.holders,
         "dangling": registry.dangling,
         "drift": drift_status.summary(place.home, marks),
-        "retraining": retraining.shown(place) if (watched and not problem) or not _nothing_yet(place) else {},
+        "retraining": retraining.shown(place) if (watched and not problem) or not place.unmade else {},
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
@@ -72,11 +72,6 @@ def status(place: Installation) -> dict[str, Any]:
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
-
-
-def _nothing_yet(place: Installation) -> bool:
-    """Tell whether this machine has no state of the recommender: it was made elsewhere, or never."""
-    return place.environment.mlflow.tracking_uri.startswith("sqlite:") and not place.home.is_dir()
 
 
 def _spec_of(run: local.Run) -> str:

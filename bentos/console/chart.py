@@ -1,4 +1,4 @@
-"""Small drawings as inline SVG: a line over days with gaps, what is usual as a band, an interval as a bar. Pure geometry.
+"""Small drawings as inline SVG: a line over days with gaps, a band of what is usual, an interval. Pure geometry.
 
 Templates draw it with attributes alone, since the console's policy allows no inline style.
 """

@@ -18,6 +18,11 @@ def links(request: Request, of: Callable[[Links], Sequence[Link]]) -> tuple[Link
     `links(request, lambda port: port.version("3"))`; () where no tool has an address.
     """
     port: Links | None = request.app.state.ports.links
-    here = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "") in LOOPBACK
     found = () if port is None else of(port)
-    return tuple(one for one in found if here or (urlsplit(one.url).hostname or "") not in LOOPBACK)
+    return tuple(one for one in found if leads(request, one.url))
+
+
+def leads(request: Request, url: str) -> bool:
+    """Tell whether an address leads this visitor anywhere: this machine's loopback only does whoever is on it."""
+    here = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "") in LOOPBACK
+    return here or (urlsplit(url).hostname or "") not in LOOPBACK

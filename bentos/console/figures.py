@@ -2,6 +2,8 @@
 
 import math
 
+MINUS = "\N{MINUS SIGN}"
+
 
 def number(value: float, unit: str) -> str:
     """Write a share in percent, or an amount, with three digits that matter.
@@ -15,14 +17,16 @@ def number(value: float, unit: str) -> str:
     return f"{_digits(shown)} %" if unit == "share" else _digits(shown)
 
 
-def signed(value: float, unit: str) -> str:
-    """Write a difference with its sign.
+def signed(value: float, unit: str, language: str = "en") -> str:
+    """Write a difference with its sign; of shares in percentage points.
 
-    >>> signed(0.01, "amount"), signed(-0.01, "amount"), signed(0.0, "amount")
-    ('+0.01', '−0.01', '0')
+    >>> signed(0.01, "amount"), signed(-0.01, "amount"), signed(0.0, "amount"), signed(0.005, "share")
+    ('+0.01', '−0.01', '0', '+0.5 points')
     """
-    sign = "+" if value > 0 else "−" if value < 0 else ""
-    return f"{sign}{number(abs(value), unit)}"
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
+    if unit != "share":
+        return f"{sign}{number(abs(value), unit)}"
+    return f"{sign}{_digits(100 * abs(value))} {'个百分点' if language == 'zh' else 'points'}"
 
 
 def duration(seconds: float, language: str) -> str:

@@ -191,16 +191,25 @@ def parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
                 log.warning("%s line %d: no JSON object, skipped", path, number)
 
 
-def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG, since_s: float = 0.0) -> pa.Table:
-    """Return some columns of every answer as one Arrow table; parquet files are not taken apart.
+def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:
+    """Return some columns of every answer as one Arrow table; parquet files are not taken apart."""
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    days = itertools.groupby(log_files(folder), key=day_of)
+    parts = [part for day, some in days for part in _tables(folder / f"{day}{MERGED}", list(some), schema)]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def tables(folder: Path, *, names: Sequence[str], since_s: float = 0.0) -> Iterator[pa.Table]:
+    """Yield some columns of answers as tables, those of the newest file first, so that a reader may stop early.
 
     With `since_s` (epoch seconds) files that nobody wrote to since then are left out.
     """
     schema = pa.schema([SCHEMA.field(name) for name in names])
     paths = [path for path in log_files(folder) if not since_s or _written_at(path) >= since_s]
-    days = itertools.groupby(paths, key=day_of)
-    parts = [part for day, some in days for part in _tables(folder / f"{day}{MERGED}", list(some), schema)]
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+    for day, some in itertools.groupby(reversed(paths), key=day_of):
+        merged, there = folder / f"{day}{MERGED}", list(some)
+        for part in [there] if merged in there else [[path] for path in there]:
+            yield from reversed(_tables(merged, part[::-1], schema))
 
 
 def _tables(merged: Path, paths: Sequence[Path], schema: pa.Schema) -> list[pa.Table]:

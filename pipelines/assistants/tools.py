@@ -51,8 +51,8 @@ class Reads:
 
     def tools(self) -> tuple[Tool, ...]:
         """Return them all, in the order in which an assistant would use them."""
-        asked = (self.status, self.plan, self.people, self.person, self.why, self.drift, self.items)
-        return tuple(Tool(one) for one in (*asked, self.rules, self.preview_rules))
+        asked = (self.status, self.plan, self.people, self.person, self.why, self.drift, self.experiments)
+        return tuple(Tool(one) for one in (*asked, self.items, self.rules, self.preview_rules))
 
     def status(self) -> str:
         """Say where the recommender stands: what is applied, which version serves, its gates, what runs, and why."""
@@ -83,6 +83,12 @@ class Reads:
     def drift(self) -> str:
         """Say what the last look for drift found, and when; it looks for nothing anew."""
         return drift_text(self._place())
+
+    def experiments(self) -> str:
+        """Say how experiments stand: arms, users, differences with their intervals, verdicts; none is started."""
+        from pipelines import experiments
+
+        return experiments.text(experiments.act(self._place(), experiments.STATUS))
 
     def items(self) -> str:
         """List what was changed live of items: documents that differ from the release's, and the newest changes."""

@@ -1,6 +1,7 @@
 """Fills the console's port of the audit: the document log's versions and the registry's moves of aliases, by time.
 
-Both are read as they were written; nothing is kept here. A source that does not answer is said, never left out.
+And events that were sent from the console (sent.py). All are read as they were written; nothing is kept here. A source
+that does not answer is said, never left out.
 """
 
 import json
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bentos.console.ports.changes import Audit, AuditEntry, Did, What
 from feature_repo.errors import ServerError, SpecError
+from pipelines.console import sent
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ PAGE = 50  # versions of the log
 NAMED = 5  # ids of an entry
 LONGEST = 300  # characters of what something became
 RELEASE: What = "release"
+EVENT: What = "event"
 
 
 def port(place: Callable[[], Installation]) -> "LiveChanges":
@@ -40,7 +43,7 @@ class LiveChanges:
         place, part, problems = self._place(), LogPart(), []
         moves: list[Move] = []
         with variables(place):
-            if what != RELEASE:
+            if what not in (RELEASE, EVENT):
                 try:
                     part = _part(place.spec.name, what, until)
                 except (ServerError, SpecError) as away:
@@ -53,6 +56,8 @@ class LiveChanges:
         oldest = part.changes[-1].at if part.older is not None else ""
         entries = [one for change in part.changes for one in _entries(change)]
         entries += _between(moves, oldest=oldest, before=part.before)
+        if what in ("", EVENT):
+            entries += _sent(place, oldest=oldest, before=part.before)
         entries.sort(key=lambda one: (one.at, one.version or 0), reverse=True)
         return Audit(tuple(entries), part.older, tuple(problems))
 
@@ -124,6 +129,14 @@ def _between(moves: "list[Move]", *, oldest: str, before: str | None) -> Iterato
         if move.when >= oldest and (before is None or move.when < before):
             said = f"{move.alias}: {move.origin or '-'} -> {move.to or '-'}: {move.why}"
             yield AuditEntry(move.when, move.who, RELEASE, (move.alias,), 1, None, "moved", None, _cut(said))
+
+
+def _sent(place: Installation, *, oldest: str, before: str | None) -> Iterator[AuditEntry]:
+    """Yield the events that were sent from the console in a page's time."""
+    for one in sent.read(place):
+        if one.at >= oldest and (before is None or one.at < before):
+            did: Did = "sent" if one.answered else "sent, unanswered"
+            yield AuditEntry(one.at, one.who, EVENT, (one.item_id,), 1, None, did, None, _cut(one.event))
 
 
 def _cut(text: str) -> str:

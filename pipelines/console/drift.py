@@ -103,6 +103,7 @@ def _signals(found: "Sequence[SignalVerdict]", history: "Sequence[PeriodValues]"
 
 def _usual(record: "WatchRecord | None", history: "Sequence[PeriodValues]") -> tuple[Signal, ...]:
     """Return the signals that a person looks at first, where they did not move and have at least two periods."""
+    from monitoring.drift.signals import kind_of
     from monitoring.page import sentences
 
     moved = {one.signal for one in record.verdicts} if record else set()
@@ -110,7 +111,9 @@ def _usual(record: "WatchRecord | None", history: "Sequence[PeriodValues]") -> t
     for name in FIRST:
         points = _points(name, history)
         if name not in moved and len(points) >= 2 and len(found) < USUAL:
-            found.append(Signal(name, _said(sentences.called(name)), NOTHING, NOTHING, "none", "", points, None))
+            found.append(
+                Signal(name, _said(sentences.called(name)), NOTHING, NOTHING, "none", "", points, None, kind_of(name))
+            )
     return tuple(found)
 
 

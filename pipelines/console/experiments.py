@@ -1,9 +1,10 @@
-"""The port of experiments: what `intentflow experiments SPEC status` knows, with shares of users and power beside it."""
+"""The port of experiments: what `intentflow experiments` knows, with shares of users and power beside it."""
 
+import dataclasses
 import datetime as dt
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bentos.console.ports.watch import Arm, Experiments, Shares
@@ -42,23 +43,22 @@ def found(place: Installation, *, now_s: float | None = None) -> tuple[Shown, ..
     """Return every experiment that is known, each once."""
     from pipelines import experiments
 
-    now_s = time.time() if now_s is None else now_s
-    stands = experiments.act(place, experiments.STATUS)
-    declared = {one.name: one for one in place.spec.experiments}
-    shown: list[Shown] = []
+    return of(
+        experiments.act(place, experiments.STATUS), place.spec.experiments, time.time() if now_s is None else now_s
+    )
+
+
+def of(stands: Mapping[str, Any], declared: Sequence[Experiment], now_s: float) -> tuple[Shown, ...]:
+    """Sort what `intentflow experiments status` says (`stands`) and what the spec declares."""
+    rules, shown = {one.name: one for one in declared}, list[Shown]()
     if running := stands["running"]:
         shown.append(_running(running, now_s))
-    if stands["waits"]:
-        shown.append(
-            _declared(declared[stands["waits"]], "waits")
-            if stands["waits"] in declared
-            else Shown(stands["waits"], "waits")
-        )
-    named = {one.name for one in shown}
+    if name := stands["waits"]:
+        shown.append(_declared(rules[name], "waits") if name in rules else Shown(name, "waits"))
     if last := stands["last"]:
-        shown.append(_over(last, declared.get(str(last["name"]))))
-    named |= {one.name for one in shown}
-    return (*shown, *(_declared(one, "declared") for name, one in declared.items() if name not in named))
+        shown.append(_over(last, rules.get(str(last["name"]))))
+    named = {one.name for one in shown}
+    return (*shown, *(_declared(one, "declared") for one in declared if one.name not in named))
 
 
 def _about(rules: Experiment) -> dict[str, Any]:
@@ -134,8 +134,6 @@ def _arm(one: "ArmRelease", rules: Experiment, seen: Figures, day: float | None)
 
 def _figures(arm: Arm, said: Mapping[str, Any]) -> Arm:
     """Fill in what the last look saw of an arm."""
-    import dataclasses
-
     low, high = said.get("interval", (None, None))
     return dataclasses.replace(
         arm,
@@ -152,8 +150,6 @@ def _figures(arm: Arm, said: Mapping[str, Any]) -> Arm:
 
 def _powered(arm: Arm, rules: Experiment, control: Mapping[str, Any], day: float) -> Arm:
     """Say what the arm may still show by the experiment's end, where the spread of the KPI is known by now."""
-    import dataclasses
-
     from pipelines.rollout import experiment_power
 
     usual = abs(float(control.get("mean") or 0.0))

@@ -1,12 +1,13 @@
-"""The overview's port: KPIs over the logs (monitoring/quality/kpis.py), and what serves, runs and waits for a person."""
+"""The overview's port: KPIs over the logs (monitoring/quality/kpis.py), what serves, runs and waits for a person."""
 
 import datetime as dt
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bentos.console.ports.watch import Kpis, Point, Standing, Tile, Tiles
+from bentos.console.ports.watch import Kpis, Point, Standing, Start, Tile, Tiles
 from feature_repo import columns
-from pipelines.console import shown, standing
+from pipelines.console import shown, standing, start
 from pipelines.console.recent import Recent
 from pipelines.environment import Installation
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from components.policy.rewards import Kpi, Rewarded
     from monitoring.quality.kpis import Figure, Rows
 
-TILES_S, STANDING_S = 60.0, 5.0  # how old what a page shows may be
+TILES_S, STANDING_S = 60.0, 5.0  # from when on what a page shows is read anew
+STALE_S = 600.0  # until when figures are shown while that happens
 
 
 class Logged(Kpis):
@@ -22,7 +24,7 @@ class Logged(Kpis):
 
     def __init__(self, place: Callable[[], Installation]) -> None:
         self._place = place
-        self._tiles: Recent[Tiles] = Recent(TILES_S)
+        self._tiles: Recent[Tiles] = Recent(TILES_S, stale_s=STALE_S)
         self._standing: Recent[Standing] = Recent(STANDING_S)
 
     def tiles(self, days: int) -> Tiles:
@@ -34,6 +36,10 @@ class Logged(Kpis):
         """Return what serves, what runs and what needs a person."""
         return self._standing.of("", lambda: standing.standing(self._place()))
 
+    def start(self) -> Start:
+        """Return what was started here, and what to try first."""
+        return start.start(self._place())
+
 
 def port(place: Callable[[], Installation]) -> Kpis:
     """Return the port over an installation, which is read anew at each call."""
@@ -44,6 +50,7 @@ def tiles(place: Installation, *, days: int, now_s: float | None = None) -> Tile
     """Return the KPIs of the last days by the wall clock."""
     from pipelines.releases.release import variables
 
+    now_s = time.time() if now_s is None else now_s
     with variables(place):  # the key of encrypted logs
         found = shown.shown(place, days=days, now_s=now_s)
         made = found.rewarded
@@ -55,6 +62,7 @@ def tiles(place: Installation, *, days: int, now_s: float | None = None) -> Tile
         first=_at(made[0]) if made else "",
         last=_at(made[-1]) if made else "",
         days=days,
+        at=dt.datetime.fromtimestamp(now_s, dt.UTC).isoformat(timespec="seconds"),
         answers=len(made),
         ripe=len(ripe),
         capped=found.capped,
@@ -109,7 +117,10 @@ def _coverage(made: "Sequence[Rewarded]", known: set[str]) -> Tile:
     """Return the share of the newest release's items that were shown to anybody."""
     from monitoring.quality import kpis
 
-    pairs = [(_at(one)[:10], str(item[columns.ITEM_ID])) for one in made for item in one.answer["items"]]
+    days = [_at(one)[:10] for one in made]
+    pairs = [
+        (day, str(item[columns.ITEM_ID])) for day, one in zip(days, made, strict=True) for item in one.answer["items"]
+    ]
     return _tile("coverage", kpis.coverage(pairs, known), unit="share", of="catalogue")
 
 

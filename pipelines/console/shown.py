@@ -16,7 +16,7 @@ from pipelines.environment import Installation
 if TYPE_CHECKING:
     from components.policy.rewards import Found, Kpi, Rewarded
 
-MOST = 100_000  # answers, the newest
+MOST = 20_000  # answers, the newest: some seconds of reading
 READ = (
     columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "rung", "degraded", "items",
     "mirrored", "sample",
@@ -44,7 +44,7 @@ def shown(place: Installation, *, days: int, now_s: float | None = None) -> Show
 
     now_s = time.time() if now_s is None else now_s
     since_s = now_s - days * DAY_S
-    answers, capped = _newest(answers_since(place, since_s), since_s)
+    answers, capped = _newest(place, since_s)
     events = list(events_since(place, since_s)) if answers else []
     kinds = {str(event.get(columns.EVENT)) for event in events}
     standard = _standard(place, kinds)
@@ -72,25 +72,32 @@ def _standard(place: Installation, kinds: set[str]) -> "dict[str, Kpi]":
     }
 
 
-def _newest(answers: Iterator[Mapping[str, Any]], since_s: float) -> tuple[list[Mapping[str, Any]], bool]:
+def _newest(place: Installation, since_s: float) -> tuple[list[Mapping[str, Any]], bool]:
     """Return the newest MOST answers of /recommend since then, oldest first, and whether there are more."""
     from components.policy.rewards import logged_s
 
-    asked = [one for one in answers if one["endpoint"] == "recommend" and logged_s(one) >= since_s]
-    asked.sort(key=logged_s)
-    return asked[-MOST:], len(asked) > MOST
+    found: list[Mapping[str, Any]] = []
+    for some in answers_since(place, since_s):
+        found += [one for one in some if logged_s(one) >= since_s]
+        if len(found) > MOST:
+            break
+    found.sort(key=logged_s)
+    return found[-MOST:], len(found) > MOST
 
 
-def answers_since(place: Installation, since_s: float) -> Iterator[Mapping[str, Any]]:
-    """Yield the logged answers of files that were written since then."""
+def answers_since(place: Installation, since_s: float) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the logged answers of /recommend, a file's at a time, the newest file first."""
+    import pyarrow.compute as pc
+
     from feature_repo.logs import object_store, request_log, shipped_log
 
     if place.environment.requests.url:
         with object_store.reached(place.environment.requests.url) as store:
-            yield from shipped_log.read(store, names=READ, since_s=since_s)
+            answers = shipped_log.read(store, names=READ, since_s=since_s, newest_first=True)
+            yield from ([one] for one in answers if one["endpoint"] == "recommend")
         return
-    folder = place.home / columns.REQUESTS_FOLDER
-    yield from request_log.table(folder, names=READ, since_s=since_s).to_pylist()
+    for table in request_log.tables(place.home / columns.REQUESTS_FOLDER, names=READ, since_s=since_s):
+        yield table.filter(pc.equal(table["endpoint"], "recommend"))[-MOST - 1 :].to_pylist()
 
 
 def events_since(place: Installation, since_s: float) -> Iterator[Mapping[str, Any]]:

@@ -15,15 +15,22 @@ Found = Mapping[str, Any]
 def standing(place: Installation) -> Standing:
     """Collect it; a registry that does not answer is said, and what this machine knows is shown."""
     from pipelines import status
-    from pipelines.releases import processes
 
-    started = [Process(one.name, one.state, one.url) for one in processes.status(place.home)]
+    started = processes_of(place)
     try:
         found = status.status(place)
     except ServerError as error:
         need = Need("registry", str(error))
-        return Standing("", "", "", "", "", "", "", "", place.spec.digest, "", tuple(started), (need,), str(error))
-    return of(found, place, tuple(started), quality=_quality(place))
+        return Standing("", "", "", "", "", "", "", "", place.spec.digest, "", started, (need,), str(error))
+    return of(found, place, started, quality=_quality(place))
+
+
+def processes_of(place: Installation) -> tuple[Process, ...]:
+    """Return what `intentflow up` started here, and what it could not start, with why."""
+    from pipelines.releases import processes
+
+    known = {one.name: one for one in (*processes.failures(place.home), *processes.status(place.home))}
+    return tuple(Process(one.name, one.state, one.url, one.reason, str(one.log)) for _, one in sorted(known.items()))
 
 
 def of(found: Found, place: Installation, started: tuple[Process, ...], *, quality: Found) -> Standing:

@@ -1,8 +1,8 @@
 """Start, stop and inspect one recommender's long-running processes on this machine: UIs and the service.
 
 Each has a record, a log and a marker in its environment under `<home>/up/`. So `down` ends exactly what `up` started,
-children and orphans too: start time and marker tell it from a process that got the same id. `serving.py` and `uis.py`
-say what runs. On a cluster Kubernetes does all of this.
+children and orphans too: start time and marker tell it from a process that got the same id. One that did not start
+leaves why in `failures/` there. `serving.py` and `uis.py` say what runs. On a cluster Kubernetes does all of this.
 """
 
 import contextlib
@@ -64,6 +64,8 @@ def up(home: Path, processes: Sequence[Process], *, wait_s: float = 120) -> list
         deadline = time.monotonic() + wait_s
         states = [_awaited(home, child, record, deadline=deadline, wait_s=wait_s) for child, record in waiting]
         _end(orphans, grace_s=3)
+        for state in states:
+            _remember(home, state)
         return states
 
 
@@ -77,7 +79,20 @@ def down(home: Path, names: Sequence[str] | None = None, *, grace_s: float = 10)
             found = _stop(record, grace_s=grace_s)
             _path(home, record["name"]).unlink(missing_ok=True)
             states.append(_state(home, record, "stopped" if found else "gone"))
+        for failed in failures(home):
+            if names is None or failed.name in names:
+                _failure(home, failed.name).unlink(missing_ok=True)
         return states
+
+
+def failures(home: Path) -> list[State]:
+    """Return the processes whose last start failed, with why; `down`, or a start that succeeds, forgets it."""
+    found = []
+    for path in sorted(_failure(home, "x").parent.glob("*.json")):
+        with contextlib.suppress(FileNotFoundError):  # started by another process meanwhile
+            known = files.read_json(path)
+            found.append(State(known["name"], "failed", known["url"], _log(home, known["name"]), None, known["reason"]))
+    return found
 
 
 def status(home: Path) -> list[State]:
@@ -164,6 +179,14 @@ def _awaited(
     _path(home, record["name"]).unlink(missing_ok=True)
     tail = _log(home, record["name"]).read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
     return _state(home, record, "failed", reason="; ".join([reason, *(line.strip() for line in tail)]))
+
+
+def _remember(home: Path, state: State) -> None:
+    """Keep why a process did not start, for who asks later; forget it once it runs."""
+    if state.state == "failed":
+        files.write_json(_failure(home, state.name), {"name": state.name, "url": state.url, "reason": state.reason})
+    else:
+        _failure(home, state.name).unlink(missing_ok=True)
 
 
 def _ready_urls(record: Mapping[str, Any]) -> list[str]:
@@ -285,6 +308,10 @@ def _records(home: Path) -> list[dict[str, Any]]:
 
 def _path(home: Path, name: str) -> Path:
     return home / "up" / f"{name}.json"
+
+
+def _failure(home: Path, name: str) -> Path:
+    return home / "up" / "failures" / f"{name}.json"
 
 
 def _log(home: Path, name: str) -> Path:

@@ -53,8 +53,8 @@ def grown(*, day: float, days: float, within: float) -> float:
 
     A user is judged `within` days after the first answer.
 
-    >>> grown(day=14.0, days=28.0, within=7.0), grown(day=3.0, days=28.0, within=7.0), grown(day=30.0, days=28.0, within=7)
-    (3.0, 0.0, 1.0)
+    >>> [grown(day=day, days=28.0, within=7.0) for day in (14.0, 3.0, 30.0)]
+    [3.0, 0.0, 1.0]
     """
     return max(1.0, (days - within) / (day - within)) if day > within else 0.0
 

@@ -1,10 +1,11 @@
-"""The overview: figures of logs whose answers are counted by hand, and the page that shows them or why there are none."""
+"""The overview: figures of logs that were counted by hand, and the page that shows them or why there are none."""
 
 import datetime as dt
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bentos.console.ports.watch import Standing, Tile, Tiles
 from bentos.console.settings import Settings
 from feature_repo import columns
 from feature_repo.checkout import ROOT
-from pipelines.console import kpis
+from pipelines.console import kpis, shown
 from pipelines.environment import Installation, place
 from tests.console import watching
 from tests.pipelines.jobs.conftest import closed
@@ -40,7 +41,7 @@ def page(ports: Ports, path: str = "/console", *, host: str = "127.0.0.1:7080") 
 
 def words(html: str) -> str:
     """Return what a reader sees."""
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
 def here(folder: Path) -> Installation:
@@ -125,8 +126,12 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     assert {one.why for one in figures(where).values()} == {"none"}  # no log at all
     logs(where.home, [answer(n, "soup") for n in range(7)], [])
     assert {name: one.why for name, one in figures(where).items()} == {
-        "ctr": "few", "conversion": "few", "revenue": "few", "coverage": "unlisted", "degraded": "few",
-    }  # fmt: skip
+        "ctr": "few",
+        "conversion": "few",
+        "revenue": "few",
+        "coverage": "unlisted",
+        "degraded": "few",
+    }
     logs(where.home, [answer(n, "soup", at=NOW - dt.timedelta(seconds=5)) for n in range(30)], [])
     found = figures(where)
     assert (found["ctr"].why, found["conversion"].why, found["degraded"].why) == ("unripe", "unripe", "")
@@ -139,13 +144,29 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     assert nobody.high == pytest.approx(0.1224, abs=1e-3)  # none of 30: it may be one in eight
 
 
+def test_of_a_log_that_is_too_long_the_newest_count_and_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = here(tmp_path)
+    old = [answer(n, "soup", at=NOW - dt.timedelta(days=3)) for n in range(500, 540)]
+    logs(where.home, forty()[0], [])
+    closed(where.home / columns.REQUESTS_FOLDER, "2026-11-27.00000.parquet", old)
+    assert kpis.tiles(where, days=28, now_s=NOW.timestamp()).answers == 80
+    monkeypatch.setattr(shown, "MOST", 40)
+    found = kpis.tiles(where, days=28, now_s=NOW.timestamp())
+    assert (found.answers, found.capped, found.first[:10]) == (40, True, "2026-11-30")
+    assert "The log holds more: these are the newest." in words(page(Ports(kpis=watching.Kpis(found))))
+
+
 def test_days_without_an_answer_are_gaps(tmp_path: Path) -> None:
     where = here(tmp_path)
     early = [answer(300 + n, "soup", at=NOW - dt.timedelta(days=2)) for n in range(10)]
     logs(where.home, [*early, *forty()[0]], [])
     assert [(one.at, one.value) for one in figures(where)["degraded"].days] == [
-        ("2026-11-28", 0.0), ("2026-11-29", None), ("2026-11-30", 0.1),
-    ]  # fmt: skip
+        ("2026-11-28", 0.0),
+        ("2026-11-29", None),
+        ("2026-11-30", 0.1),
+    ]
 
 
 def test_declared_rewards_have_tiles_of_their_own(tmp_path: Path) -> None:
@@ -166,10 +187,14 @@ def test_declared_rewards_have_tiles_of_their_own(tmp_path: Path) -> None:
 
 def test_the_page_shows_figures_with_window_count_and_interval() -> None:
     text = words(page(Ports(kpis=watching.kpis(), links=watching.links())))
-    assert "41 answers that people saw, from 2026-11-27 08:00 to 2026-11-30 09:00 (UTC); 40 of them" in text
-    assert "Clicks an item shown (CTR) 12.5 % 95 % sure: 6.8 % to 21.8 % 80 items shown, 40 people" in text
-    assert "Revenue an item shown Too few people Fewer than 5 people brought anything so far, of 40." in text
-    assert "Degraded answers Too few people 7 people so far; a figure needs 20." in text
+    assert (
+        "Answers that people saw: 41, from 2026-11-27 08:00 to 2026-11-30 09:00 (UTC)" in text
+    assert "old enough to be judged: 40. Counted 2026-11-30 12:00."
+        in text
+    )
+    assert "Clicks an item shown (CTR) 12.5 % 95 % sure: 6.8 % to 21.8 % Items shown: 80; people: 40" in text
+    assert "Revenue an item shown Too few people Fewer than 5 of them brought anything so far; people: 40." in text
+    assert "Degraded answers Too few people People so far: 7; a figure needs 20." in text
     assert "Catalogue shown 40 %" in text
     assert "3 copies by the router were left out." in text
 
@@ -177,8 +202,8 @@ def test_the_page_shows_figures_with_window_count_and_interval() -> None:
 def test_the_page_says_what_serves_what_runs_and_what_needs_a_person() -> None:
     html = page(Ports(kpis=watching.kpis(), links=watching.links()))
     text = words(html)
-    assert "Something is wrong with the data; nothing is trained on it : events.null.value Look at Drift" in text
-    assert "A version passed its gates and waits for your word : 3 Look at Releases Run intentflow promote" in text
+    assert "Something is wrong with the data; nothing is trained on it : events.null.value . Look at Drift" in text
+    assert "A version passed its gates and waits for your word : 3 . Look at Releases Run intentflow promote" in text
     assert "feast has ended http://127.0.0.1:8888" in text
     assert "Version 2 Release 1f0c2d3e4a5b" in text
     assert 'href="http://127.0.0.1:5000/#/models/shop-release/versions/2"' in html
@@ -208,7 +233,21 @@ class _Everybody(Doorman):
 
 
 def test_an_empty_shop_has_a_page_without_zeros_or_nan() -> None:
-    none = Tiles("", "", 28, 0, 0, False, False, {}, tuple(replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=()) for one in watching.TILES.tiles))  # fmt: skip
+    none = Tiles(
+        "",
+        "",
+        28,
+        "",
+        0,
+        0,
+        False,
+        False,
+        {},
+        tuple(
+            replace(one, value=None, low=None, high=None, n=0, users=0, why="none", days=())
+            for one in watching.TILES.tiles
+        ),
+    )
     nothing = Standing("", "", "", "", "", "", "", "", "spec", "", (), ())
     text = words(page(Ports(kpis=watching.Kpis(none, nothing))))
     assert "No answer of /recommend was logged in this window" in text
@@ -219,13 +258,48 @@ def test_an_empty_shop_has_a_page_without_zeros_or_nan() -> None:
     assert not re.search(r"\b0 %", text)
 
 
-def test_the_window_is_chosen_by_address_and_htmx_gets_the_figures_alone() -> None:
-    app = application(Ports(kpis=watching.kpis()), Doorman(None, session_s=60), Settings("shop"))
-    with TestClient(app, base_url="http://127.0.0.1") as client:
-        part = client.get("/console?days=7", headers={"HX-Request": "true"}).text
-        wrong = client.get("/console?days=1e9&lang=zh")
-    assert part.strip().startswith('<section id="figures"')
-    assert re.search(r'days=7"[^>]*aria-current="true"', part)
-    assert wrong.status_code == 200
-    assert "点击率（CTR）" in wrong.text
-    assert re.search(r'days=28"[^>]*aria-current="true"', wrong.text)
+def test_the_window_is_chosen_by_address() -> None:
+    seven = page(Ports(kpis=watching.kpis()), "/console?days=7")
+    assert re.search(r'days=7"[^>]*aria-current="true"', seven)
+    wrong = page(Ports(kpis=watching.kpis()), "/console?days=1e9&lang=zh")
+    assert "点击率（CTR）" in wrong
+    assert re.search(r'days=28"[^>]*aria-current="true"', wrong)
+
+
+def test_the_first_page_names_what_runs_what_did_not_start_and_what_to_try() -> None:
+    html = page(Ports(kpis=watching.kpis(), links=watching.links()), "/console/start")
+    text = words(html)
+    assert '<a href="http://127.0.0.1:3000">http://127.0.0.1:3000</a>' in html
+    assert "feast did not start: ended with code 1; no such module Its log: /state/up/feast.log" in text
+    assert "intentflow up shop.yaml leaves alone what runs." in text
+    assert "curl -s http://127.0.0.1:3000/recommend -d" in text
+    assert "Write a rule and see what it would cost before you save it" in text
+    assert 'aria-current="page">Start here' in html
+    bare = replace(watching.START, service="", processes=(), tries=())
+    text = words(page(Ports(kpis=watching.Kpis(began=bare)), "/console/start"))
+    assert "Nothing was started here yet. intentflow up shop.yaml starts the service" in text
+    assert "there is nothing to ask yet" in text
+
+
+def test_lines_to_copy_ask_for_a_made_up_visitor_and_keep_to_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shlex
+
+    from pipelines.console import start
+    from pipelines.releases import serving
+
+    where = here(tmp_path)
+    assert start.start(where).tries == ()  # nothing runs
+    monkeypatch.setattr(serving, "running", lambda _: "http://127.0.0.1:3000")
+    assert [one.what for one in start.start(where).tries] == ["recommend", "intents", "docs"]  # no release is here
+    monkeypatch.setattr(start, "_item", lambda _: "it's")
+    found = {one.what: shlex.split(one.command) for one in start.start(where).tries}
+    assert list(found) == ["recommend", "events", "again", "intents", "docs"]
+    assert found["recommend"][:3] == ["curl", "-s", "http://127.0.0.1:3000/recommend"]
+    assert json.loads(found["events"][-1]) == {
+        "events": [{"user_id": "first-visitor", "item_id": "it's", "event": "purchase"}]
+    }
+    keyed = where.environment.serving.model_copy(update={"auth": "keys"})
+    object.__setattr__(where, "environment", where.environment.model_copy(update={"serving": keyed}))
+    assert "X-API-Key: $INTENTFLOW_KEY" in start.start(where).tries[0].command

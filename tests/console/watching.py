@@ -16,20 +16,32 @@ from bentos.console.ports.watch import (
     Shares,
     Signal,
     Standing,
+    Start,
     Tile,
     Tiles,
+    Try,
     Watched,
 )
 
 DAYS = ("2026-11-27", "2026-11-28", "2026-11-29", "2026-11-30")
 CTR = Tile(
-    "ctr", "share", "items", 0.125, 0.068, 0.2184, 80, 40, 20, within_s=60.0,
+    "ctr",
+    "share",
+    "items",
+    0.125,
+    0.068,
+    0.2184,
+    80,
+    40,
+    20,
+    within_s=60.0,
     days=(Point(DAYS[0], 0.1, 20), Point(DAYS[1], None), Point(DAYS[2], 0.15, 20), Point(DAYS[3], 0.125, 40)),
-)  # fmt: skip
+)
 TILES = Tiles(
     first="2026-11-27T08:00:00+00:00",
     last="2026-11-30T09:00:00+00:00",
     days=28,
+    at="2026-11-30T12:00:00+00:00",
     answers=41,
     ripe=40,
     capped=False,
@@ -39,10 +51,18 @@ TILES = Tiles(
         CTR,
         Tile("conversion", "share", "answers", 0.125, 0.0527, 0.2686, 40, 40, 20, within_s=60.0, event="purchase"),
         Tile("revenue", "amount", "items", None, n=80, users=40, least=5, why="rare", within_s=60.0, event="purchase"),
-        Tile("coverage", "share", "catalogue", 0.4, n=120, least=20, days=(Point(DAYS[0], 0.2, 120), Point(DAYS[3], 0.3, 120))),
+        Tile(
+            "coverage",
+            "share",
+            "catalogue",
+            0.4,
+            n=120,
+            least=20,
+            days=(Point(DAYS[0], 0.2, 120), Point(DAYS[3], 0.3, 120)),
+        ),
         Tile("degraded", "share", "answers", None, n=7, users=7, least=20, why="few"),
     ),
-)  # fmt: skip
+)
 STANDING = Standing(
     version="2",
     release="1f0c2d3e4a5b",
@@ -54,13 +74,28 @@ STANDING = Standing(
     last_run="version 2, passed, 61 s",
     spec="9a8b7c6d",
     applied="9a8b7c6d",
-    processes=(Process("router", "running", "http://127.0.0.1:3000"), Process("feast", "gone", "http://127.0.0.1:8888")),
+    processes=(
+        Process("router", "running", "http://127.0.0.1:3000"),
+        Process("feast", "gone", "http://127.0.0.1:8888"),
+    ),
     needs=(
         Need("drift_data_fault", "events.null.value", "drift"),
         Need("challenger", "3", "releases", "intentflow promote shop.yaml --version 3"),
         Need("process", "feast", "", "intentflow up shop.yaml"),
     ),
-)  # fmt: skip
+)
+
+
+START = Start(
+    service="http://127.0.0.1:3000",
+    processes=(
+        Process("router", "running", "http://127.0.0.1:3000"),
+        Process("feast", "failed", "http://127.0.0.1:8888", "ended with code 1; no such module", "/state/up/feast.log"),
+    ),
+    tries=(Try("recommend", 'curl -s http://127.0.0.1:3000/recommend -d \'{"user_id": "first-visitor"}\''),),
+    key_env="",
+    command="intentflow up shop.yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +104,7 @@ class Kpis:
 
     found: Tiles = TILES
     stands: Standing = STANDING
+    began: Start = START
 
     def tiles(self, days: int) -> Tiles:
         """Return the figures, whatever the window."""
@@ -77,6 +113,10 @@ class Kpis:
     def standing(self) -> Standing:
         """Return what serves."""
         return self.stands
+
+    def start(self) -> Start:
+        """Return what was started."""
+        return self.began
 
 
 RUNNING = Experiment(
@@ -139,14 +179,25 @@ NULLS = Signal(
     Said("", ""),
     "data_fault",
     "now",
-    (Point("2017-09-18", 0.002, 400), Point("2017-09-25", None), Point("2017-10-02", 0.05, 380), Point("2017-10-09", 0.052, 390)),
+    (
+        Point("2017-09-18", 0.002, 400),
+        Point("2017-09-25", None),
+        Point("2017-10-02", 0.05, 380),
+        Point("2017-10-09", 0.052, 390),
+    ),
     (0.001, 0.004),
     "null",
-)  # fmt: skip
+)
 VISITS = Signal(
-    "events.volume", Said("The number of actions that reached us", "收到的行为数"), Said("", ""), Said("", ""), "none", "",
-    (Point("2017-10-02", 29000.0, 380), Point("2017-10-09", 30000.0, 390)), None,
-)  # fmt: skip
+    "events.volume",
+    Said("The number of actions that reached us", "收到的行为数"),
+    Said("", ""),
+    Said("", ""),
+    "none",
+    "",
+    (Point("2017-10-02", 29000.0, 380), Point("2017-10-09", 30000.0, 390)),
+    None,
+)
 FAULTY = Watched(
     checked="2026-11-30 04:00 UTC",
     verdict="faulty",
@@ -160,7 +211,14 @@ FAULTY = Watched(
     judged=95,
     periods=30,
     checks=(
-        Check("2026-11-30T04:00:00+00:00", "2017-10-09T00:00:00+00:00", "faulty", "data_fault", ("events.null.value",), "2"),
+        Check(
+            "2026-11-30T04:00:00+00:00",
+            "2017-10-09T00:00:00+00:00",
+            "faulty",
+            "data_fault",
+            ("events.null.value",),
+            "2",
+        ),
         Check("2026-11-29T04:00:00+00:00", "2017-10-02T00:00:00+00:00", "stable", "none", (), "2"),
     ),
     attempts=(
@@ -169,11 +227,24 @@ FAULTY = Watched(
     ),
     decided=Decided("hold", "data_fault", "a data fault never trains: events.null.value", "2017-10-09", "", False, 0),
     rule=True,
-)  # fmt: skip
+)
 UNWATCHED = Watched(
-    "", "", "undecided", Said("There is not enough data to tell", "数据还不足以判断"), Said("Look again.", "待数据更多时再看。"),
-    (), (), (), (), 0, 0, (), (), None, False,
-)  # fmt: skip
+    "",
+    "",
+    "undecided",
+    Said("There is not enough data to tell", "数据还不足以判断"),
+    Said("Look again.", "待数据更多时再看。"),
+    (),
+    (),
+    (),
+    (),
+    0,
+    0,
+    (),
+    (),
+    None,
+    False,
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from components.intent.score import IntentScorer
 from components.ranking.score import Ranker
 from components.registry import client as mlflow_client
-from components.registry import frames, model_versions
+from components.registry import frames, model_versions, run_places
+from components.registry.lineage import Folders, Lineage
 from components.registry.register import register
+from components.registry.release import model_name
 from feature_repo import files
 from feature_repo.errors import DataError
 
@@ -169,3 +172,22 @@ def _everything(name: str) -> dict[str, list]:
             "logged models": sorted(model.model_id for model in logged),
             "versions": sorted((v.name, str(v.version), v.last_updated_timestamp) for part in found for v in part),
         }
+
+
+@WITHOUT_SERVER
+def test_a_run_names_the_run_of_kubeflow_s_that_registered_it(
+    store: Path, name: str, make: Callable[..., Folders], lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTENTFLOW_RUN", "run-4711")
+    found = register(name, make(), lineage=lineage)
+    with mlflow_client.connected() as client:
+        run = client.get_run(found.run_id)
+        client.create_registered_model(model_name(name))
+        client.create_model_version(model_name(name), "file:///models", found.run_id)
+        client.create_model_version(model_name(name), "file:///models")
+    assert run_places.of_version(name, "1") == run_places.RunPlace(
+        str(run.info.experiment_id), found.run_id, "run-4711"
+    )
+    assert run_places.of_version(name, "2") == run_places.RunPlace()  # it came from no run
+    assert run_places.of_version(name, "99") == run_places.RunPlace()
+    assert run_places.of_version("nobody", "1") == run_places.RunPlace()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.routing import Route
 
-from bentos.console.pages import changes, drift, experiments, home, people, releases, rules
+from bentos.console.pages import changes, drift, experiments, home, people, releases, rules, start
 from bentos.console.settings import ROOT
 
 
@@ -19,6 +19,7 @@ class Page:
 
 PAGES = (
     Page("home", ROOT, home.ROUTES),
+    Page("start", start.PATH, start.ROUTES),
     Page("people", f"{ROOT}/people", people.ROUTES),
     Page("rules", f"{ROOT}/rules", rules.ROUTES),
     Page("experiments", f"{ROOT}/experiments", experiments.ROUTES),

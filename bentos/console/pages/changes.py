@@ -19,12 +19,15 @@ KINDS = {
     "release": "changes.release",
     "vector": "changes.vector",
     "person": "changes.person",
+    "event": "changes.event",
 }
 DID = {
     "put": "changes.put",
     "removed": "changes.removed",
     "taken back": "changes.taken_back",
     "moved": "changes.moved",
+    "sent": "changes.sent",
+    "sent, unanswered": "changes.unanswered",
 }
 
 

@@ -25,7 +25,6 @@ def show(request: Request) -> Response:
     return render(
         request,
         "home.html.jinja",
-        block="figures",
         tiles=port.tiles(days),
         standing=standing,
         days=days,

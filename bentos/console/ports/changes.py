@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Did = Literal["put", "removed", "taken back", "moved"]
-What = Literal["item", "rule", "person", "vector", "release"]
+Did = Literal["put", "removed", "taken back", "moved", "sent", "sent, unanswered"]
+What = Literal["item", "rule", "person", "vector", "release", "event"]
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class AuditEntry:
     at: str  # ISO 8601, UTC
     who: str
     what: What
-    ids: tuple[str, ...]  # of items, rules or aliases; the first ones. None of people
+    ids: tuple[str, ...]  # of items, rules or aliases; the first ones. None of people; of an event its item
     count: int  # of them in all
-    version: int | None  # of the document log; None: it is a move in the registry
+    version: int | None  # of the document log; None: a move in the registry, or an event
     did: Did
     undoes: int | None = None
     said: str = ""  # what they became: a document as JSON, or a line of the registry's

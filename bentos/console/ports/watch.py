@@ -65,6 +65,7 @@ class Tiles:
     first: str  # ISO, of the oldest answer; '' without one
     last: str
     days: int  # of the window that was asked for
+    at: str  # ISO, when it was counted
     answers: int  # that people saw
     ripe: int  # of these, such whose users' time to act is over
     capped: bool  # the log holds more, and only the newest were read
@@ -81,6 +82,7 @@ class Process:
     state: str  # running, gone, failed
     url: str
     reason: str = ""
+    log: str = ""  # its file
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,25 @@ class Standing:
     unknown: str = ""  # why the registry could not be read
 
 
+@dataclass(frozen=True)
+class Try:
+    """A line to copy: words are start.try_<what>."""
+
+    what: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """What was started, where it is, and what to try first."""
+
+    service: str  # where customers ask; '' where it does not run here
+    processes: tuple[Process, ...]
+    tries: tuple[Try, ...]
+    key_env: str  # the variable that the lines take a key from; '' where the service asks for none
+    command: str  # that starts everything
+
+
 class Kpis(Protocol):
     """What the overview asks."""
 
@@ -121,6 +142,10 @@ class Kpis(Protocol):
 
     def standing(self) -> Standing:
         """Return what serves, what runs and what needs a person."""
+        ...
+
+    def start(self) -> Start:
+        """Return what was started here, and what to try first."""
         ...
 
 

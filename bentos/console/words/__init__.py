@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from bentos.console.words import changes, drift, experiments, frame, home, links, people, releases, rules
+from bentos.console.words import changes, drift, experiments, frame, home, links, people, releases, rules, start
 
 Language = str
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
-PAGES: tuple[ModuleType, ...] = (frame, home, people, rules, experiments, releases, drift, changes, links)
+PAGES: tuple[ModuleType, ...] = (frame, home, people, rules, experiments, releases, drift, changes, links, start)
 
 
 def _all() -> dict[Language, dict[str, str]]:

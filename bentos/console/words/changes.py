@@ -1,7 +1,8 @@
 """Words of the page `changes`. Keys begin with `changes.`."""
 
 EN = {
-    "about": "Who changed what, and when: items and rules by the document log, releases by the registry.",
+    "about": "Who changed what, and when: items and rules by the document log, releases by the registry, events that "
+    "were sent from this console.",
     "show": "Show",
     "every": "everything",
     "item": "items",
@@ -9,6 +10,7 @@ EN = {
     "release": "releases",
     "vector": "vectors of items",
     "person": "people who came later",
+    "event": "events sent here",
     "list": "Changes, the newest first",
     "none": "Nothing was changed.",
     "none_here": "Nothing was changed of this kind.",
@@ -22,6 +24,8 @@ EN = {
     "removed": "removed",
     "taken_back": "taken back",
     "moved": "moved",
+    "sent": "sent; in whose name is not kept",
+    "unanswered": "sent, and nobody answered: it may be stored or not",
     "undoes": "undoes version {version}",
     "more": "and {n} more",
     "people": "{n} people; no id is shown",
@@ -34,7 +38,7 @@ EN = {
 }
 
 ZH = {
-    "about": "谁在何时更改了什么：商品和规则来自文档日志，发布来自注册表。",
+    "about": "谁在何时更改了什么：商品和规则来自文档日志，发布来自注册表，以及由此控制台发送的事件。",
     "show": "显示",
     "every": "全部",
     "item": "商品",
@@ -42,6 +46,7 @@ ZH = {
     "release": "发布",
     "vector": "商品向量",
     "person": "训练后加入的用户",
+    "event": "在此发送的事件",
     "list": "变更，最新的在前",
     "none": "没有任何变更。",
     "none_here": "没有此类变更。",
@@ -55,6 +60,8 @@ ZH = {
     "removed": "移除",
     "taken_back": "撤回",
     "moved": "移动",
+    "sent": "已发送；不保留以谁的名义",
+    "unanswered": "已发送但无应答：可能已保存，也可能没有",
     "undoes": "撤销了版本 {version}",
     "more": "另有 {n} 项",
     "people": "{n} 位用户；不显示 ID",

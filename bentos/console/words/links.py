@@ -12,10 +12,10 @@ EN: dict[str, str] = {
 
 ZH: dict[str, str] = {
     "see": "相关页面：",
-    "mlflow": "MLflow",
+    "mlflow": "MLflow 模型库",
     "mlflow_version": "MLflow（版本）",
     "mlflow_run": "MLflow（运行）",
-    "kubeflow": "Kubeflow",
-    "evidently": "Evidently",
-    "feast": "Feast",
+    "kubeflow": "Kubeflow 运行",
+    "evidently": "Evidently 报告",
+    "feast": "Feast 特征",
 }

@@ -61,7 +61,7 @@ async def said(client: Client, name: str, **arguments: Any) -> tuple[bool, str]:
 def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) -> None:
     async def scene(client: Client) -> Any:
         tools = (await client.list_tools()).tools
-        answers = {name: await said(client, name) for name in ("status", "plan", "people", "drift", "items", "rules")}
+        answers = {name: await said(client, name) for name in ("status", "plan", "people", "drift", "experiments", "items", "rules")}
         who = answers["people"][1].split()[0]
         answers["person"] = await said(client, "person", person=who)
         request = answers["person"][1].partition("(request ")[2].partition(")")[0]
@@ -78,6 +78,7 @@ def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) ->
     assert "\nIntents    " in answers["person"][1]
     assert "  1. " in answers["person"][1]
     assert "Causes" in answers["why"][1]
+    assert answers["experiments"][1] == "none declared (docs/experiments.md)"
     assert answers["drift"][1].split()[0] in ("stable", "drifted", "undecided", "lost")
     everything = "".join(text for _, text in answers.values()) + (tmp_path / "log").read_text()
     assert USER not in everything

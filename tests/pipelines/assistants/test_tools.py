@@ -16,7 +16,7 @@ from pipelines.assistants.tools import Reads, Writes
 from pipelines.environment import Installation, place
 from tests.pipelines.conftest import ROOT
 
-READS = ["status", "plan", "people", "person", "why", "drift", "items", "rules", "preview_rules"]
+READS = ["status", "plan", "people", "person", "why", "drift", "experiments", "items", "rules", "preview_rules"]
 WRITES = ["put_items", "withdraw_items", "undo_items", "put_rules", "remove_rules", "undo_rules"]
 PAGE = keys.Page(events=("view",), origins=("https://shop.example",))
 
@@ -46,6 +46,7 @@ def test_where_nothing_was_made_the_reads_say_so_and_make_nothing(here: Installa
     reads = Reads(lambda: here)
     assert "no state in" in reads.status()
     assert reads.people() == "nobody was answered yet: the request log holds no recommendations"
+    assert reads.experiments() == "none declared (docs/experiments.md)"
     with pytest.raises(SpecError, match=r"drift: nothing was compared yet in .*; `intentflow monitor` or a run does"):
         reads.drift()
     with pytest.raises(SpecError, match="person: no logged answer of that pseudonym") as refusal:

@@ -14,7 +14,7 @@ import requests
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines.releases.processes import LOOPBACK, MARKER, Process, down, free_port, status, up
+from pipelines.releases.processes import LOOPBACK, MARKER, Process, down, failures, free_port, status, up
 from tests.patience import patient
 
 pytestmark = pytest.mark.process
@@ -136,6 +136,21 @@ def test_a_process_that_ends_at_once_has_failed_and_its_last_words_are_told(home
     assert state.state == "failed"
     assert state.reason == "ended with code 1; no such store"
     assert status(home) == []
+
+
+def test_why_one_did_not_start_is_kept_until_it_starts(home: Path, tmp_path: Path) -> None:
+    good = server(tmp_path)
+    broken = replace(good, command=(sys.executable, "-c", "raise SystemExit('no such store')"))
+    up(home, [broken], wait_s=patient(20))
+    assert [(s.name, s.state, s.reason) for s in failures(home)] == [
+        ("web", "failed", "ended with code 1; no such store")
+    ]
+    up(home, [good], wait_s=patient(20))
+    assert failures(home) == []
+    down(home)
+    up(home, [broken], wait_s=patient(20))
+    down(home)
+    assert failures(home) == []
 
 
 def test_a_process_that_never_answers_is_stopped_after_the_wait(home: Path) -> None:

@@ -13,6 +13,7 @@ from components.registry import rollout_tags
 from components.registry.experiment_spec import Arm, Experiment, Kpi
 from feature_repo.errors import Refused, SpecError
 from pipelines import experiments
+from pipelines.assistants.tools import Reads
 from pipelines.releases.release import variables
 from pipelines.rollout import cluster as clusters
 from pipelines.rollout.outcomes import ArmOutcomes, Outcomes
@@ -83,6 +84,9 @@ def test_from_start_to_a_promoted_winner(adopted: World, monkeypatch: pytest.Mon
     assert "new              4000 users, 4000 judged, mean 0.05125" in experiments.text(
         experiments.act(world.place, "status")
     )
+    told = Reads(lambda: world.place).experiments()
+    assert "try: running" in told
+    assert "new              4000 users, 4000 judged, mean 0.05125, difference" in told
     with pytest.raises(Refused, match="'try' is under way; one at a time"):
         experiments.act(world.place, "start", "try")
 
