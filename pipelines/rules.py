@@ -17,6 +17,7 @@ from pipelines.environment import Installation
 if TYPE_CHECKING:
     from bentos.endpoints.rules import RulesRequest
     from bentos.recommender.catalogue import OpenCatalogue
+    from components.ranking.rules.book import RuleBook
     from feature_repo.vocabulary import Vocabulary
 
 LISTED = 20  # changes that `list` shows, the newest
@@ -65,27 +66,43 @@ def asked(action: str, what: Sequence[str], *, change_id: str = "") -> "RulesReq
         raise SpecError(f"rules {action}: {rejected(error, RulesRequest)}") from None
 
 
-def changed(place: Installation, ask: "RulesRequest", *, who: str = "") -> dict[str, Any]:
-    """Write a request into the document log, in the name of `who`; '' is whoever uses the command line."""
+def changed(
+    place: Installation, ask: "RulesRequest", *, who: str = "", seen: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Write a request into the document log, in the name of `who`; '' is whoever uses the command line.
+
+    With `seen`, the texts that the writer saw (bentos/recommender/rule_changes.py), a rule that somebody else changed
+    meanwhile raises Overtaken.
+    """
     from bentos.http.problems import UNAVAILABLE, Rejected
     from bentos.recommender import rule_changes
     from components.registry import client
     from pipelines.releases import release as releases
 
     with releases.variables(place):
-        catalogue, segments = _catalogue(place)
+        catalogue, segments = catalogue_of(place)
         try:
-            written = rule_changes.write(catalogue, ask, who=who or f"{client.user()}, command line", segments=segments)
+            named = who or f"{client.user()}, command line"
+            written = rule_changes.write(catalogue, ask, who=named, segments=segments, seen=seen or rule_changes.ANY)
+        except rule_changes.Overtaken:
+            raise
         except Rejected as refusal:
             raise (ServerError if refusal.status == UNAVAILABLE else SpecError)(f"rules: {refusal}") from None
     rules = [{"name": name, "outcome": outcome} for name, outcome in written.outcomes]
     return {"version": written.change.version, "repeated": not written.new, "rules": rules}
 
 
+def judged(place: Installation, ask: "RulesRequest") -> None:
+    """Refuse a request that cannot be kept or clashes, as a change would be refused; nothing is written or measured."""
+    from pipelines.releases import release as releases
+
+    with releases.variables(place):
+        catalogue, segments = catalogue_of(place)
+        _after(catalogue, ask, segments)
+
+
 def previewed(place: Installation, ask: "RulesRequest", *, placement: str | None) -> dict[str, Any]:
     """Measure on the last run's test weeks what lists lose and gain by a request; nothing is written."""
-    from bentos.http.problems import UNAVAILABLE, Rejected
-    from bentos.recommender import rule_changes
     from bentos.release import RANKING
     from components.ranking import examples, rule_cost
     from components.ranking.score import Ranker
@@ -99,14 +116,11 @@ def previewed(place: Installation, ask: "RulesRequest", *, placement: str | None
     if spec.vectors is not None:
         raise SpecError("rules preview: not for specs with vectors; PUT /rules with preview shows a user's lists")
     with releases.variables(place):
-        catalogue, segments = _catalogue(place)
+        catalogue, segments = catalogue_of(place)
         if placement is not None and placement not in catalogue.release.placements:
             have = ", ".join(catalogue.release.placements) or "none"
             raise SpecError(f"--placement: '{placement}' is no placement of the release; have {have}")
-        try:
-            after = rule_changes.previewed(catalogue, ask, segments=segments)
-        except Rejected as refusal:
-            raise (ServerError if refusal.status == UNAVAILABLE else SpecError)(f"rules: {refusal}") from None
+        after = _after(catalogue, ask, segments)
         world = examples.load(run.folders["rows"], run.folders["intent"], spec, key=users_key(spec, place.variables))
         ranker = Ranker.load(catalogue.release.folder / RANKING)
         found = rule_cost.cost(ranker, world, catalogue.current.rules, after, segments=segments, placement=placement)
@@ -119,7 +133,7 @@ def listed(place: Installation) -> dict[str, Any]:
     from pipelines.releases import release as releases
 
     with releases.variables(place):
-        catalogue, _ = _catalogue(place)
+        catalogue, _ = catalogue_of(place)
         catalogue.refresh()
         assert catalogue.documents is not None
         changes = [one for one in catalogue.documents.changes() if one.kind == RULE][-LISTED:]
@@ -164,7 +178,18 @@ def _cost(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"  {found['short']:.1%} of lists have fewer than 10 items"])
 
 
-def _catalogue(place: Installation) -> tuple["OpenCatalogue", tuple[str, ...]]:
+def _after(catalogue: "OpenCatalogue", ask: "RulesRequest", segments: Sequence[str]) -> "RuleBook":
+    """Return the rules that would hold after a request, or refuse it."""
+    from bentos.http.problems import UNAVAILABLE, Rejected
+    from bentos.recommender import rule_changes
+
+    try:
+        return rule_changes.previewed(catalogue, ask, segments=segments)
+    except Rejected as refusal:
+        raise (ServerError if refusal.status == UNAVAILABLE else SpecError)(f"rules: {refusal}") from None
+
+
+def catalogue_of(place: Installation) -> tuple["OpenCatalogue", tuple[str, ...]]:
     """Return the champion's items over the document log, and the names of its segments."""
     from bentos.recommender.catalogue import OpenCatalogue
     from bentos.release import RANKING, Release

@@ -18,6 +18,7 @@ from bentos.http.callers import Caller
 from bentos.http.problems import FORBIDDEN, Rejected, refused
 
 ADMIN = "admin"
+KEPT_S = 3600.0  # that a session is still known as ended, so that its visitor is told so
 LAPTOP = "console"  # who changes things where there are no keys
 VISITORS = 1000  # who have signed in, and as many who have not; the longest silent ones go
 KNOWN = 100  # people whose raw ids one session remembers, and as many pages
@@ -30,7 +31,7 @@ class Visitor:
     token: str
     credential: str = ""  # the key that was given at sign-in
     who: str = ""  # as the document log names it; "" is nobody
-    ends: float = 0.0  # epoch seconds; 0: with the process
+    ends: float = 0.0  # epoch seconds
     notices: list[str] = field(default_factory=list)  # sentences that the next page shows
     _people: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
@@ -77,14 +78,18 @@ class Doorman:
     def visitor(self, token: str) -> Visitor | None:
         """Return the visitor of a cookie; None: this process gave out no such token."""
         for among in (self._visitors, self._strangers):
-            if (found := among.get(token)) is not None:
+            found = among.get(token)
+            if found is not None and self.open and found.ends <= self._clock():
+                self.sign_out(found)  # where nobody signs in, a session ends unseen: what it held is gone
+            elif found is not None:
                 among.move_to_end(token)
                 return found
         return None
 
     def welcome(self) -> Visitor:
         """Return a new visitor, who is let in where there are no keys."""
-        return self._kept(Visitor(secrets.token_urlsafe(32), who=LAPTOP if self.open else ""))
+        ends = self._clock() + self._session_s
+        return self._kept(Visitor(secrets.token_urlsafe(32), who=LAPTOP if self.open else "", ends=ends))
 
     def sign_in(self, credential: str) -> Visitor:
         """Return a visitor with a key's rights; refuses a key that is none, has ended, or is no admin server's."""
@@ -129,6 +134,8 @@ class Doorman:
         return caller
 
     def _kept(self, visitor: Visitor) -> Visitor:
+        for ended in [one for one in self._visitors.values() if one.ends <= self._clock() - KEPT_S]:
+            self.sign_out(ended)
         among = self._visitors if visitor.who else self._strangers
         among[visitor.token] = visitor
         while len(among) > VISITORS:

@@ -53,9 +53,7 @@ def parsed(body: bytes) -> Form:
     (['1', '2'], 'x')
     """
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, encoding="utf-8", errors="strict"
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:  # too many fields, or bytes that are no text
         raise refused("form", "is none", f"at most {MOST_FIELDS} fields of text", status=MALFORMED) from None
     return Form(tuple(pairs))

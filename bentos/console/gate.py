@@ -133,10 +133,9 @@ class Gate:
 
 def _asked(scope: Scope) -> str:
     """Name what was asked as logs may have it: paths are the visitor's, who may have typed anybody's id into one."""
-    function = scope.get("endpoint")
-    name = (
-        f"{function.__module__.rpartition('.')[2]}.{function.__name__}" if hasattr(function, "__name__") else "no page"
-    )
+    page = scope.get("endpoint")
+    module, function = (str(getattr(page, part, "")) for part in ("__module__", "__name__"))
+    name = f"{module.rpartition('.')[2]}.{function}" if function else "no page"
     hidden = [value for value in scope.get("path_params", {}).values() if PSEUDONYM.fullmatch(str(value))]
     return " ".join((str(scope["method"]), name, *hidden))
 

@@ -7,12 +7,13 @@ asked before (`preview`), with the same judgement.
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bentos.endpoints.rules import RuleOutcome, RulesRequest
-from bentos.http.problems import UNAVAILABLE, refused, short
+from bentos.http.problems import CONFLICT, UNAVAILABLE, Rejected, refused, short
 from bentos.recommender.catalogue import OpenCatalogue, ShownItems
 from bentos.recommender.ports import Ranker
 from bentos.release import Release
@@ -25,6 +26,7 @@ from feature_repo.documents.log import Behind, DocumentLog, Snapshot
 from feature_repo.errors import DataError, StoreAway, nearest
 
 TRIES = 20  # of a change that others are quicker than
+ANY: Mapping[str, str] = MappingProxyType({})  # whatever the rules were when the change was written
 log = logging.getLogger("intentflow.door")
 
 
@@ -41,13 +43,36 @@ class WrittenRules:
         return [(entry.id, _outcome(entry.document, entry.before)) for entry in self.change.entries]
 
 
-def write(catalogue: OpenCatalogue, ask: RulesRequest, *, who: str, segments: Sequence[str]) -> WrittenRules:
-    """Write what a request says, or refuse it; the catalogue keeps to it when this returns."""
+class Overtaken(Rejected):
+    """Somebody else changed a rule since its editor saw it; nothing was written."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"rule '{name}': somebody changed it since you opened it; allowed: a change of the newest text",
+            where=name,
+            allowed="a change of the newest text",
+            status=CONFLICT,
+        )
+        self.name = name
+
+
+def seen_as(rule: Rule | None) -> str:
+    """Return the digest by which an editor says which text of a rule was changed; None: there was no such rule."""
+    return files.digest(None if rule is None else rule.document())
+
+
+def write(
+    catalogue: OpenCatalogue, ask: RulesRequest, *, who: str, segments: Sequence[str], seen: Mapping[str, str] = ANY
+) -> WrittenRules:
+    """Write what a request says, or refuse it; the catalogue keeps to it when this returns.
+
+    `seen` says of rules, by name, which text the writer saw (`seen_as`): another one that holds by now is Overtaken.
+    """
     documents = catalogue.documents
     if documents is None:
         raise refused("rules", "this service keeps no document log", "a service with an online store")
     try:
-        written = _written(catalogue, documents, ask, who, segments)
+        written = _written(catalogue, documents, ask, who, segments, seen)
         catalogue.refresh()
     except DataError as error:
         what, _, allowed = str(error).partition("; allowed: ")
@@ -81,7 +106,12 @@ def require_kept(release: Release, ranker: Ranker) -> None:
 
 
 def _written(
-    catalogue: OpenCatalogue, documents: DocumentLog, ask: RulesRequest, who: str, segments: Sequence[str]
+    catalogue: OpenCatalogue,
+    documents: DocumentLog,
+    ask: RulesRequest,
+    who: str,
+    segments: Sequence[str],
+    seen: Mapping[str, str],
 ) -> WrittenRules:
     key, asked = ask.change_id or "", files.digest(ask.model_dump(mode="json", exclude_unset=True))
     now = dt.datetime.now(dt.UTC)
@@ -89,6 +119,7 @@ def _written(
         if (earlier := documents.earlier(key, asked)) is not None:
             return WrittenRules(earlier, False)
         shown, after = catalogue.refresh(), catalogue.snapshot
+        _require_as_seen(catalogue, after, seen)
         said = drafted(catalogue, ask, shown, after, segments=segments)
         try:
             if ask.undo is not None:
@@ -99,6 +130,14 @@ def _written(
         except Behind:
             continue
     raise refused("rules", "others change rules at this moment", "a retry", status=UNAVAILABLE)
+
+
+def _require_as_seen(catalogue: OpenCatalogue, held: Snapshot, seen: Mapping[str, str]) -> None:
+    """Refuse a change of a rule whose text is not the one that its editor saw."""
+    now = {rule.name: rule for rule in after(catalogue, [], held)} if seen else {}
+    for name, text in seen.items():
+        if seen_as(now.get(name)) != text:
+            raise Overtaken(name)
 
 
 def drafted(

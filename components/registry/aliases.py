@@ -80,6 +80,28 @@ def status(name: str) -> Status:
         return Status(name, holders, tags, _history(model), unrecorded, dangling)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A version of the release, as the registry keeps it."""
+
+    version: str
+    created: str  # ISO, UTC
+    tags: dict[str, str]
+
+
+def kept(name: str, most: int) -> tuple[list[Kept], int]:
+    """Return the newest versions of the release, the newest first, and how many there are in all."""
+    with mlflow_client.connected() as client:
+        if mlflow_client.registered_model(client, model_name(name)) is None:
+            return [], 0
+        every, token = [], ""
+        while token is not None:
+            page = client.search_model_versions(f"name='{model_name(name)}'", page_token=token or None)
+            every, token = [*every, *page], page.token or None
+    every.sort(key=lambda one: -int(one.version))
+    return [Kept(str(one.version), _iso(one.creation_timestamp), dict(one.tags)) for one in every[:most]], len(every)
+
+
 def challenge(name: str, version: str, *, passed: bool, who: str, why: str) -> None:
     """Give the challenger alias to a release that passed its gates, and take it from one that does not any more."""
     with mlflow_client.connected() as client:
@@ -319,6 +341,10 @@ def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
 
 def _history(model: Any) -> tuple[Move, ...]:
     return tuple(Move(**move) for move in json.loads(model.tags.get(HISTORY, "[]")))
+
+
+def _iso(milliseconds: int) -> str:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).isoformat(timespec="seconds")
 
 
 def _now() -> str:

@@ -18,7 +18,7 @@ from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.ids import plain
 from feature_repo.privacy import pseudonyms
 from pipelines.assistants import people
-from pipelines.console import catalogue, service
+from pipelines.console import catalogue, sent, service
 from pipelines.console.catalogue import Catalogue
 from pipelines.environment import Installation
 
@@ -151,10 +151,10 @@ class ServedPeople:
             made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=uuid.uuid4().hex)
         except ValidationError as error:
             raise SpecError(f"event: {rejected(error, Event)}") from None
-        with service.customer(place) as client:
+        with sent.noted(place, who=who, event=event, item_id=item_id), service.customer(place) as client:
             taken = client.events([made])
-        if taken.set_aside:
-            raise SpecError(f"item: {taken.set_aside[0].reason} ({taken.set_aside[0].rule}); nothing was stored")
+            if taken.set_aside:
+                raise SpecError(f"item: {taken.set_aside[0].reason} ({taken.set_aside[0].rule}); nothing was stored")
         log.info("event %s of item %s sent in the name of %s by %s", event, item_id, pseudonym, who)
         return Sent(taken.accepted, taken.duplicates, taken.ignored, event, item_id)
 

@@ -6,12 +6,13 @@ loop that holds the lease does the work and is waited for; without one it is don
 """
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.registry import aliases, rollout_tags
 from components.registry import client as mlflow_client
 from components.registry.aliases import Outcome
+from components.registry.release import model_name
 from feature_repo.errors import Refused, ServerError
 from pipelines.environment import Installation
 from pipelines.leases.place_lease import held
@@ -27,21 +28,101 @@ STARTS_S = 400.0  # a door that must start first: no longer than the loop itself
 POLL_S = 0.2
 
 
-def restore(place: Installation, why: str) -> dict[str, Any]:
-    """Move the champion alias back where it belongs, and have serving follow at once where it runs."""
+@dataclass(frozen=True)
+class Wanted:
+    """A rollback as its asker saw it: from a champion to the version before, while no rollout runs."""
+
+    champion: str
+    to: str
+
+
+class Unwanted(Refused):
+    """A rollback that is not done: nothing was moved."""
+
+
+def refusal(place: Installation, state: State, champion: str, previous: str) -> str:
+    """Say why there is no way back by one move now, '' where there is one."""
+    if state.candidate is not None:
+        at = state.phase.replace("_", " ")
+        return (
+            f"rollback: rollout {state.rollout} of {state.candidate} is under way ({at}); wait for its end, or take it "
+            "back with `intentflow rollback`"
+        )
+    if not champion:
+        return "rollback: no version is the champion; `intentflow rollback` gives a lost alias back"
+    if not previous:
+        return (
+            f"rollback: {model_name(place.spec.name)} has no version 'previous', so there is nothing to go back to; "
+            "promote another version instead"
+        )
+    return ""
+
+
+def restore(
+    place: Installation, why: str, *, who: str = "", wanted: Wanted | None = None, by_loop: bool = False
+) -> dict[str, Any]:
+    """Move the champion alias back where it belongs, and have serving follow at once where it runs.
+
+    '' for `who` is the user of this process. With `wanted` it is done only from that champion to that version, and not
+    while a rollout runs: Unwanted says what is otherwise, and nothing was moved. With `by_loop` this process touches no
+    door and no route, as where it has no account of the cluster: the loop there follows, and what it records is awaited.
+    """
+    if by_loop:
+        return _moved(place, why, who, wanted)
     actuator, started = loop.actuator_of(place), time.monotonic()
     with variables(place):
         state = State.of(rollout_tags.read(place.spec.name).state)
+        if wanted is not None:
+            _require(place, state, wanted)
         door = actuator.overlay_door()
         serves = actuator.routed() is not None or (door is not None and door.routed)
         last = state.stable.version if state.stable else ""
-        outcome = aliases.rollback(place.spec.name, who=mlflow_client.user(), why=why, serves=last, stays=serves)
+        outcome = aliases.rollback(place.spec.name, who=who or mlflow_client.user(), why=why, serves=last, stays=serves)
     if not serves:
         return _told(outcome, "", started)
     with variables(place):
         if not outcome.moved and (release := _serving(place, actuator, outcome.champion)):
             return _told(outcome, release, started)
     return _told(outcome, _followed(place, actuator, outcome.champion), started)
+
+
+def _moved(place: Installation, why: str, who: str, wanted: Wanted | None) -> dict[str, Any]:
+    """Move the champion alias, and wait until the loop has recorded that what serves followed."""
+    started = time.monotonic()
+    with variables(place):
+        state = State.of(rollout_tags.read(place.spec.name).state)
+        if wanted is not None:
+            _require(place, state, wanted)
+        last = state.stable.version if state.stable else ""
+        named = who or mlflow_client.user()
+        outcome = aliases.rollback(place.spec.name, who=named, why=why, serves=last, stays=bool(last))
+        if not last:
+            return _told(outcome, "", started)
+        kept = state.previous is not None and state.previous.version == outcome.champion
+        patience_s = FOLLOWS_S if kept else STARTS_S
+        while True:
+            state = State.of(rollout_tags.read(place.spec.name).state)
+            if state.candidate is None and state.stable is not None and state.stable.version == outcome.champion:
+                return _told(outcome, state.stable.release, started)
+            if state.held or time.monotonic() - started >= patience_s:
+                break
+            time.sleep(POLL_S)
+    raise ServerError(
+        f"version {outcome.champion} is the champion, but the rollout's loop did not record in {patience_s:.0f} s that "
+        f"it serves: {state.why or 'does `intentflow reconcile --watch` run?'}"
+    )
+
+
+def _require(place: Installation, state: State, wanted: Wanted) -> None:
+    holders = aliases.status(place.spec.name).holders
+    champion, previous = holders.get("champion", ""), holders.get("previous", "")
+    if why := refusal(place, state, champion, previous):
+        raise Unwanted(why)
+    if (champion, previous) != (wanted.champion, wanted.to):
+        raise Unwanted(
+            f"rollback: from version {wanted.champion} to {wanted.to} was asked for, but by now version {champion} is "
+            f"the champion and {previous} the one before; nothing was moved"
+        )
 
 
 def _followed(place: Installation, actuator: Actuator, version: str) -> str:

@@ -15,7 +15,8 @@ from tests.patience import patient
 
 START_S, WAIT_S = patient(60.0), patient(60.0)
 VIEW = {"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-KEYS = {"Enter": 13}
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32, "ArrowDown": 40, "ArrowUp": 38}
+TYPED = {"Enter": "\r", "Space": " "}  # what a key writes
 
 
 class Page:
@@ -40,9 +41,9 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **VIEW | ({"width": width} if width else {}))
         self.call("Page.navigate", url=url)
 
-    def run(self, script: str) -> Any:
-        """Evaluate JavaScript and return its value."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+    def run(self, script: str, *, promised: bool = False) -> Any:
+        """Evaluate JavaScript and return its value; `promised` waits for that of a promise."""
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=promised)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -68,11 +69,13 @@ class Page:
         """Type into what has the focus."""
         self.call("Input.insertText", text=text)
 
-    def press(self, key: str) -> None:
-        """Press a key."""
-        for kind in ("rawKeyDown", "char", "keyUp"):
-            what = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
-            self.call("Input.dispatchKeyEvent", type=kind, **what, **({"text": "\r"} if kind == "char" else {}))
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press a key, one of KEYS."""
+        typed = TYPED.get(key, "")
+        for kind in ("rawKeyDown", *(["char"] if typed else []), "keyUp"):
+            what = {"key": typed if key == "Space" else key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+            more = {"text": typed} if kind == "char" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, modifiers=8 if shift else 0, **what, **more)
 
     def _place(self, selector: str) -> dict[str, float]:
         """Wait for an element that stands still, and return its middle."""

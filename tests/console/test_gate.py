@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentos import keys
+from bentos.console.doorman import Doorman
 from bentos.console.ports import Ports
 from tests.console.visits import ANN, LAPTOP, RAW, FakePeople, client, csrf, send, sign_in, text
 
@@ -283,3 +284,21 @@ def test_htmx_shows_a_whole_page_in_the_page_s_place(file: Path, key: str) -> No
     visitor = client(keys=file)
     asked = visitor.get("/console/people", headers={"HX-Request": "true"})
     assert (asked.status_code, asked.headers["hx-retarget"]) == (401, "body")
+
+
+def test_where_nobody_signs_in_a_session_ends_too_and_forgets_whose_pseudonyms_it_knew() -> None:
+    now = [1000.0]
+    visitor = client(Ports(people=FakePeople()), clock=lambda: now[0], session_s=60.0)
+    send(visitor, "/console/people", user=RAW)
+    assert "Asked just now" in text(visitor.get(f"/console/people/{ANN}"))
+    now[0] += 61
+    assert "As the service last answered" in text(visitor.get(f"/console/people/{ANN}"))
+
+
+def test_what_a_session_held_is_dropped_when_it_has_ended() -> None:
+    now = [1000.0]
+    doorman = Doorman(None, session_s=60.0, clock=lambda: now[0])
+    doorman.welcome().remember(ANN, RAW)
+    now[0] += 60 + 3600
+    doorman.welcome()
+    assert RAW not in str([vars(one) for one in doorman._visitors.values()])

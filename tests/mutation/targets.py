@@ -139,4 +139,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/ranking/test_start.py",
     ),
     "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    # The console.
+    "bentos/console/doorman.py": ("tests/console/test_doorman.py", "tests/console/test_gate.py"),
+    "bentos/console/forms.py": ("tests/console/test_forms.py",),
 }

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from bentos.console import elsewhere
 from bentos.console.doorman import Visitor
 from bentos.console.gate import PSEUDONYM
 from bentos.console.ports.people import People, Person
@@ -122,6 +123,7 @@ def _about(request: Request, found: Person | None) -> dict[str, Any]:
         "quick": QUICK,
         "moved": moved(before, found) if before and found and found.live else None,
         "address": _address(pseudonym),
+        "links": elsewhere.links(request, lambda links: links.versions()) if found else (),
     }
 
 

@@ -20,7 +20,8 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
-from pipelines.console import catalogue, people, service
+from pipelines.console import catalogue, changes, people, service
+from pipelines.console import sent as noted
 from pipelines.console.catalogue import Catalogue
 from pipelines.environment import Console, Installation, place
 from pipelines.releases import serving
@@ -139,6 +140,11 @@ def test_an_event_goes_the_way_of_customers_and_the_log_says_who_without_the_id(
     (event,) = body["events"]
     assert (event["user_id"], event["item_id"], event["event"]) == (RAW, "1082185", "purchase")
     assert event["event_id"]
+    (kept,) = noted.read(here)
+    assert (kept.who, kept.event, kept.item_id, kept.answered) == ("key 1f0c, console", "purchase", "1082185", True)
+    written = (here.home / noted.FILE).read_text()
+    assert RAW not in written
+    assert port.pseudonym(RAW) not in written
     told = f"event purchase of item 1082185 sent in the name of {port.pseudonym(RAW)} by key 1f0c, console"
     assert told in caplog.text
     assert RAW not in caplog.text
@@ -160,12 +166,44 @@ def test_an_item_that_the_service_sets_aside_is_a_sentence(here: Installation, d
     door.instead["/events"] = (200, body)
     with pytest.raises(SpecError, match=r"^item: 'i9' is not among the items \(known\(item_id\)\); nothing was stored"):
         people.port(lambda: here).send(RAW, "purchase", "i9", who="console")
+    assert noted.read(here) == []
 
 
 def test_what_the_service_refuses_is_its_own_sentence(here: Installation, door: Door) -> None:
     door.instead["/events"] = (422, {"error": "events[0].value: -1 breaks the rule", "where": "e", "allowed": "0"})
     with pytest.raises(Unanswered, match="breaks the rule"):
         people.port(lambda: here).send(RAW, "purchase", "1", who="console")
+    assert noted.read(here) == []
+
+
+def test_an_event_that_nobody_answered_stays_noted_as_such(here: Installation) -> None:
+    gone = settled(here, Console(url="http://127.0.0.1:9", key_env="CONSOLE_KEY"))
+    with pytest.raises(ServerError):
+        people.port(lambda: gone).send(RAW, "purchase", "1", who="ann")
+    (kept,) = noted.read(here)
+    assert (kept.who, kept.answered) == ("ann", False)
+    with (here.home / noted.FILE).open("a") as stream:
+        stream.write('{"id": "cut o')
+    assert noted.read(here) == [kept]
+    found = changes.port(lambda: gone).audit(what="event")
+    assert [(one.who, one.did, one.ids, one.said) for one in found.entries] == [
+        ("ann", "sent, unanswered", ("1",), "purchase")
+    ]
+
+
+def test_a_service_that_failed_at_an_event_may_have_stored_it(here: Installation, door: Door) -> None:
+    door.instead["/events"] = (500, {"error": "a fault of the service", "where": "service", "allowed": "a retry"})
+    with pytest.raises(Unanswered):
+        people.port(lambda: here).send(RAW, "purchase", "1", who="ann")
+    assert [one.answered for one in noted.read(here)] == [False]
+
+
+def test_what_cannot_be_noted_is_not_sent(here: Installation, door: Door) -> None:
+    here.home.mkdir(parents=True)
+    (here.home / "console").write_text("no folder")
+    with pytest.raises(ServerError, match="the event could not be noted, so it was not sent"):
+        people.port(lambda: here).send(RAW, "purchase", "1", who="ann")
+    assert door.asked == []
 
 
 @pytest.mark.parametrize(

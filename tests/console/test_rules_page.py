@@ -1,0 +1,384 @@
+"""The page of rules over a real document log: put, change, remove, undo; two owners at once; what is refused."""
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from bentos.client import Recommender
+from bentos.console.pages.rules import NOBODY, _moves
+from bentos.console.ports.rules import ListedItem, Preview, UserLists
+from bentos.recommender import rule_changes
+from bentos.recommender.catalogue import OpenCatalogue
+from components.ranking.rules.spec import PLACEMENTS, RULES
+from feature_repo.documents.changes import RULE
+from feature_repo.errors import ServerError, SpecError, StoreAway
+from pipelines import rules as live
+from pipelines.console.rules import LiveRules
+from tests.bentos import conftest as tiny
+from tests.bentos.recommender.test_item_changes import client as door_client
+from tests.bentos.recommender.test_item_changes import shop
+from tests.console.pages import Page, opened, pressed, visitor
+from tests.pipelines.test_status import SPEC
+
+RULED = [{"kind": "cap", "name": "two each", "column": "category", "at_most": 2}]
+PLACES = {"home": {"k": 2}, "basket": {}}
+COST = {
+    "before": {"ndcg_at_10": 0.31, "coverage": 0.5, "categories": [0.1]},
+    "after": {"ndcg_at_10": 0.29, "coverage": 0.4},
+    "ndcg_change": [-0.02, -0.03, -0.01], "short": 0.25, "rows": 40, "placement": None,
+}  # fmt: skip
+
+
+class Installed:
+    """A release with items of its own and a rule in its spec, a real log beside it, and what previews are asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = tiny.World(folder)
+        self.words = shop()
+        self.world.scorer, self.world.ranker = tiny.TinyScorer(self.words), tiny.TinyRanker(self.words)
+        self.world.documents = self.world.log()
+        self.world.opened = []  # type: ignore[attr-defined]
+        self.costs: list[tuple[Any, str | None]] = []
+        self.no_cost = ""
+
+    def catalogue(self, _: Any) -> tuple[OpenCatalogue, tuple[str, ...]]:
+        from dataclasses import replace
+
+        release = replace(
+            self.world.release(), rules=RULES.validate_python(RULED), placements=PLACEMENTS.validate_python(PLACES)
+        )
+        words: Any = live._Release(self.words)
+        found = OpenCatalogue(release, words, self.world.log(), lambda items, _: live._Release(items.vocabulary))  # type: ignore[arg-type,return-value]
+        return found, ("calm", "keen")
+
+    def cost(self, _: Any, ask: Any, *, placement: str | None) -> dict[str, Any]:
+        if self.no_cost:
+            raise SpecError(self.no_cost)
+        self.costs.append((ask.model_dump(mode="json", exclude_unset=True), placement))
+        return COST
+
+    @contextlib.contextmanager
+    def service(self, _: Any) -> Iterator[Recommender]:
+        with Recommender("http://testserver") as client:
+            client._session = Session(door_client(self.world))  # type: ignore[assignment]
+            yield client
+
+    def changes(self) -> list[tuple[int, str, str, Any]]:
+        """What the log has of rules: version, who, name, document."""
+        return [
+            (change.version, change.who, entry.id, entry.document)
+            for change in self.world.log().changes()
+            for entry in change.entries
+            if change.kind == RULE
+        ]
+
+
+class Session:
+    """requests' session over a door in this process."""
+
+    def __init__(self, door: TestClient) -> None:
+        self._door = door
+
+    def request(self, method: str, url: str, *, data: bytes, headers: Any, timeout: float) -> Any:
+        reply = self._door.request(method, url, content=data, headers=headers)
+        reply.ok = reply.is_success  # type: ignore[attr-defined]
+        return reply
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def shopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
+    found = Installed(tmp_path)
+    monkeypatch.setattr(live, "catalogue_of", found.catalogue)
+    monkeypatch.setattr(live, "previewed", found.cost)
+    yield found
+    for door in found.world.opened:  # type: ignore[attr-defined]
+        door.close()
+
+
+@pytest.fixture
+def browser(shopped: Installed, tmp_path: Path) -> Callable[[], TestClient]:
+    """Open a console over it; each call is another owner's browser, and another process."""
+    from pipelines.environment import place
+
+    here = place(SPEC, "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state")})
+    return lambda: visitor(rules=LiveRules(lambda: here, shopped.service))
+
+
+def beer(browser: TestClient, **more: Any) -> Page:
+    """Preview a rule that hides soup."""
+    page = opened(browser, "/console/rules/new?kind=filter")
+    typed = {"name": "no soup", "column__0": "category", "operator__0": "=", "value__0": "SOUP"} | more
+    return pressed(browser, page, "Preview", **typed)
+
+
+def test_the_page_of_an_editor_without_a_rule_says_so_as_the_log_does() -> None:
+    assert rule_changes.seen_as(None) == NOBODY
+
+
+def test_rules_of_the_spec_are_listed_and_every_kind_can_be_begun(browser: Callable[[], TestClient]) -> None:
+    visit = browser()
+    page = opened(visit, "/console/rules")
+    assert "two each At most 2 items of one category, of all items. the spec" in page.text
+    assert "No rule was changed live." in page.text
+    kinds = re.findall(r"new\?kind=(\w+)", visit.get("/console/rules").text)
+    assert len(kinds) == 9, "all but `shown`: this release does not know what was shown"
+    for kind in kinds:
+        assert "Preview" in opened(visit, f"/console/rules/new?kind={kind}").text
+    assert visit.get("/console/rules/new?kind=nonsense", follow_redirects=False).headers["location"] == "/console/rules"
+
+
+def test_a_rule_is_previewed_then_saved_and_read_back(browser: Callable[[], TestClient], shopped: Installed) -> None:
+    visit = browser()
+    page = beer(visit, placement="home")
+    assert "Hides items where category = 'SOUP'." in page.text
+    assert "NDCG@10 changes by -0.0200 (95 %: -0.0300 to -0.0100)" in page.text
+    assert "Coverage of the catalogue 0.5000 0.4000" in page.text
+    assert "25 %" in page.text
+    where = "category = 'SOUP'"
+    asked = {"rules": [{"kind": "filter", "name": "no soup", "where": where}]}
+    assert shopped.costs == [(asked, "home")]
+    assert shopped.changes() == [], "a preview writes nothing"
+    done = pressed(visit, page, "Save")
+    assert "Version 1 of the catalogue, as read back: no soup put." in done.text
+    assert "no soup Hides items where category = 'SOUP'. version 1," in done.text
+    assert "by console" in done.text
+    assert shopped.changes() == [(1, "console", "no soup", {"kind": "filter", "name": "no soup", "where": where})]
+    assert "as read back" not in opened(visit, "/console/rules").text, "it is said once"
+
+
+def test_what_was_not_previewed_is_not_saved_but_shown(browser: Callable[[], TestClient], shopped: Installed) -> None:
+    visit = browser()
+    page = beer(visit)
+    other = pressed(visit, page, "Save", status=409, value__0="BREAD")
+    assert "Not saved yet: this text was not previewed." in other.text
+    assert "Hides items where category = 'BREAD'." in other.text, "the preview is of the new text"
+    assert shopped.changes() == []
+    pressed(visit, other, "Save")
+    assert shopped.changes()[0][3]["where"] == "category = 'BREAD'"
+
+
+def test_a_save_that_is_sent_twice_is_one(browser: Callable[[], TestClient], shopped: Installed) -> None:
+    visit = browser()
+    page = beer(visit)
+    assert "Version 1" in pressed(visit, page, "Save").text
+    again = pressed(visit, page, "Save")
+    assert "It was saved before, as version 1: no soup put. Nothing was changed twice." in again.text
+    assert len(shopped.changes()) == 1
+
+
+def test_the_later_of_two_owners_sees_the_earlier_s_and_loses_nothing(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    ann, bob = browser(), browser()
+    pressed(ann, beer(ann), "Save")
+    path = "/console/rules/edit?name=no%20soup"
+    for_ann, for_bob = opened(ann, path), opened(bob, path)
+    for_ann = pressed(ann, for_ann, "Preview", value__0="BREAD")
+    for_bob = pressed(bob, for_bob, "Preview", value__0="FRUIT", placements=["home"])
+    pressed(ann, for_ann, "Save")
+    refused = pressed(bob, for_bob, "Save", status=409)
+    assert "Rule no soup was changed by somebody else since you opened it, so yours was not saved." in refused.text
+    assert "Version 2," in refused.text
+    assert "Hides items where category = 'BREAD'." in refused.text, "theirs"
+    assert '"where": "category = \'FRUIT\'"' in refused.text, "one's own"
+    kept = dict(refused.form("Preview").fields)
+    assert (kept["value.0"], kept["placements"]) == ("FRUIT", "home"), "nothing that was typed is lost"
+    assert [entry[0] for entry in shopped.changes()] == [1, 2]
+    assert "Save" not in [label for label, _ in refused.form("Preview").buttons], "not without another look"
+    pressed(bob, pressed(bob, refused, "Preview"), "Save")
+    assert shopped.changes()[-1][3]["where"] == "category = 'FRUIT'"
+
+
+def test_two_owners_with_one_new_name_do_not_write_over_each_other(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    ann, bob = browser(), browser()
+    for_ann, for_bob = beer(ann), beer(bob, value__0="BREAD")
+    pressed(ann, for_ann, "Save")
+    refused = pressed(bob, for_bob, "Save", status=409)
+    assert "Theirs is below" in refused.text
+    renamed = pressed(bob, refused, "Preview", name="no bread")
+    pressed(bob, renamed, "Save")
+    assert [entry[2] for entry in shopped.changes()] == ["no soup", "no bread"]
+
+
+def test_a_rule_that_is_gone_meanwhile_is_not_put_back_unseen(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    ann, bob = browser(), browser()
+    for_ann = pressed(ann, opened(ann, "/console/rules/edit?name=two%20each"), "Preview", at_most="3")
+    removal = pressed(bob, opened(bob, "/console/rules/remove?name=two%20each"), "Preview")
+    assert "It holds no longer" in removal.text
+    assert "two each removed" in pressed(bob, removal, "Remove it").text
+    refused = pressed(ann, for_ann, "Save", status=409)
+    assert "There is no rule of this name now." in refused.text
+    assert "by console" in refused.text
+    assert shopped.changes() == [(1, "console", "two each", {"removed": True})]
+
+
+def test_a_change_is_undone_and_the_undo_is_one_too(browser: Callable[[], TestClient], shopped: Installed) -> None:
+    visit = browser()
+    pressed(visit, beer(visit), "Save")
+    listed = opened(visit, "/console/rules")
+    done = pressed(visit, listed, "Undo")
+    assert "Version 2 of the catalogue, as read back: no soup taken back." in done.text
+    assert "(undoes version 1)" in done.text
+    assert "It was saved before, as version 2" in pressed(visit, listed, "Undo").text, "pressed twice"
+    form = listed.form("Undo")
+    stale = {name: value for name, value in form.fields if name != "change_id"} | {"change_id": "another"}
+    reply = visit.post("/console/rules/undo", data=stale)
+    assert reply.status_code == 422
+    assert "version 2 changed it again; undo version 2 first" in Page(reply.text).text
+    assert [entry[3] is None for entry in shopped.changes()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "said"),
+    [
+        ("pin", {"name": "p", "item": "i9", "place": "1"}, "rules: pin 'p': item: 'i9' is no item that is shown"),
+        ("pin", {"name": "p", "item": "i1", "place": "x"}, "place: 'x' is no whole number"),
+        ("filter", {"name": "A b", "column__0": "category", "value__0": "SOUP"}, "name: 'A b' is not allowed"),
+        ("filter", {"name": "a", "column__0": "price", "operator__0": ">", "value__0": "0"}, "is unknown"),
+        ("filter", {"name": "a"}, "where"),
+        ("price", {"name": "a"}, "say least, most, or both"),
+        ("shown", {"name": "a", "days": "3"}, "shown needs models.ranking.impression"),
+    ],
+)
+def test_what_cannot_be_kept_is_a_sentence_and_what_was_typed_stays(
+    browser: Callable[[], TestClient], shopped: Installed, kind: str, typed: dict[str, str], said: str
+) -> None:
+    visit = browser()
+    page = opened(visit, f"/console/rules/new?kind={kind}")
+    if kind == "filter" and said == "is unknown":
+        found = pressed(visit, page, "Preview", **typed)
+        assert "Hides items where price > 0." in found.text
+        return
+    refused = pressed(visit, page, "Preview", status=422, **typed)
+    assert "Not done:" in refused.text
+    assert said in refused.text
+    kept = dict(refused.form("Preview").fields)
+    assert {name: kept[name.replace("__", ".")] for name in typed} == typed
+    assert shopped.changes() == []
+
+
+def test_a_clash_is_refused_by_name_also_where_it_came_between_preview_and_save(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    ann, bob = browser(), browser()
+    pin = opened(ann, "/console/rules/new?kind=pin")
+    for_ann = pressed(ann, pin, "Preview", name="first", item="i2", place="1")
+    pressed(bob, beer(bob), "Save")
+    refused = pressed(ann, for_ann, "Save", status=422)
+    assert "pin 'first': pins 'i2', which filter 'no soup' hides; change one of the two" in refused.text
+    assert dict(refused.form("Preview").fields)["item"] == "i2"
+    assert len(shopped.changes()) == 1
+
+
+def test_a_user_s_list_is_shown_before_and_after(browser: Callable[[], TestClient], shopped: Installed) -> None:
+    shopped.world.knows("ann", 3)
+    visit = browser()
+    page = beer(visit, user="ann")
+    shown = page.text.partition("The user's list ")[2].partition(" This is what")[0]
+    assert shown == "Before pea soup i3 gone apple i0 pear i1 After apple i0 pear i1 bread i4 new"
+    assert shopped.changes() == []
+    assert dict(page.form("Preview").fields)["user"] == "ann"
+
+
+def test_a_user_s_list_that_nobody_can_be_asked_for_is_said(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Any) -> Any:
+        raise ServerError("the service of shop does not run here")
+
+    monkeypatch.setattr(shopped, "service", away)
+    visit = browser()
+    page = beer(visit, user="ann")
+    assert "The user's list was not had: the service of shop does not run here" in page.text
+    pressed(visit, page, "Save")
+    assert len(shopped.changes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("abc", "bcd", ["", "", "came"]),
+        ("abc", "cab", ["moved", "moved", "moved"]),
+        ("abc", "acb", ["", "moved", "moved"]),
+        ("", "a", ["came"]),
+        ("a", "", []),
+    ],
+)
+def test_an_item_moved_where_it_passed_another_that_was_there(before: str, after: str, said: list[str]) -> None:
+    lists = UserLists(*(tuple(ListedItem(one, one) for one in side) for side in (before, after)))
+    assert [how for how, _ in _moves(Preview(None, "", lists, ""))] == said
+
+
+def test_what_cannot_be_measured_is_said_and_does_not_stand_in_the_way(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shopped.no_cost = "rules preview: not for specs with vectors"
+    visit = browser()
+    page = beer(visit)
+    assert "The cost was not measured: rules preview: not for specs with vectors" in page.text
+    assert "NDCG@10" not in page.text
+    pressed(visit, page, "Save")
+    assert len(shopped.changes()) == 1
+
+
+def test_a_store_that_is_away_is_a_sentence_on_the_page(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = browser()
+    page = beer(visit)
+
+    def away(_: Any) -> Any:
+        raise StoreAway("redis://store:6379 does not answer")
+
+    monkeypatch.setattr(live, "catalogue_of", away)
+    reply = visit.get("/console/rules")
+    assert reply.status_code == 503
+    assert "redis://store:6379 does not answer" in Page(reply.text).text
+    assert "redis://store:6379 does not answer" in pressed(visit, page, "Save", status=503).text
+
+
+def test_markup_in_names_of_items_and_in_what_is_typed_is_text(browser: Callable[[], TestClient]) -> None:
+    visit = browser()
+    reply = visit.get("/console/rules/edit?name=<script>alert(1)</script>")
+    assert reply.status_code == 422
+    assert "<script>alert" not in reply.text
+    assert "There is no rule <script>alert(1)</script> any more." in Page(reply.text).text
+
+
+def test_the_page_speaks_chinese(browser: Callable[[], TestClient]) -> None:
+    visit = browser()
+    assert "同一 category 的商品最多 2 个" in opened(visit, "/console/rules?lang=zh").text
+    assert "预览" in opened(visit, "/console/rules/new?kind=filter").text
+
+
+def test_a_rule_that_is_edited_untouched_stays_word_for_word(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    visit = browser()
+    told = {"kind": "filter", "name": "odd", "where": "not (category='SOUP' or  price<1)", "segments": ["keen"],
+            "start": "2026-12-01T00:00:00Z"}  # fmt: skip
+    catalogue, segments = shopped.catalogue(None)
+    ask = live.asked("put", [str(_file(shopped.world.folder, [told]))])
+    rule_changes.write(catalogue, ask, who="key 1", segments=segments)
+    page = opened(visit, "/console/rules/edit?name=odd")
+    pressed(visit, pressed(visit, page, "Preview"), "Save")
+    assert shopped.changes()[-1][3] == shopped.changes()[0][3]
+
+
+def _file(folder: Path, rules: Any) -> Path:
+    path = folder / "rules.json"
+    path.write_text(json.dumps(rules))
+    return path
