@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from bentos.router.routes import Backend, Routes
-from components.registry import aliases
+from components.registry import aliases, rollout_tags
 from components.registry.release import model_name
 from feature_repo.errors import ServerError
 from pipelines.console.releases import LiveReleases
@@ -21,6 +21,8 @@ from pipelines.environment import place as find_place
 from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
 from pipelines.rollout import loop, restore
+from pipelines.rollout.experiment_state import ExperimentState
+from pipelines.rollout.state import State
 from tests.console.pages import Page, opened, pressed, visitor
 from tests.patience import patient
 from tests.pipelines.rollout.test_loop import PaperActuator, place, registry  # noqa: F401 (fixtures)
@@ -276,6 +278,34 @@ def test_on_a_cluster_without_a_loop_it_is_no_success(served: Installation, monk
     text = pressed(visit, opened(visit, "/console/releases/rollback"), "Roll back now").text
     assert "version 1 is the champion, but the rollout's loop did not record in 0 s that it serves" in text
     assert "as read back" not in text
+
+
+def test_on_a_cluster_where_no_loop_ever_looked_nothing_is_moved(
+    place: Installation,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with variables(place):
+        aliases.notice("grocery")
+    promote(place, "2")
+    visit = visitor(releases=LiveReleases(lambda: elsewhere(place)))
+    assert "no loop has recorded what serves on the cluster" in opened(visit, "/console/releases").text
+    form = {"champion": "2", "to": "1", "why": "x"}
+    assert visit.post("/console/releases/rollback", data=form | {"csrf": csrf(visit)}).status_code == 409
+    assert holders(place) == {"champion": "2", "previous": "1"}
+
+
+def csrf(visit: TestClient) -> str:
+    """The token of the visitor's own forms, as the page gives it to htmx."""
+    return visit.get("/console/releases").text.partition('"X-CSRF-Token": "')[2][:64]
+
+
+def test_an_experiment_under_way_is_named_before_it_ends(served: Installation) -> None:
+    with variables(served):
+        state = State.of(rollout_tags.read("grocery").state)
+        tried = ExperimentState(1, {"name": "warmer"}, ())
+        rollout_tags.write("grocery", replace(state, experiment=tried).document())
+    text = opened(browser(served), "/console/releases/rollback").text
+    assert "Experiment warmer is under way, and ends with a rollback." in text
 
 
 def test_what_serves_and_is_no_version_of_ours_is_said(served: Installation, paper: PaperActuator) -> None:
