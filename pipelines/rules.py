@@ -92,13 +92,16 @@ def changed(
     return {"version": written.change.version, "repeated": not written.new, "rules": rules}
 
 
-def judged(place: Installation, ask: "RulesRequest") -> None:
-    """Refuse a request that cannot be kept or clashes, as a change would be refused; nothing is written or measured."""
+def judged(place: Installation, ask: "RulesRequest") -> "tuple[OpenCatalogue, RuleBook]":
+    """Return the rules that would hold after a request, over which items; one that cannot be kept or clashes is refused.
+
+    It is the judgement of a change; nothing is written or measured.
+    """
     from pipelines.releases import release as releases
 
     with releases.variables(place):
         catalogue, segments = catalogue_of(place)
-        _after(catalogue, ask, segments)
+        return catalogue, _after(catalogue, ask, segments)
 
 
 def previewed(place: Installation, ask: "RulesRequest", *, placement: str | None) -> dict[str, Any]:

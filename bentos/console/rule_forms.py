@@ -201,7 +201,8 @@ def _rows_of(where: str) -> tuple[str, tuple[Condition, ...], str]:
         found = expression.parse(where)
     except ValueError:
         return ALL, (), where
-    join, parts = ALL, (found,)
+    join: str = ALL
+    parts: tuple[Expression, ...] = (found,)
     if isinstance(found, Both | Either):
         join, parts = ANY if isinstance(found, Either) else ALL, found.parts
     if not all(isinstance(one, Comparison) for one in parts) or len(parts) >= MOST_ROWS:

@@ -94,10 +94,14 @@ def kept(name: str, most: int) -> tuple[list[Kept], int]:
     with mlflow_client.connected() as client:
         if mlflow_client.registered_model(client, model_name(name)) is None:
             return [], 0
-        every, token = [], ""
-        while token is not None:
-            page = client.search_model_versions(f"name='{model_name(name)}'", page_token=token or None)
-            every, token = [*every, *page], page.token or None
+        every: list[Any] = []
+        token: str | None = None
+        while True:
+            page = client.search_model_versions(f"name='{model_name(name)}'", page_token=token)
+            every += page
+            token = page.token or None
+            if token is None:
+                break
     every.sort(key=lambda one: -int(one.version))
     return [Kept(str(one.version), _iso(one.creation_timestamp), dict(one.tags)) for one in every[:most]], len(every)
 

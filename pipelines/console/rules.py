@@ -4,7 +4,7 @@ A user's list before and after a change is the service's own answer to `PUT /rul
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from bentos.console.ports.rules import (
     HeldRule,
     HeldRules,
     ListedItem,
+    Match,
     Overtaken,
     Preview,
     RuleChange,
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from bentos.client import Recommender
     from bentos.endpoints.rules import PreviewedList, RulesRequest
     from bentos.recommender.catalogue import OpenCatalogue
-    from components.ranking.rules.book import ReadRule
+    from components.ranking.rules.book import ReadRule, RuleBook
     from feature_repo.documents.changes import Change, Newest
 
 SHOWN = 20  # changes, the newest
 MOST_VALUES = 100  # of a text column, those that most items have
+NAMED = 5  # items that a rule is about
 FEW = 500  # distinct values past which a column's values are names, not choices
 Service = Callable[[Installation], AbstractContextManager["Recommender"]]
 
@@ -80,12 +82,12 @@ class LiveRules:
         from pipelines import rules
 
         place = self._place()
-        rules.judged(place, ask)
+        match = _match(*rules.judged(place, ask), names=[one.root.name for one in ask.rules])
         cost, no_cost = _or_why(lambda: _cost(rules.previewed(place, ask, placement=placement or None)))
         if not user:
-            return Preview(cost, no_cost, None, "")
+            return Preview(match, cost, no_cost, None, "")
         lists, no_lists = _or_why(lambda: self._lists(place, ask, placement, user))
-        return Preview(cost, no_cost, lists, no_lists)
+        return Preview(match, cost, no_cost, lists, no_lists)
 
     def write(self, ask: "RulesRequest", *, seen: Mapping[str, str], who: str) -> Written:
         """Write a change, as `intentflow rules` does; Overtaken where a text is not the one that was seen."""
@@ -184,6 +186,18 @@ def _rows(changes: list["Change"], newest: Mapping[str, "Newest"]) -> Iterator[R
             yield RuleChange(
                 change.version, change.at, change.who, change.undoes, entry.id, document, removed, undoable
             )
+
+
+def _match(catalogue: "OpenCatalogue", book: "RuleBook", *, names: Sequence[str]) -> Match | None:
+    """Return the items that the first of some rules is about."""
+    from components.ranking.rules.spec import Bought, New, Shown
+
+    read = next((one for one in book.rules if one.rule.name in names), None)
+    if read is None or isinstance(read.rule, Bought | New | Shown):
+        return None
+    shown = catalogue.current
+    titles = tuple(shown.titles[item] for item in sorted(read.about)[:NAMED])
+    return Match(len(read.about), len(shown.titles), titles)
 
 
 def _columns(items: "pa.Table") -> tuple[Column, ...]:

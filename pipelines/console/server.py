@@ -1,5 +1,6 @@
 """Serves the console over an installation: who may come in by the environment, on which address, until interrupted."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -32,15 +33,16 @@ def serve(spec: Path, environment_name: str, *, host: str, port: int) -> None:
         app = application(Placed(spec, environment_name))
         port = processes.free_port(port, default=port) if host == LOOPBACK else port
         click.echo(f"console of {place.spec.name} at http://{host}:{port}/console (Ctrl-C stops it)", err=True)
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            access_log=False,  # its lines have addresses as visitors type them
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,  # a forwarded address is whatever its sender wrote
-        )
+        with contextlib.suppress(KeyboardInterrupt):  # which ends it, as meant
+            uvicorn.run(
+                app,
+                host=host,
+                port=port,
+                access_log=False,  # its lines have addresses as visitors type them
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,  # a forwarded address is whatever its sender wrote
+            )
 
 
 class Placed:

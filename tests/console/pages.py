@@ -48,7 +48,8 @@ class Page(HTMLParser):
         self.forms: list[Sheet] = []
         self.words: list[str] = []
         self._form: Sheet | None = None
-        self._select, self._button = "", None
+        self._select = ""
+        self._button: str | None = None
         self.feed(html)
 
     @property

@@ -12,6 +12,7 @@ from bentos.console.ports.rules import (
     HeldRule,
     HeldRules,
     ListedItem,
+    Match,
     Overtaken,
     Preview,
     RuleChange,
@@ -87,7 +88,8 @@ class PaperRules:
         for one in ask.rules:
             if one.root.kind == "pin" and one.root.item == "unknown":
                 raise SpecError(f"rules: pin '{one.root.name}': item: 'unknown' is no item that is shown")
-        return Preview(COST, "", LISTS if user else None, "")
+        match = Match(37, 9200, ("Lager", TITLE)) if ask.rules else None
+        return Preview(match, COST, "", LISTS if user else None, "")
 
     def write(self, ask: Any, *, seen: Mapping[str, str], who: str) -> Written:
         """Write a change, once for each change_id."""

@@ -17,6 +17,7 @@ from bentos.recommender import rule_changes
 from bentos.recommender.catalogue import OpenCatalogue
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo.documents.changes import RULE
+from feature_repo.documents.log import DocumentLog
 from feature_repo.errors import ServerError, SpecError, StoreAway
 from pipelines import rules as live
 from pipelines.console.rules import LiveRules
@@ -225,6 +226,27 @@ def test_a_rule_that_is_gone_meanwhile_is_not_put_back_unseen(
     assert shopped.changes() == [(1, "console", "two each", {"removed": True})]
 
 
+def test_one_who_is_quicker_between_the_look_and_the_write_is_not_written_over(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = browser(), browser()
+    pressed(ann, beer(ann), "Save")
+    path = "/console/rules/edit?name=no%20soup"
+    for_ann = pressed(ann, opened(ann, path), "Preview", value__0="BREAD")
+    for_bob = pressed(bob, opened(bob, path), "Preview", value__0="FRUIT")
+    write, written = DocumentLog.put, []
+
+    def later(log: DocumentLog, *args: Any, **named: Any) -> Any:
+        if not written:
+            written.append("ann")
+            assert "Version 2" in pressed(ann, for_ann, "Save").text
+        return write(log, *args, **named)
+
+    monkeypatch.setattr(DocumentLog, "put", later)
+    assert "changed by somebody else" in pressed(bob, for_bob, "Save", status=409).text
+    assert shopped.changes()[-1][3]["where"] == "category = 'BREAD'"
+
+
 def test_a_change_is_undone_and_the_undo_is_one_too(browser: Callable[[], TestClient], shopped: Installed) -> None:
     visit = browser()
     pressed(visit, beer(visit), "Save")
@@ -283,6 +305,15 @@ def test_a_clash_is_refused_by_name_also_where_it_came_between_preview_and_save(
     assert len(shopped.changes()) == 1
 
 
+def test_a_rule_that_is_about_no_item_is_said_to_do_nothing(browser: Callable[[], TestClient]) -> None:
+    visit = browser()
+    assert "It is about 2 of 6 items, such as: leek soup, pea soup." in beer(visit).text
+    typo = beer(visit, value__0="soup")
+    assert "It is about none of the 6 items: as it stands it does nothing." in typo.text
+    page = opened(visit, "/console/rules/new?kind=bought")
+    assert "It is about" not in pressed(visit, page, "Preview", days="3").text, "that is each user's own"
+
+
 def test_a_user_s_list_is_shown_before_and_after(browser: Callable[[], TestClient], shopped: Installed) -> None:
     shopped.world.knows("ann", 3)
     visit = browser()
@@ -319,7 +350,7 @@ def test_a_user_s_list_that_nobody_can_be_asked_for_is_said(
 )
 def test_an_item_moved_where_it_passed_another_that_was_there(before: str, after: str, said: list[str]) -> None:
     lists = UserLists(*(tuple(ListedItem(one, one) for one in side) for side in (before, after)))
-    assert [how for how, _ in _moves(Preview(None, "", lists, ""))] == said
+    assert [how for how, _ in _moves(Preview(None, None, "", lists, ""))] == said
 
 
 def test_what_cannot_be_measured_is_said_and_does_not_stand_in_the_way(

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from bentos.console import elsewhere, words
 from bentos.console.ports.releases import Releases, ReleasesShown, ReleaseVersion
+from bentos.console.ports.watch import Link
 from bentos.console.render import REFUSALS, refused, render, told
 from bentos.console.settings import ROOT
 from feature_repo.errors import Refused, ServerError
@@ -67,12 +68,13 @@ def _page(request: Request, shown: ReleasesShown, error: Exception | None = None
         block="last",
         shown=shown,
         served=_served(shown),
-        links={
-            one.version: elsewhere.links(request, lambda port, one=one: port.version(one.version))
-            for one in shown.versions
-        },
+        links={one.version: _links(request, one.version) for one in shown.versions},
         **more,
     )
+
+
+def _links(request: Request, version: str) -> tuple[Link, ...]:
+    return elsewhere.links(request, lambda port: port.version(version))
 
 
 def _served(shown: ReleasesShown) -> ReleaseVersion | None:

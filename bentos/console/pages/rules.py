@@ -141,8 +141,8 @@ def _editor(
     form = request.state.form
     if error is not None:
         status, what["refusal"] = told(error)
-    shown = {"preview": None, "said": "", "document": "", "theirs": None, "previewed": "", "cost": "", "verdict": ""}
-    shown |= {"moves": []} | what
+    empty = dict.fromkeys(("said", "document", "previewed", "cost", "verdict"), "")
+    shown: dict[str, Any] = {"preview": None, "theirs": None, "moves": []} | empty | what
     own = held.rule(fields.name)
     return render(
         request,

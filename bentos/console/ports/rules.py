@@ -107,9 +107,19 @@ class UserLists:
 
 
 @dataclass(frozen=True)
+class Match:
+    """The items that a rule is about: those that it hides, moves, caps or pins."""
+
+    items: int
+    of: int  # items in all
+    titles: tuple[str, ...]  # of the first ones
+
+
+@dataclass(frozen=True)
 class Preview:
     """What a change would do; `no_cost` and `no_lists` say why one is not there."""
 
+    match: Match | None  # None: the rule is about users' acts or new items, or it is removed
     cost: Cost | None
     no_cost: str
     lists: UserLists | None
