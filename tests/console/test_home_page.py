@@ -263,6 +263,24 @@ def test_the_window_is_chosen_by_address() -> None:
     assert re.search(r'days=28"[^>]*aria-current="true"', wrong)
 
 
+def test_where_logs_stay_in_pods_the_figures_say_so_and_the_rest_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import namespace
+
+    where = here(tmp_path)
+    monkeypatch.setattr(namespace, "watched", lambda _: "shop")
+
+    class Pods(watching.Kpis):
+        def tiles(self, days: int) -> Tiles:
+            return kpis.tiles(where, days=days)
+
+    text = words(page(Ports(kpis=Pods())))
+    assert "figures: request logs stay with the doors' pods" in text
+    assert "What serves Version 2" in text
+    assert "CTR" not in text
+
+
 def test_the_first_page_names_what_runs_what_did_not_start_and_what_to_try() -> None:
     html = page(Ports(kpis=watching.kpis(), links=watching.links()), "/console/start")
     text = words(html)
