@@ -18,12 +18,6 @@ from pipelines.runs import local
 if TYPE_CHECKING:
     from components.policy.rewards import Found, Kpi, Rewarded
 
-# Of a logged answer; its user row is what makes lines long.
-READ = (
-    columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, "policy", columns.USER_ID, "now", "rung", "asked",
-    "items", "mirrored", "sample",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class RewardsReport:
@@ -111,6 +105,7 @@ def _where(place: Installation) -> str:
 
 def _answers(place: Installation) -> Iterator[Mapping[str, Any]]:
     """Yield the logged answers of /recommend, without their user rows."""
+    from components.policy.rewards import READ
     from feature_repo.logs import object_store, request_log, shipped_log
 
     if place.environment.requests.url:
