@@ -4,7 +4,8 @@ Each arm has 20,000 users who come in random order and buy with probability .05 
 tenth more. The analysis looks after every 500 users an arm, and the first verdict counts. Users differ in habit: a few
 buy often, most hardly ever, as in a grocery; what is known of each is how often they bought in twelve weeks before.
 `explained` is the share of the KPI's variance that this takes out: nothing of it is assumed by the analysis. A user who
-comes back within the window is one user. Beside it stands the usual test that looks once, at the end. Arms that lose users of theirs test the check of the shares.
+comes back within the window is one user. Beside it stands the usual test that looks once, at the end. Arms that lose
+users of theirs test the check of the shares.
 
 `--real` measures on the grocery year how much of "buys in this category next week" the rows' numbers explain.
 """
