@@ -207,6 +207,8 @@ def _document(verdict: Verdict, found: Learnt | None) -> dict[str, Any]:
 def _shown(one: Estimate) -> dict[str, Any]:
     ends = {"low": one.bootstrap.low, "high": one.bootstrap.high}
     found = {"value": one.value, **ends, "ess": one.ess, "trusted": one.trusted}
+    if one.parameter is not None:
+        found["parameter"] = one.parameter
     return {name: value if np.isfinite(value) else None for name, value in found.items()}
 
 
@@ -229,7 +231,7 @@ def page(verdict: Verdict, found: Learnt | None, how: PolicyLearning) -> str:
             "| estimator | value | 95 % from | to | ESS |",
             "| --- | ---: | ---: | ---: | ---: |",
             *(
-                f"| {name}{'' if one.trusted else ' (never enough alone)'} | {one.value:.4g} | "
+                f"| {name}{_how(one)} | {one.value:.4g} | "
                 f"{one.bootstrap.low:.4g} | {one.bootstrap.high:.4g} | {one.ess:.0f} |"
                 for name, one in found.estimates.items()
             ),
@@ -237,6 +239,13 @@ def page(verdict: Verdict, found: Learnt | None, how: PolicyLearning) -> str:
             "",
         ]
     return "\n".join([*lines, _supported(verdict.overlap), ""])
+
+
+def _how(one: Estimate) -> str:
+    """Say what must be known of an estimate beside its name: that its weights are cut, and by how much."""
+    if not one.trusted:
+        return " (never enough alone)"
+    return "" if one.parameter is None else f" ({'tau' if one.name == 'switch_dr' else 'lambda'} {one.parameter:g})"
 
 
 def _supported(found: overlap.Overlap) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,9 @@ def test_a_log_gives_a_policy_that_shows_what_users_like(home: Path) -> None:
     page = (home / "page.md").read_text()
     assert page.startswith("# Policy: passed\n\nIts lower bound ")
     assert "| dm (never enough alone) |" in page
+    assert re.search(r"\| switch_dr \(tau (\d+|inf)\) \|", page)
+    assert "parameter" in verdict["estimates"]["shrunk_dr"]
+    assert "parameter" not in verdict["estimates"]["dr"]
     head = LearnedHead.read(home / "learned")
     assert head.policy(candidates=len(ITEMS)) == policy
 
