@@ -167,3 +167,15 @@ def test_few_users_are_too_few_however_many_rows() -> None:
     assert judge(few, SMALL, FEW).why == "29 users, fewer than 30; log for longer, whatever the rows"
     enough = Logged(log.reward, log.propensity, log.target, user=np.arange(4000) % 31)
     assert judge(enough, SMALL, FEW).word == "passed"
+
+
+def test_a_verdict_says_what_it_rests_on() -> None:
+    said = judge(two_items(0.8), SMALL, FEW).document()
+    assert set(said) == {
+        "verdict", "why", "by_guard_rails", "running", "estimator", "value", "bootstrap", "bernstein", "difference",
+        "ess", "rows", "users", "mean_weight", "largest_weight", "unsupported",
+    }  # fmt: skip
+    assert (said["rows"], said["users"], said["unsupported"], said["largest_weight"]) == (4000, 4000, 0.0, 1.6)
+    few = two_items(0.8)
+    just = Logged(few.reward, few.propensity, few.target, user=np.arange(4000) % 30)
+    assert judge(just, SMALL, FEW).word == "passed"
