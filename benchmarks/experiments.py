@@ -87,7 +87,7 @@ def calibrated(habit: str, rules: Experiment, *, lift: float, runs: int, users: 
         within += ends[0] <= BASE * lift <= ends[1]
         taken.append(_explained(control, arm, rules))
         whole = difference(*(one.first(users, rules) for one in (control, arm)))
-        once += abs(whole.estimate) > TWO_SIDED * whole.variance**0.5
+        once += int(abs(whole.estimate) > TWO_SIDED * whole.variance**0.5)
     return {
         "runs": runs,
         "better": words.count(PASSED),

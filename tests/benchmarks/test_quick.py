@@ -68,6 +68,7 @@ OWN_WORLD = (
     "profiles",
     "demo",
     "domains",
+    "experiments",
     "forms",
     "gpu",
     "online",
@@ -77,6 +78,7 @@ OWN_WORLD = (
     "sessions",
     "sizing",
     "sparse",
+    "uplift",
 )
 SLOW = (
     "demo",
