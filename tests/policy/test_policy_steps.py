@@ -293,8 +293,10 @@ def test_an_explorer_that_does_not_serve_is_no_measure_of_what_is_better(home: P
 
 
 def test_a_release_that_answered_nothing_is_no_measure(home: Path) -> None:
-    kept(home, lines(40))
-    with pytest.raises(DataError, match="release c, which serves, has logged no answer among 40"):
+    nobody = lines(1, release="c")[0] | {"items": [], "asked": {}}  # a session of nobody: its line says of no choice
+    kept(home, [*lines(40), nobody], table=False)
+    reward_table.write(home, [rewarded(line, np.random.default_rng(0), likes_last=True) for line in lines(40)], [KPI])
+    with pytest.raises(DataError, match="release c, which serves, has logged no answer among 41"):
         steps.gather(slice_of(), "c", folder=str(home / "rows"))
     with pytest.raises(DataError, match=r"none of 40 answers that explored is of softmax@1, .* policy.candidates: 9;"):
         steps.gather(slice_of(candidates=9), "a", folder=str(home / "rows"))
@@ -329,3 +331,9 @@ def test_rails_that_spare_some_let_no_explorer_in_among_the_others(home: Path) -
     for guard in ({"placements": ["checkout"]}, {"cohorts": ["new"]}, {"per_user_day": 1.0}):
         assert learnt(home, slice_of(guard=guard))[2]["verdict"] == "undecided"
     assert learnt(home, slice_of(guard={"floor": 0.9, "placements": ["checkout"]}))[2]["verdict"] == "passed"
+
+
+def test_lines_of_an_explorer_that_say_of_no_choice_are_refused(home: Path) -> None:
+    kept(home, [line | {"asked": {}} for line in lines(3)], table=False)
+    with pytest.raises(DataError, match="release a shows by softmax@1, and none of its 3 answers says how it chose"):
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))

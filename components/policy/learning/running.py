@@ -27,7 +27,7 @@ class Running:
     @classmethod
     def of(cls, lines: Sequence[Mapping[str, Any]], release: str) -> "Running":
         """Read it of a release's newest answer; raises DataError where the log holds none."""
-        own = sorted((line for line in lines if line.get(columns.RELEASE) == release), key=logged_s)
+        own = sorted((x for x in lines if x.get(columns.RELEASE) == release and x.get("items")), key=logged_s)
         if not own:
             raise DataError(
                 f"{PLACE}: release {release}, which serves, has logged no answer among {len(lines)}; what is learnt is "
@@ -35,8 +35,13 @@ class Running:
             )
         name = str(own[-1].get("policy"))
         said = [choice for line in own if (choice := choice_of(line)) is not None]
-        if name == policies.DEFAULT or not said:
+        if name == policies.DEFAULT:
             return cls(policies.DEFAULT, {}, 0.0)
+        if not said:
+            raise DataError(
+                f"{PLACE}: release {release} shows by {name}, and none of its {len(own)} answers says how it chose; leave "
+                "these lines out, or mend their writer"
+            )
         shares = [float(one["share"]) for one in said if one.get("why") is None]
         return cls(name, said[-1]["settings"], shares[-1] if shares else None)
 
