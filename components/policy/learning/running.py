@@ -39,8 +39,8 @@ class Running:
             return cls(policies.DEFAULT, {}, 0.0)
         if not said:
             raise DataError(
-                f"{PLACE}: release {release} shows by {name}, and none of its {len(own)} answers says how it chose; leave "
-                "these lines out, or mend their writer"
+                f"{PLACE}: release {release} shows by {name}, and none of its {len(own)} answers says how it chose; "
+                "leave these lines out, or mend their writer"
             )
         shares = [float(one["share"]) for one in said if one.get("why") is None]
         return cls(name, said[-1]["settings"], shares[-1] if shares else None)
