@@ -105,7 +105,7 @@ def _watched(state: State, running: ExperimentState, facts: Facts) -> Decision |
     over = facts.now >= running.since + running.rules.days * DAY_S
     if facts.outcomes is None:
         return _ending(state, running, "no difference", "its time is over; nothing was measured") if over else None
-    if lost := _lost(running, facts.outcomes):
+    if lost := facts.outcomes.broken or _lost(running, facts.outcomes):
         return _ending(state, running, "broken", lost)
     found = judge(facts.outcomes, running.rules)
     fresh = replace(running, seen=_seen(facts.outcomes, found))
