@@ -18,12 +18,6 @@ from pipelines.runs import local
 if TYPE_CHECKING:
     from components.policy.rewards import Found, Kpi, Rewarded
 
-# Of a logged answer; its user row is what makes lines long.
-READ = (
-    columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, "policy", columns.USER_ID, "now", "rung", "asked",
-    "items", "mirrored", "sample",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class RewardsReport:
@@ -34,6 +28,7 @@ class RewardsReport:
     answers: int
     explored: int  # answers that were drawn
     ripe: int  # answers whose rewards are all known
+    events: int  # that were read, each once; 0: every reward that is known is 0
     late: int  # events that came after their time and count all the same
     corrected: int  # rows whose reward the table before this one had otherwise
     kept_out: dict[str, int]
@@ -48,6 +43,7 @@ class RewardsReport:
         lines = [
             f"Table      {self.path}: {self.rows:,} items of {self.answers:,} answers, {self.explored:,} explored",
             f"Ripe       {self.ripe:,} answers; {self.late:,} events came late, {self.corrected:,} rewards corrected",
+            f"Events     {self.events:,}" + ("" if self.events else ": none was read, so each known reward is 0"),
             *(f"{name:<10} {said['mean']:.5g} an item, over {said['items']:,.0f}" for name, said in self.kpis.items()),
         ]
         if self.kept_out:
@@ -76,11 +72,18 @@ def rewards(place: Installation) -> RewardsReport:
                 "release first, and send what users do to /events"
             )
         made = attributed(
-            answers, _events(place), kpis, now_s=time.time(), bots=place.spec.policy.bots.rule(), found=found
+            answers, _events(place), kpis, now_s=_known_until(place), bots=place.spec.policy.bots.rule(), found=found
         )
         require_carried(kpis, found)
         written = reward_table.write(place.home, made, kpis)
     return _report(str(reward_table.path(place.home)), written.rows, written.corrected, made, kpis, found)
+
+
+def _known_until(place: Installation) -> float:
+    """Return up to when the logs are whole, epoch seconds: what doors ship is there some time later."""
+    from pipelines.rollout.outcomes import SHIPPED_S
+
+    return time.time() - (SHIPPED_S if place.environment.requests.url else 0.0)
 
 
 def _report(
@@ -92,6 +95,7 @@ def _report(
         answers=found.answers,
         explored=sum(bool(((one.answer.get("asked") or {}).get("choice") or {}).get("explored")) for one in made),
         ripe=found.ripe,
+        events=sum(found.kinds.values()),
         late=found.late,
         corrected=corrected,
         kept_out=dict(found.kept_out),
@@ -111,6 +115,7 @@ def _where(place: Installation) -> str:
 
 def _answers(place: Installation) -> Iterator[Mapping[str, Any]]:
     """Yield the logged answers of /recommend, without their user rows."""
+    from components.policy.rewards import READ
     from feature_repo.logs import object_store, request_log, shipped_log
 
     if place.environment.requests.url:

@@ -66,6 +66,9 @@ class ArmDoor(Backend):
 
     arm: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=32, description="Its name")
     share: float = Field(ge=0, le=1, description="Of users, always the same ones")
+    begins: float | None = Field(
+        default=None, ge=0, le=1, description="Where its part of [0, 1) begins; left out: where the arm before it ends"
+    )
 
 
 class Routes(Known):
@@ -170,7 +173,8 @@ def _tried(place: float, arms: Sequence[ArmDoor]) -> Arm:
     """Return the arm whose part of [0, 1) holds a place; stable has what is left at the end."""
     end = 0.0
     for door in arms:
-        end += door.share
-        if place < end:
+        begins = end if door.begins is None else door.begins
+        end = begins + door.share
+        if begins <= place < end:
             return door.arm
     return STABLE

@@ -11,7 +11,7 @@ from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def policy_log(policy: str, policy_rows: Output[Dataset]) -> None:
+def policy_log(policy: str, release: str, policy_rows: Output[Dataset]) -> None:
     """Join the answers in which something was explored with their rewards.
 
     Returns:
@@ -19,7 +19,7 @@ def policy_log(policy: str, policy_rows: Output[Dataset]) -> None:
     """
     from components.policy import steps
 
-    steps.gather(policy, folder=policy_rows.path)
+    steps.gather(policy, release, folder=policy_rows.path)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

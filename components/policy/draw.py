@@ -8,15 +8,16 @@ Given what stands above, a candidate's probability is exact, and their product i
 mean of these over lists that are simulated (the policy's own law, not counts: Rao and Blackwell), exact at the first
 place where no model is drawn, with a standard error else. Where a policy draws a model, both are means over models.
 
-Letters: M candidates, K places, N lists at once, G caps, Q quotas.
+Letters: M candidates, K places, N lists at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from components.policy.choice import Ask, Choice, Policy
+from components.policy.openings import Openings, of_rules
 
 EXACT = 1e-12  # standard errors that are smaller are rounding
 DRAWS = 256  # lists that are simulated for a propensity
@@ -125,18 +126,21 @@ def marginals(policy: Policy, ask: Ask, seed: int, *, draws: int = DRAWS) -> Cha
 
 
 def ends_early(ask: Ask) -> bool:
-    """Tell whether caps may leave nothing for a place, so that a drawn list would be shorter than the greedy one.
+    """Tell whether a drawn list may lack what the greedy one has: a place that caps leave nothing for, or a quota.
 
     The last cap may be the guard's own, on what the greedy list does not show. Of caps of which no candidate is under
-    two, what is not full suffices; where caps overlap, as many candidates must be left as could be shut out.
+    two, what is not full suffices; where caps overlap, as many candidates must be left as could be shut out. A quota
+    beside caps is kept where it is one, and no candidate is under two caps (openings.py).
     """
     m, k = len(ask.scores), ask.k
     if m < k:
         return True
-    outside = frozenset(range(m)) - frozenset(ask.greedy)
-    caps = [(most, frozenset(those)) for most, those in ask.bounds.caps if frozenset(those) != outside]
+    caps = [(most, frozenset(those)) for most, those in of_rules(ask)]
     under = [candidate for _, those in caps for candidate in those]
-    if len(under) == len(set(under)):
+    apart = len(under) == len(set(under))
+    if caps and ask.bounds.quotas and not (apart and len(ask.bounds.quotas) == 1):
+        return True
+    if apart:
         room = sum(min(most, len(those)) for most, those in caps)
         return room + m - len(under) < k
     if len(caps) < len(ask.bounds.caps):
@@ -173,7 +177,7 @@ def _walk(
     shown: np.ndarray | None = None,
 ) -> Iterator[tuple[int, _Law]]:
     """Yield each place of N lists from the top: drawn with `rng`, or as `shown` [N, K]."""
-    n, open_ = len(values), _Open(ask, len(values))
+    n, open_ = len(values), Openings(ask, len(values))
     above = np.empty((n, 0), dtype=np.int64)
     fixed = dict(ask.bounds.fixed)
     for place in range(ask.k):
@@ -200,58 +204,3 @@ def _picked(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     total = below[:, -1]
     found = np.argmax(below > (rng.random(len(chances)) * total)[:, None], axis=1)
     return np.where(total > 0, found, -1)
-
-
-class _Open:
-    """Which candidates may be next, by list: what was taken, and what caps and quotas have left."""
-
-    def __init__(self, ask: Ask, n: int) -> None:
-        m = len(ask.scores)
-        self._k, self._fixed = ask.k, dict(ask.bounds.fixed)
-        self._free = np.ones((n, m), dtype=bool)
-        self._most, self._capped = _members(ask.bounds.caps, m)  # [G], [G, M]
-        self._least, self._wanted = _members(ask.bounds.quotas, m)  # [Q], [Q, M]
-        pinned = np.asarray([c for _, c in ask.bounds.fixed], dtype=np.int64)
-        self._free[:, pinned] = False
-        self._counts = np.tile(self._capped[:, pinned].sum(axis=1), (n, 1))  # [N, G]
-        self._have = np.tile(self._wanted[:, pinned].sum(axis=1), (n, 1))  # [N, Q]
-
-    def allowed(self, place: int) -> np.ndarray:
-        """Return which candidates may stand at a place that is not fixed, [N, M]."""
-        allowed = self._free.copy()
-        if len(self._most):
-            full = self._counts >= self._most  # [N, G]
-            if full.any():
-                allowed &= ~((full.astype(np.float32) @ self._capped.astype(np.float32)) > 0)
-        if len(self._least):
-            allowed = self._of_quotas(allowed, place)
-        return allowed
-
-    def _of_quotas(self, allowed: np.ndarray, place: int) -> np.ndarray:
-        """Keep the last places for what quotas still want; a quota that nothing can fill is let go."""
-        left = sum(at not in self._fixed for at in range(place, self._k))
-        needs = np.maximum(self._least - self._have, 0)  # [N, Q]
-        for q in range(len(self._least)):
-            short = (needs[:, q] > 0) & (needs.sum(axis=1) >= left)
-            kept = allowed & self._wanted[q]
-            narrowed = short & kept.any(axis=1)
-            allowed = np.where(narrowed[:, None], kept, allowed)
-        return allowed
-
-    def take(self, picked: np.ndarray) -> None:
-        """Note what was shown at a place; what is fixed was counted before."""
-        rows = np.flatnonzero(picked >= 0)
-        at = picked[rows]
-        new = self._free[rows, at]
-        rows, at = rows[new], at[new]
-        self._free[rows, at] = False
-        self._counts[rows] += self._capped[:, at].T
-        self._have[rows] += self._wanted[:, at].T
-
-
-def _members(parts: Sequence[tuple[int, tuple[int, ...]]], m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts [G] and who is counted [G, M]."""
-    held = np.zeros((len(parts), m), dtype=bool)
-    for row, (_, those) in enumerate(parts):
-        held[row, list(those)] = True
-    return np.asarray([count for count, _ in parts], dtype=np.int64), held

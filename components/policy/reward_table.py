@@ -9,7 +9,7 @@ pseudonyms; `forget` deletes their rows, `rotate` deletes the table, and backups
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ import pyarrow as pa
 from components.policy import record
 from components.policy.rewards import Kpi, Rewarded, logged_s
 from feature_repo import columns, files
+from feature_repo.errors import DataError
 from feature_repo.logs import parquet_files
 
 FOLDER, FILE = "rewards", "rewards.parquet"
 GROUP_ROWS = 65_536
 REWARD = "reward"  # the sum over KPIs
+DECLARED = "kpis"  # in the file's metadata: what its rewards are
 SCHEMA = pa.schema(
     {
         columns.REQUEST_ID: pa.string(),
@@ -50,7 +52,13 @@ SCHEMA = pa.schema(
 def schema(kpis: Sequence[Kpi]) -> pa.Schema:
     """Return the columns: those of what was shown, one for each KPI, and their sum."""
     fields = [pa.field(kpi.name, pa.float64()) for kpi in kpis]
-    return pa.schema([*SCHEMA, *fields, pa.field(REWARD, pa.float64())])
+    return pa.schema([*SCHEMA, *fields, pa.field(REWARD, pa.float64())], {DECLARED: _declared(kpis)})
+
+
+def _declared(kpis: Sequence[Kpi]) -> str:
+    times = [{"within_s": float(kpi.within_s), "after_s": float(kpi.after_s)} for kpi in kpis]
+    said = [asdict(kpi) | at | {"events": sorted(kpi.events)} for kpi, at in zip(kpis, times, strict=True)]
+    return files.canonical(said)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,19 @@ def read(home: Path, names: Sequence[str] | None = None) -> pa.Table:
     """Return the table, all columns or some."""
     with parquet_files.opened(path(home)) as file:
         return file.read(columns=None if names is None else list(names))
+
+
+def require_made_by(home: Path, kpis: Sequence[Kpi]) -> None:
+    """Refuse a table that is not there, or whose rewards are those of other KPIs than a spec declares now."""
+    if not path(home).is_file():
+        raise DataError(f"policy rewards: {path(home)}: no such file; make it with `intentflow rewards SPEC`")
+    with parquet_files.opened(path(home)) as file:
+        said = (file.schema_arrow.metadata or {}).get(DECLARED.encode(), b"").decode()
+    if said != _declared(kpis):
+        raise DataError(
+            f"policy rewards: {path(home)}: was made by other KPIs than policy.rewards declares; make it anew with "
+            "`intentflow rewards SPEC`"
+        )
 
 
 def _known(home: Path) -> dict[tuple[str, int], float]:

@@ -23,6 +23,11 @@ from typing import Any, Literal
 from feature_repo import columns
 from feature_repo.errors import DataError
 
+# Of a logged answer; its user row is what makes lines long.
+READ = (
+    columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, "policy", columns.USER_ID, "now", "rung", "asked",
+    "items", "mirrored", "sample",
+)  # fmt: skip
 DAY_S = 86_400
 AHEAD_S = 300  # how far clients' clocks may be ahead of the service's
 Line = Mapping[str, Any]
@@ -87,7 +92,7 @@ def attributed(
 ) -> list[Rewarded]:
     """Return the answers of /recommend with their rewards, in their order; `now_s` is the wall clock, epoch seconds."""
     found = Found() if found is None else found
-    shown = list(_once(answers, found))
+    shown = list(once(answers, found))
     acted = list(_real(events, found))
     if bots is not None:
         shown, acted = _of_people(shown, acted, bots, found)
@@ -118,8 +123,8 @@ def require_carried(kpis: Sequence[Kpi], found: Found, *, where: str = "policy.r
             )
 
 
-def _once(answers: Iterable[Line], found: Found) -> Iterator[Line]:
-    """Yield answers of /recommend that somebody saw, each request once."""
+def once(answers: Iterable[Line], found: Found) -> Iterator[Line]:
+    """Yield answers of /recommend that somebody saw, each request once: the first, where its id was used again."""
     seen: set[str] = set()
     for answer in answers:
         if answer.get("endpoint") != "recommend":

@@ -24,7 +24,9 @@ from components.policy.evaluation.logged import Logged
 from components.policy.learning import log_lines
 from components.policy.learning.answers import Answers, LoggedAnswer, joined
 from components.policy.learning.judged import Learnt, learnt
+from components.policy.learning.running import Running
 from components.policy.learning.spec import PolicyLearning
+from components.policy.rewards import READ, Found, once
 from components.policy.spec import GREEDY, GuardRails, PolicySlice
 from components.step import step
 from components.verdicts import PASSED
@@ -32,40 +34,58 @@ from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError
 from feature_repo.logs import request_log
 
-CANDIDATE, VERDICT, COUNTS = "candidate.json", "verdict.json", "counts.json"  # of the artifacts
+CANDIDATE, VERDICT = "candidate.json", "verdict.json"  # of the artifacts
+COUNTS, RUNNING = "counts.json", "running.json"
 DRY_RUN = "dry_run"
 UNKNOWN = 0.5  # how likely an explorer shows what greedy does: any number below 1 says that the log cannot tell
 
 
-def gather(policy: str, *, folder: str) -> None:
-    """Join the request log with the rewards table of the state folder; write what learning reads, without a name."""
+def gather(policy: str, release: str, *, folder: str) -> None:
+    """Join the request log with the rewards table of the state folder; write what learning reads, without a name.
+
+    `release` is the one that serves: what is learnt is compared with its policy.
+    """
     with step("policy_log") as progress:
-        _declared(policy)
-        home = _home()
+        declared, home = _declared(policy), _home()
         counts: Counter[str] = Counter()
-        answers = list(log_lines.explored(request_log.read(home / columns.REQUESTS_FOLDER), counts))
-        if not counts:
-            raise DataError(
-                f"policy log: {home / columns.REQUESTS_FOLDER} holds no answer; a policy is learnt from what was shown:"
-                " serve first, and keep the request log on this machine"
-            )
+        running, answers = _of_running(home, release, declared, counts)
         with files.written_folder(Path(folder)) as aside:
-            found = _joined(answers, home) if answers else None
+            found = _joined(answers, home, declared) if answers else None
             if found is not None:
                 log_lines.write(aside, found)
             files.write_json(aside / COUNTS, dict(counts))
+            files.write_json(aside / RUNNING, running.document())
         rows = 0 if found is None else int(found.filled.sum())
         progress.count(rows_in=sum(counts.values()), rows_out=rows, **{k: counts[k] for k in _COUNTED})
         progress.tell(**{k: counts[k] for k in _COUNTED}, rows=rows)
 
 
-_COUNTED = (log_lines.SHOWN, log_lines.GREEDY, log_lines.RAILED)
+_COUNTED = (log_lines.SHOWN, log_lines.GREEDY, log_lines.RAILED, log_lines.OTHER)
 
 
-def _joined(answers: list[LoggedAnswer], home: Path) -> Answers:
-    table = reward_table.path(home)
-    if not table.is_file():
-        raise DataError(f"policy rewards: {table}: no such file; make it with `intentflow rewards SPEC`")
+def _of_running(
+    home: Path, release: str, declared: PolicySlice, counts: Counter[str]
+) -> tuple[Running, list[LoggedAnswer]]:
+    """Return the policy that serves, and the answers that it can be compared by."""
+    log = home / columns.REQUESTS_FOLDER
+    lines = [{name: line.get(name) for name in READ} for line in once(request_log.read(log), Found())]
+    if not any(line["items"] for line in lines):
+        raise DataError(
+            f"policy log: {log} holds no answer; a policy is learnt from what was shown: serve first, and keep the "
+            "request log on this machine"
+        )
+    running = Running.of(lines, release)
+    answers = list(log_lines.explored(lines, counts, running=running, candidates=declared.candidates))
+    if counts[log_lines.OTHER] and not answers:
+        raise DataError(
+            f"policy log: none of {counts[log_lines.OTHER]} answers that explored is of {running.policy}, which serves,"
+            f" among policy.candidates: {declared.candidates}; let it answer, or declare what it was served with"
+        )
+    return running, answers
+
+
+def _joined(answers: list[LoggedAnswer], home: Path, declared: PolicySlice) -> Answers:
+    reward_table.require_made_by(home, [one.kpi() for one in declared.rewards])
     names = [columns.REQUEST_ID, "position", reward_table.REWARD]
     return joined(answers, _rows(home, names), now=time.time())
 
@@ -89,7 +109,8 @@ def learn(
         declared = _declared(policy)
         how = declared.learn or PolicyLearning()
         answers = log_lines.read(Path(log))
-        found = None if answers is None else _learnt(declared, how, answers)
+        running = Running(**files.read_json(Path(log) / RUNNING))
+        found = None if answers is None else _learnt(declared, how, answers, running)
         verdict = _first(how, declared, Path(log)) if found is None else found.verdict
         with files.written_folder(Path(folder)) as aside:
             files.write_json(aside / CANDIDATE, _candidate(declared, found))
@@ -126,11 +147,18 @@ def _declared(policy: str) -> PolicySlice:
     return found
 
 
-def _learnt(declared: PolicySlice, how: PolicyLearning, answers: Answers) -> Learnt:
+def _learnt(declared: PolicySlice, how: PolicyLearning, answers: Answers, running: Running) -> Learnt:
     rewards = answers.reward[answers.filled]
     settings = Settings(reward_bounds=(float(min(rewards.min(), 0.0)), float(max(rewards.max(), 1.0))))
-    share = declared.guard.share
-    return learnt(answers, how.learner, temperature=how.temperature, share=share, rule=how.rule(), settings=settings)
+    return learnt(
+        answers,
+        how.learner,
+        temperature=how.temperature,
+        share=declared.guard.share,
+        rule=how.rule(),
+        settings=settings,
+        greedy=running.greedy,
+    )
 
 
 def _first(how: PolicyLearning, declared: PolicySlice, log: Path) -> Verdict:
@@ -143,18 +171,20 @@ def _first(how: PolicyLearning, declared: PolicySlice, log: Path) -> Verdict:
 
 
 def rails(guard: GuardRails) -> str:
-    """Say what bounds an explorer's harm; '' where nothing does.
+    """Say what bounds an explorer's harm; '' where nothing does: to spare some places or people bounds no others'.
 
     >>> rails(GuardRails(share=0.1, placements=("checkout",)))
     '10 % of answers at most, none at checkout'
-    >>> rails(GuardRails())
+    >>> rails(GuardRails(placements=("checkout",)))
     ''
     """
     found = [f"{100 * guard.share:g} % of answers at most"] if guard.share < 1 else []
-    if guard.per_user_day is not None:
+    if guard.per_user_day is not None and guard.per_user_day < 1:
         found.append(f"{100 * guard.per_user_day:g} % of a user's places of a day at most")
     if guard.floor is not None:
         found.append(f"{100 * guard.floor:g} % of the greedy list's expected value at least")
+    if not found:
+        return ""
     found += [f"none at {', '.join(guard.placements)}"] if guard.placements else []
     found += [f"none for {', '.join(guard.cohorts)}"] if guard.cohorts else []
     return ", ".join(found)
@@ -177,6 +207,8 @@ def _document(verdict: Verdict, found: Learnt | None) -> dict[str, Any]:
 def _shown(one: Estimate) -> dict[str, Any]:
     ends = {"low": one.bootstrap.low, "high": one.bootstrap.high}
     found = {"value": one.value, **ends, "ess": one.ess, "trusted": one.trusted}
+    if one.parameter is not None:
+        found["parameter"] = one.parameter
     return {name: value if np.isfinite(value) else None for name, value in found.items()}
 
 
@@ -199,7 +231,7 @@ def page(verdict: Verdict, found: Learnt | None, how: PolicyLearning) -> str:
             "| estimator | value | 95 % from | to | ESS |",
             "| --- | ---: | ---: | ---: | ---: |",
             *(
-                f"| {name}{'' if one.trusted else ' (never enough alone)'} | {one.value:.4g} | "
+                f"| {name}{_how(one)} | {one.value:.4g} | "
                 f"{one.bootstrap.low:.4g} | {one.bootstrap.high:.4g} | {one.ess:.0f} |"
                 for name, one in found.estimates.items()
             ),
@@ -207,6 +239,13 @@ def page(verdict: Verdict, found: Learnt | None, how: PolicyLearning) -> str:
             "",
         ]
     return "\n".join([*lines, _supported(verdict.overlap), ""])
+
+
+def _how(one: Estimate) -> str:
+    """Say what must be known of an estimate beside its name: that its weights are cut, and by how much."""
+    if not one.trusted:
+        return " (never enough alone)"
+    return "" if one.parameter is None else f" ({'tau' if one.name == 'switch_dr' else 'lambda'} {one.parameter:g})"
 
 
 def _supported(found: overlap.Overlap) -> str:

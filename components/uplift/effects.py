@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.uplift.learners import Estimates
-from components.uplift.treated import Treated
+from components.uplift.treated import NOBODY, Treated
+from feature_repo.errors import DataError
 
 Z = 1.959963984540054  # of a 95 % interval
 IMBALANCED = 0.1  # standardised differences above this are no chance (Austin 2009)
@@ -56,6 +57,8 @@ def mean_effect(values: np.ndarray, user: np.ndarray) -> Effect:
     >>> found.value, round(found.high - found.value, 2), found.users
     (2.0, 1.96, 2)
     """
+    if not len(values):
+        raise DataError(NOBODY)
     place = np.unique(user, return_inverse=True)[1]
     users, rows = int(place.max()) + 1, len(values)
     value = float(values.mean())

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from components.uplift.treated import Treated
-from feature_repo.errors import SpecError
+from components.uplift.treated import NOBODY, Treated
+from feature_repo.errors import DataError, SpecError
 
 FOLDS, TREES = 5, 120
 CLIP = 0.02  # chances nearer to 0 or 1 have nobody to compare with: their rows are left out
@@ -64,6 +64,10 @@ def library() -> Any:
 def learn(rows: Treated, *, folds: int = FOLDS, trees: int = TREES, seed: int = 0) -> Estimates:
     """Estimate the effect on each row."""
     fold = rows.folds(folds, seed=seed)
+    for number in range(folds):
+        if not (rows.treated[fold != number].any() and (~rows.treated)[fold != number].any()):
+            raise DataError("uplift: all who got it, or all who did not, are too few users to learn from some of them "
+                            "and say it of others; take more users")  # fmt: skip
     chance, without, with_it = (np.zeros(len(fold)) for _ in range(3))
     for number in range(folds):
         held, rest = fold == number, fold != number
@@ -73,6 +77,8 @@ def learn(rows: Treated, *, folds: int = FOLDS, trees: int = TREES, seed: int = 
         without[held] = fit(rest & ~rows.treated, rows.outcome, asked)
         with_it[held] = fit(got, rows.outcome, asked)
     compared = (chance >= CLIP) & (chance <= 1 - CLIP)
+    if any(not compared[fold != number].any() for number in range(folds)):
+        raise DataError(NOBODY)
     corrected = _corrected(rows, np.clip(chance, CLIP, 1 - CLIP), without, with_it)
     by_dr = np.zeros(len(fold))
     for number in range(folds):

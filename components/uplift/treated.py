@@ -10,6 +10,10 @@ import numpy as np
 from feature_repo.errors import DataError
 
 FEWEST = 100  # rows with, and rows without
+NOBODY = (
+    "uplift: no row can be compared: whoever got it was sure to, and whoever did not had no chance; nothing is known "
+    "of what it changes"
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ def policy(graph: Graph) -> None:
     """Learn a policy from the log and release it if it passes its gate."""
     with graph.group("learning", "Gather what was explored with its rewards, learn a policy, judge it on other users."):
         chosen = graph.step("champion")
-        rows = graph.step("policy_log")["policy_rows"]
+        rows = graph.step("policy_log", release=chosen["release"])["policy_rows"]
         learnt = graph.step("learn_policy", policy_rows=rows)
     # A group around the condition: kfp lets no later step come after a condition itself.
     with (

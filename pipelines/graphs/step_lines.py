@@ -41,7 +41,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "newest_rows": ("rows_in", "rows_out"),
     "predict_intents": ("rows_in", "rows_out"),
     "recommend": ("rows_in", "rows_out", "k"),
-    "policy_log": ("rows_in", "rows_out", "explored", "greedy", "railed"),
+    "policy_log": ("rows_in", "rows_out", "explored", "greedy", "railed", "other"),
     "learn_policy": ("rows_in", "verdict", "learner"),
     "register_policy": ("release", "version"),
     "watch": ("rows_in", "verdict", "drifted_share"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from components.registry.experiment_spec import Experiment
 
-Phase = Literal["start", "warm", "running", "ending"]
+Phase = Literal["start", "warm", "filled", "running", "ending"]
 
 
 @dataclass(frozen=True)

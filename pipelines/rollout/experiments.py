@@ -41,20 +41,27 @@ def step(state: State, facts: Facts) -> Decision | None:
         )
         return _say(state, replace(running, phase="warm", attempts=0), "built and started", acts, again=True)
     if running.phase == "warm":
+        fill = tuple(Act("materialise", arm.release) for arm in running.treatments)
+        fresh = replace(running, phase="filled", attempts=0)
+        return _say(state, fresh, "its arms have their profiles", (Act("route", mode=WARM), *fill), again=True)
+    if running.phase == "filled":
         return _split(state, running, facts)
     return _watched(state, running, facts)
 
 
 def arms(running: ExperimentState, doors: Mapping[str, str], mode: str) -> tuple[ArmDoor, ...]:
     """Return the arms' doors for the routes; with share 0 while they are only warmed up, so that they see events."""
-    if mode not in (WARM, SPLIT) and (running.phase != "running" or mode == WHOLE):
+    if mode not in (WARM, SPLIT) and (running.phase not in ("filled", "running") or mode == WHOLE):
         return ()
-    answers = mode != WARM
-    return tuple(
-        ArmDoor(arm=arm.name, share=arm.share if answers else 0.0, release=arm.release, url=doors[arm.release])
-        for arm in running.treatments
-        if arm.release in doors
-    )
+    answers = mode == SPLIT or (mode != WARM and running.phase == "running")
+    found, begins = [], 0.0
+    for arm in running.treatments:
+        if arm.release in doors:
+            share = arm.share if answers else 0.0
+            door = ArmDoor(arm=arm.name, share=share, begins=begins, release=arm.release, url=doors[arm.release])
+            found.append(door)
+        begins += arm.share  # also of one whose door is away: the users of the others stay where they are
+    return tuple(found)
 
 
 def failed(state: State, act: Act, why: str, *, passing: bool) -> Decision | None:
@@ -82,11 +89,9 @@ def _begun(state: State, asked: Mapping[str, Any]) -> Decision | None:
 
 
 def _split(state: State, running: ExperimentState, facts: Facts) -> Decision:
-    """Have the arms see events, bring their profiles in, and then give them their users."""
-    fill = tuple(Act("materialise", arm.release) for arm in running.treatments)
-    acts = (Act("route", mode=WARM), *fill, Act("route", mode=SPLIT))
+    """Give the arms their users. A step of its own: profiles take long, and answers count from this moment on."""
     fresh = replace(running, phase="running", since=facts.now + SETTLED_S, attempts=0)
-    return _say(state, fresh, "its arms answer their users", acts, again=True)
+    return _say(state, fresh, "its arms answer their users", (Act("route", mode=SPLIT),), again=True)
 
 
 def _watched(state: State, running: ExperimentState, facts: Facts) -> Decision | None:
@@ -100,7 +105,7 @@ def _watched(state: State, running: ExperimentState, facts: Facts) -> Decision |
     over = facts.now >= running.since + running.rules.days * DAY_S
     if facts.outcomes is None:
         return _ending(state, running, "no difference", "its time is over; nothing was measured") if over else None
-    if lost := _lost(running, facts.outcomes):
+    if lost := facts.outcomes.broken or _lost(running, facts.outcomes):
         return _ending(state, running, "broken", lost)
     found = judge(facts.outcomes, running.rules)
     fresh = replace(running, seen=_seen(facts.outcomes, found))

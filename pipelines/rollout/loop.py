@@ -16,7 +16,7 @@ from typing import Any
 from components.registry import aliases
 from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
-from feature_repo.errors import Refused, ServerError, UserError
+from feature_repo.errors import DataError, Refused, ServerError, UserError
 from pipelines.environment import Installation
 from pipelines.leases.lease import Lease, LeaseLost
 from pipelines.leases.place_lease import held
@@ -26,6 +26,7 @@ from pipelines.rollout.actuator import Actuator, Rewarded
 from pipelines.rollout.decision import Act, Decision, Facts
 from pipelines.rollout.mending import ANY, beside, noticed, turned
 from pipelines.rollout.metrics import LoopMetrics, exported
+from pipelines.rollout.outcomes import Outcomes
 from pipelines.rollout.state import State
 from pipelines.rollout.state_machine import backends, decide, failed
 
@@ -149,7 +150,10 @@ def look(place: Installation, actuator: Actuator) -> tuple[State, Facts]:
     outcomes = None
     if (tried := state.experiment) is not None and tried.phase == "running" and state.candidate is None:
         rules = tried.rules
-        outcomes = actuator.outcomes(tried.of_release(), rules.kpi, rules.covariates, since_s=tried.since)
+        try:
+            outcomes = actuator.outcomes(tried.of_release(), rules.kpi, rules.covariates, since_s=tried.since)
+        except DataError as error:  # of the experiment alone: what serves is kept up all the same
+            outcomes = Outcomes({}, broken=" ".join(str(error).split()))
     return state, Facts(found, running, routes, seen, time.time(), rewards, door, outcomes)
 
 

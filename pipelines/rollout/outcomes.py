@@ -42,6 +42,7 @@ class Outcomes:
     crossed: int = 0  # users whom more than one arm answered
     events: int = 0  # of the KPI's kind, of anybody
     valued: int = 0  # of these, such as carry a value
+    broken: str = ""  # why the logs could not be read as the experiment asks
 
 
 @dataclass

@@ -70,6 +70,7 @@ OWN_WORLD = (
     "profiles",
     "demo",
     "domains",
+    "experiments",
     "forms",
     "gpu",
     "online",
@@ -79,6 +80,7 @@ OWN_WORLD = (
     "sessions",
     "sizing",
     "sparse",
+    "uplift",
 )
 SLOW = (
     "demo",

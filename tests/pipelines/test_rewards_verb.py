@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def test_the_table_is_made_from_both_logs_and_made_anew_as_time_passes(tmp_path:
     made = rewards.rewards(where)
     assert (made.rows, made.answers, made.ripe, made.explored) == (3, 2, 0, 0)  # a week is not over
     assert made.kept_out == {"copies": 1}
+    assert made.events == 2
     assert made.kpis == {"buy": {"mean": 1 / 3, "items": 3.0}, "money": {"mean": 0.0, "items": 0.0}}
     assert "buy        0.33333 an item, over 3" in made.text()
     table = reward_table.read(where.home, ["request_id", "item_id", "buy", "money", "reward"]).to_pylist()
@@ -79,6 +81,30 @@ def test_the_table_is_made_from_both_logs_and_made_anew_as_time_passes(tmp_path:
     logs(where.home, answers, [*events, event("k3", "bo", "soup", 30)])
     again = rewards.rewards(quick)
     assert (again.corrected, again.ripe) == (1, 2)
+
+
+def test_a_table_without_an_event_says_so(tmp_path: Path) -> None:
+    where = at(tmp_path, KPIS[:1])
+    logs(where.home, [answer(1, "ana", "soup")], [])
+    made = rewards.rewards(where)
+    assert (made.events, made.ripe) == (0, 1)
+    assert "Events     0: none was read, so each known reward is 0" in made.text()
+
+
+def test_what_doors_ship_later_may_still_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour after the answer its hour is over, and events of its end may still be on their way to the store."""
+    store = tmp_path / "store"
+    for url, ripe in (("", 1), (str(store), 0)):
+        where = at(tmp_path, KPIS[:1])
+        where = replace(
+            where,
+            environment=where.environment.model_copy(
+                update={"requests": where.environment.requests.model_copy(update={"url": url})}
+            ),
+        )
+        monkeypatch.setattr(rewards.time, "time", lambda: WALL.timestamp() + 3700)
+        logs(store if url else where.home, [answer(1, "ana", "soup")], [event("k1", "ana", "soup", 3500)])
+        assert rewards.rewards(where).ripe == ripe
 
 
 def test_what_cannot_be_a_table_is_said_and_nothing_is_written(tmp_path: Path) -> None:

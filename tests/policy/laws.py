@@ -27,7 +27,22 @@ def allowed(ask: Ask, above: Sequence[int], place: int) -> list[int]:
     for need, (_, those) in zip(needs, ask.bounds.quotas, strict=True):
         if need and sum(needs) >= left and any(c in those for c in free):
             free = [c for c in free if c in those]
+    if len(ask.bounds.quotas) == 1 and ask.bounds.caps:
+        ((_, those),) = ask.bounds.quotas
+        wanted = min(needs[0], most_of(ask, counted, those))
+        free = [c for c in free if most_of(ask, [*counted, c], those) >= wanted - (c in those)]
     return free
+
+
+def most_of(ask: Ask, taken: Sequence[int], those: Sequence[int]) -> int:
+    """Return how many of some candidates can be shown beside those taken, whichever these are, within caps."""
+    left = [c for c in those if c not in taken]
+    return max(
+        len(some)
+        for size in range(len(left) + 1)
+        for some in itertools.combinations(left, size)
+        if all(sum(c in under for c in (*taken, *some)) <= most for most, under in ask.bounds.caps)
+    )
 
 
 def lists(ask: Ask, law: Next) -> dict[tuple[int, ...], float]:

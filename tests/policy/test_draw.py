@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from components.policy import draw
+from components.policy import draw, guard
 from components.policy.choice import Ask, Bounds
+from components.policy.guard import Rails, Request
 from components.policy.policies.epsilon import Epsilon
 from components.policy.policies.greedy import Greedy
 from components.policy.policies.slate import Slate, likeness
@@ -22,9 +23,17 @@ BOUNDS = {
     "pin": Bounds(fixed=((1, 4),)),
     "cap": Bounds(caps=((1, (0, 1)),)),
     "quota": Bounds(quotas=((2, (3, 4)),)),
+    "capped quota": Bounds(caps=((1, (0, 1, 4)),), quotas=((2, (3, 4)),)),
     "all": Bounds(fixed=((0, 2),), caps=((2, (1, 2, 4)),), quotas=((1, (3, 4)),)),
 }
-GREEDY = {"none": (0, 1, 2), "pin": (0, 4, 1), "cap": (0, 2, 3), "quota": (0, 3, 4), "all": (2, 0, 3)}
+GREEDY = {
+    "none": (0, 1, 2),
+    "pin": (0, 4, 1),
+    "cap": (0, 2, 3),
+    "quota": (0, 3, 4),
+    "capped quota": (2, 3, 4),
+    "all": (2, 0, 3),
+}
 EVERY_BOUND = pytest.mark.parametrize("bound", BOUNDS)
 
 
@@ -144,6 +153,53 @@ def test_no_drawn_list_breaks_bounds() -> None:
                 assert all(sum(c in those for c in shown) <= most for most, those in caps)
                 assert all(shown[place] == candidate for place, candidate in pins)
     assert looked > 100
+
+
+def test_no_drawn_list_has_fewer_of_a_quota_than_the_greedy_one() -> None:
+    """Caps that what stands above has used up must not shut a quota's candidates out: the greedy list has them."""
+    rng, looked = np.random.default_rng(5), 0
+    for case in range(120):
+        m, k = int(rng.integers(5, 11)), int(rng.integers(2, 5))
+        groups, new = rng.integers(0, 4, m), np.flatnonzero(rng.random(m) < 0.4).tolist()
+        caps = tuple((int(rng.integers(1, 3)), tuple(np.flatnonzero(groups == g).tolist())) for g in range(1, 4))
+        greedy = within([*new[: int(rng.integers(1, k + 1))], *range(m)], caps, k)
+        least = len(set(greedy) & set(new))
+        quotas = ((least, tuple(new)),) if rng.random() < 0.7 else ((least, tuple(new)), (1, (greedy[0],)))
+        bounds = Bounds((), caps if len(quotas) == 1 else (), quotas)
+        ask = Ask(-np.sort(-rng.normal(size=m)), tuple(sorted(greedy)), bounds=bounds)
+        left = int(rng.integers(1, k + 1)) if rng.random() < 0.5 else None
+        railed = guard.railed(Softmax(), ask, Rails(), Request(left=left), 0)
+        if not least or railed.share == 0:
+            continue
+        looked += 1
+        for policy in (Softmax(2.0), Epsilon(0.5), Thompson()):
+            for shown in draw.simulated(policy, railed.ask, np.random.default_rng(case), 20).tolist():
+                assert len(set(shown) - {-1}) == len(greedy)
+                assert len(set(shown) & set(new)) >= least, (railed.ask, shown)
+                assert all(sum(c in those for c in shown) <= most for most, those in railed.ask.bounds.caps)
+    assert looked > 60
+
+
+def within(order: list[int], caps: tuple[tuple[int, tuple[int, ...]], ...], k: int) -> list[int]:
+    """Return the first `k` candidates of an order that caps let in."""
+    found: list[int] = []
+    for one in dict.fromkeys(order):
+        if len(found) < k and all(sum(c in those for c in [*found, one]) <= most for most, those in caps):
+            found.append(one)
+    return found
+
+
+def test_a_quota_that_nobody_can_say_is_kept_is_not_drawn_for() -> None:
+    ask = Ask.of(np.arange(8.0)[::-1], 4)
+
+    def ends(*caps: tuple[int, tuple[int, ...]], quotas: int) -> bool:
+        return draw.ends_early(dataclasses.replace(ask, bounds=Bounds((), caps, ((1, (5, 6)), (1, (7,)))[:quotas])))
+
+    assert not ends(quotas=2)
+    assert not ends((2, (0, 1, 2)), quotas=1)
+    assert ends((2, (0, 1, 2)), quotas=2)
+    assert ends((2, (0, 1, 2)), (2, (2, 3, 4)), quotas=1)
+    assert not ends((2, (4, 5, 6, 7)), quotas=2)  # the guard's own: what greedy shows of a quota stays open
 
 
 def test_it_is_told_where_caps_may_leave_nothing_for_a_place() -> None:

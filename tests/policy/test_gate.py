@@ -149,3 +149,33 @@ def test_a_policy_that_is_as_good_seldom_passes_and_a_better_one_does() -> None:
     assert passed["same"] <= 5
     assert passed["worse"] == 0
     assert passed["better"] >= 45
+
+
+def test_a_log_that_says_too_little_of_the_running_policy_compares_nothing_with_it() -> None:
+    """The log hardly shows item 1, which is all that the running policy shows: its weighted mean would be 0."""
+    action = (np.arange(4000) % 1000 == 0).astype(int)
+    chance = np.array([[1.0, 0.0]])[np.zeros(4000, dtype=int)]
+    log = of_actions(action, np.full(4000, 0.5) * (1 - action), np.array([0.999, 0.001])[action], chance)
+    found = judge(log, SMALL, FEW, running=(action == 1).astype(float))
+    assert found.word == "undecided"
+    assert "says too little of the running policy's own choices: effective sample size 4, mean weight 1;" in found.why
+
+
+def test_few_users_are_too_few_however_many_rows() -> None:
+    log = two_items(0.8)
+    few = Logged(log.reward, log.propensity, log.target, user=np.arange(4000) % 29)
+    assert judge(few, SMALL, FEW).why == "29 users, fewer than 30; log for longer, whatever the rows"
+    enough = Logged(log.reward, log.propensity, log.target, user=np.arange(4000) % 31)
+    assert judge(enough, SMALL, FEW).word == "passed"
+
+
+def test_a_verdict_says_what_it_rests_on() -> None:
+    said = judge(two_items(0.8), SMALL, FEW).document()
+    assert set(said) == {
+        "verdict", "why", "by_guard_rails", "running", "estimator", "value", "bootstrap", "bernstein", "difference",
+        "ess", "rows", "users", "mean_weight", "largest_weight", "unsupported",
+    }  # fmt: skip
+    assert (said["rows"], said["users"], said["unsupported"], said["largest_weight"]) == (4000, 4000, 0.0, 1.6)
+    few = two_items(0.8)
+    just = Logged(few.reward, few.propensity, few.target, user=np.arange(4000) % 30)
+    assert judge(just, SMALL, FEW).word == "passed"

@@ -239,3 +239,11 @@ def test_features_that_a_head_does_not_read_are_refused() -> None:
     head = LearnedHead("x", (0.0,), (1.0,), (1.0,))
     with pytest.raises(DataError, match="reads 1 features, and candidates have 2"):
         head.values(np.zeros((4, 2)))
+
+
+def test_what_is_left_keeps_its_odds_however_far_below_the_first_it_is() -> None:
+    """Odds of exp(-900) are 0 as numbers: at the second place they were, and nothing was said to be shown there."""
+    logits = np.array([[900.0, 1.0, 0.0, -np.inf]])
+    found = marginals(logits, 2, greedy=np.array([[0, 1]]))
+    assert found[0, 0].tolist() == [1, 0, 0, 0]
+    assert found[0, 1].tolist() == pytest.approx([0, np.e / (1 + np.e), 1 / (1 + np.e), 0])

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.policy import draw, record, reward_table, steps
-from components.policy.choice import Ask, Bounds
+from components.policy.choice import Ask, Bounds, Policy
 from components.policy.guard import Railed
 from components.policy.learning import log_lines
 from components.policy.learning.learned import LearnedHead
@@ -20,7 +21,7 @@ from components.policy.spec import PolicySlice
 from feature_repo import columns, env_names
 from feature_repo.errors import DataError, SpecError
 
-KPI = Kpi("purchase", 3600)
+KPI = Kpi("purchase", 3600, events=frozenset({"purchase"}))
 ITEMS = tuple(f"i{n}" for n in range(6))
 SCORES = record.rounded(np.linspace(2.0, -2.0, len(ITEMS)))
 SPEC = {
@@ -38,23 +39,36 @@ def slice_of(**changes: Any) -> str:
     return PolicySlice.model_validate(SPEC | changes).model_dump_json()
 
 
-def lines(rows: int, *, share: float = 1.0, bounds: Bounds = NONE, greedy: bool = False) -> list[dict[str, Any]]:
+EXPLORER = Softmax(temperature=3.0, candidates=len(ITEMS))
+
+
+def lines(
+    rows: int,
+    *,
+    share: float = 1.0,
+    bounds: Bounds = NONE,
+    greedy: bool = False,
+    policy: Policy = EXPLORER,
+    release: str = "a",
+    begins: dt.datetime = START,
+    users: int = 97,
+) -> list[dict[str, Any]]:
     """Return lines of the request log: two places of six candidates."""
-    policy, found = Softmax(temperature=3.0, candidates=len(ITEMS)), []
+    found = []
     ask = Ask(SCORES, (0, 1), bounds=bounds)
     chances = draw.marginals(policy, ask, 1, draws=2000)
     for row in range(rows):
         choice = draw.choose(policy, ask, row, share=share, draws=16, chances=chances)
         held = record.record(policy, Railed(ask, share), choice, seed=row, items=ITEMS)
-        at = START + dt.timedelta(minutes=row)
+        at = begins + dt.timedelta(minutes=row)
         found.append(
             {
-                columns.REQUEST_ID: f"r{row}",
+                columns.REQUEST_ID: f"r{row}" if release == "a" else f"{release}{row}",
                 "endpoint": "recommend",
                 "logged_at": at.isoformat(),
                 "now": int(at.timestamp()),
-                columns.RELEASE: "a",
-                columns.USER_ID: f"u{row % 97}",
+                columns.RELEASE: release,
+                columns.USER_ID: f"u{row % users}",
                 "policy": "greedy@1" if greedy else policy.name,
                 "rung": "fresh",
                 "asked": {} if greedy else {"choice": held},
@@ -92,7 +106,7 @@ def kept(home: Path, logged: list[dict[str, Any]], *, likes_last: bool = True, t
 
 def learnt(home: Path, policy: str, *, mode: str = "auto") -> tuple[bool, dict[str, Any], dict[str, Any]]:
     rows, folder, page = home / "rows", home / "learned", home / "page.md"
-    steps.gather(policy, folder=str(rows))
+    steps.gather(policy, "a", folder=str(rows))
     passed = steps.learn(policy, log=str(rows), mode=mode, folder=str(folder), report=str(page))
     return passed, *steps.read_candidate(folder)
 
@@ -113,6 +127,9 @@ def test_a_log_gives_a_policy_that_shows_what_users_like(home: Path) -> None:
     page = (home / "page.md").read_text()
     assert page.startswith("# Policy: passed\n\nIts lower bound ")
     assert "| dm (never enough alone) |" in page
+    assert re.search(r"\| switch_dr \(tau (\d+|inf)\) \|", page)
+    assert "parameter" in verdict["estimates"]["shrunk_dr"]
+    assert "parameter" not in verdict["estimates"]["dr"]
     head = LearnedHead.read(home / "learned")
     assert head.policy(candidates=len(ITEMS)) == policy
 
@@ -126,9 +143,9 @@ def test_a_dry_run_judges_and_registers_nothing(home: Path) -> None:
 def test_an_artifact_names_nobody_and_reads_back(home: Path) -> None:
     bounds = Bounds(caps=((1, (0, 1, 2)),))
     kept(home, lines(60, bounds=bounds))
-    steps.gather(slice_of(), folder=str(home / "rows"))
+    steps.gather(slice_of(), "a", folder=str(home / "rows"))
     files = {path.name: path.read_bytes() for path in (home / "rows").iterdir()}
-    assert set(files) == {"answers.npz", "asks.json", "counts.json"}
+    assert set(files) == {"answers.npz", "asks.json", "counts.json", "running.json"}
     found = log_lines.read(home / "rows")
     assert found is not None
     assert found.user.dtype.kind == "i"
@@ -143,7 +160,7 @@ def test_rules_bound_what_a_candidate_is_judged_to_show(home: Path) -> None:
     from components.policy.learning.judged import chances
 
     kept(home, lines(60, bounds=Bounds(caps=((1, (3, 4, 5)),))))
-    steps.gather(slice_of(), folder=str(home / "rows"))
+    steps.gather(slice_of(), "a", folder=str(home / "rows"))
     answers = log_lines.read(home / "rows")
     assert answers is not None
     head = LearnedHead("x", (0.0, 0.0), (1.0, 1.0), (-1.0, 0.0), temperature=0.05)
@@ -169,7 +186,7 @@ def test_answers_that_rails_kept_greedy_are_not_learnt_from(home: Path) -> None:
     logged = lines(40)
     kept_greedy = [line | {columns.REQUEST_ID: f"g{n}"} for n, line in enumerate(lines(10, share=0.0))]
     kept(home, logged + kept_greedy)
-    steps.gather(slice_of(), folder=str(home / "rows"))
+    steps.gather(slice_of(), "a", folder=str(home / "rows"))
     found = log_lines.read(home / "rows")
     assert found is not None
     assert len(found.reward) == 40
@@ -186,7 +203,7 @@ def test_answers_that_rails_kept_greedy_are_not_learnt_from(home: Path) -> None:
 )
 def test_a_policy_that_leaves_nothing_to_learn_from_is_refused(policy: str, said: str, home: Path) -> None:
     with pytest.raises(SpecError, match=said):
-        steps.gather(policy, folder=str(home / "rows"))
+        steps.gather(policy, "a", folder=str(home / "rows"))
     assert not (home / "rows").exists()
 
 
@@ -194,13 +211,13 @@ def test_a_policy_without_a_log_is_refused(home: Path, monkeypatch: pytest.Monke
     with pytest.raises(
         DataError, match="requests holds no answer; a policy is learnt from what was shown: serve first"
     ):
-        steps.gather(slice_of(), folder=str(home / "rows"))
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
     kept(home, lines(5), table=False)
     with pytest.raises(DataError, match=r"rewards.parquet: no such file; make it with `intentflow rewards SPEC`"):
-        steps.gather(slice_of(), folder=str(home / "rows"))
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
     monkeypatch.delenv(env_names.HOME)
     with pytest.raises(DataError, match="names no state folder; learn where the logs lie"):
-        steps.gather(slice_of(), folder=str(home / "rows"))
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
     assert not (home / "rows").exists()
 
 
@@ -212,7 +229,7 @@ def test_a_propensity_of_nothing_is_refused_by_name(home: Path) -> None:
         "".join(json.dumps(x) + "\n" for x in logged)
     )
     with pytest.raises(DataError, match=r"request r3: propensity 0.0 of item 'i\d' at place 2"):
-        steps.gather(slice_of(), folder=str(home / "rows"))
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
 
 
 def test_answers_of_the_future_are_refused(home: Path) -> None:
@@ -220,7 +237,7 @@ def test_answers_of_the_future_are_refused(home: Path) -> None:
     logged[2]["logged_at"] = "2999-01-01T00:00:00+00:00"
     kept(home, logged)
     with pytest.raises(DataError, match="policy rewards: place 1 of answer r2 is of the future"):
-        steps.gather(slice_of(), folder=str(home / "rows"))
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
 
 
 def test_rewards_that_are_not_known_yet_are_waited_for(home: Path) -> None:
@@ -228,7 +245,7 @@ def test_rewards_that_are_not_known_yet_are_waited_for(home: Path) -> None:
     kept(home, logged, table=False)
     reward_table.write(home, [Rewarded(line, {"purchase": [None, 0.0]}) for line in logged], [KPI])
     with pytest.raises(DataError, match="none of 5 answers has its rewards yet; wait for the KPI's window to close"):
-        steps.gather(slice_of(), folder=str(home / "rows"))
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
 
 
 def test_no_spec_names_a_policy_whose_weights_it_lacks() -> None:
@@ -236,3 +253,87 @@ def test_no_spec_names_a_policy_whose_weights_it_lacks() -> None:
 
     with pytest.raises(ValidationError):
         PolicySlice.model_validate(SPEC | {"name": "learned"})
+
+
+LATER = START + dt.timedelta(days=9)
+LAST_FIRST = Learned(weights=(-1.0, 0.0), temperature=0.4, candidates=len(ITEMS))  # shows what users like
+
+
+def test_what_is_learnt_is_compared_with_the_policy_that_serves_and_with_no_other_one_of_the_log(home: Path) -> None:
+    """What serves shows the last items already; the mean of the log with the explorer before it is far lower."""
+    old, now = lines(1500), lines(900, policy=LAST_FIRST, release="b", begins=LATER)
+    kept(home, old + now)
+    rows, folder = home / "rows", home / "learned"
+    steps.gather(slice_of(), "b", folder=str(rows))
+    assert json.loads((rows / "counts.json").read_text()) == {"explored": 900, "other": 1500}
+    assert json.loads((rows / "running.json").read_text())["policy"] == "learned@1"
+    passed = steps.learn(slice_of(), log=str(rows), mode="auto", folder=str(folder), report=str(home / "page.md"))
+    _, verdict = steps.read_candidate(folder)
+    rng = np.random.default_rng(0)
+    every = [rewarded(line, rng, likes_last=True).rewards["purchase"] for line in old + now]
+    assert verdict["running"] == pytest.approx(np.mean(every[1500:]), abs=0.03)
+    assert verdict["running"] > np.mean(every) + 0.05
+    assert (passed, verdict["verdict"]) == (False, "undecided"), verdict["why"]
+
+
+def test_an_explorer_that_does_not_serve_is_no_measure_of_what_is_better(home: Path) -> None:
+    """Users like what greedy shows: what beats an explorer of random lists is worse than what serves all the same."""
+    kept(home, lines(1500) + lines(20, greedy=True, release="b", begins=LATER), likes_last=False)
+    rows, folder = home / "rows", home / "learned"
+    found = {}
+    for release in ("a", "b"):
+        steps.gather(slice_of(), release, folder=str(rows))
+        policy = slice_of(learn={"least_ess": 50, "temperature": 0.8})
+        steps.learn(policy, log=str(rows), mode="auto", folder=str(folder), report=str(home / "page.md"))
+        found[release] = steps.read_candidate(folder)[1]
+    assert found["a"]["verdict"] == "passed", "better than lists at random"
+    assert found["a"]["running"] < 0.5 < found["b"]["running"]
+    assert found["b"]["verdict"] != "passed", "what serves is better"
+    assert found["b"]["running"] == pytest.approx((0.7 + 0.58) / 2, abs=0.15), "weighted from the explorer's answers"
+
+
+def test_a_release_that_answered_nothing_is_no_measure(home: Path) -> None:
+    nobody = lines(1, release="c")[0] | {"items": [], "asked": {}}  # a session of nobody: its line says of no choice
+    kept(home, [*lines(40), nobody], table=False)
+    reward_table.write(home, [rewarded(line, np.random.default_rng(0), likes_last=True) for line in lines(40)], [KPI])
+    with pytest.raises(DataError, match="release c, which serves, has logged no answer among 41"):
+        steps.gather(slice_of(), "c", folder=str(home / "rows"))
+    with pytest.raises(DataError, match=r"none of 40 answers that explored is of softmax@1, .* policy.candidates: 9;"):
+        steps.gather(slice_of(candidates=9), "a", folder=str(home / "rows"))
+    assert not (home / "rows").exists()
+
+
+def test_a_request_id_that_is_used_again_is_one_answer_as_in_the_table(home: Path) -> None:
+    logged = lines(40)
+    kept(home, [*logged, logged[3] | {"logged_at": LATER.isoformat()}, logged[4] | {"mirrored": True}], table=False)
+    rng = np.random.default_rng(0)
+    reward_table.write(home, [rewarded(line, rng, likes_last=True) for line in logged], [KPI])
+    steps.gather(slice_of(), "a", folder=str(home / "rows"))
+    assert json.loads((home / "rows" / "counts.json").read_text()) == {"explored": 40}
+
+
+def test_rewards_of_other_kpis_than_the_specs_are_refused(home: Path) -> None:
+    kept(home, lines(40))
+    changed = {**SPEC["rewards"][0], "weight": 2.0}
+    with pytest.raises(DataError, match=r"rewards.parquet: was made by other KPIs than policy.rewards declares"):
+        steps.gather(slice_of(rewards=[changed]), "a", folder=str(home / "rows"))
+
+
+def test_a_few_users_are_too_few_whatever_they_do(home: Path) -> None:
+    kept(home, lines(1500, users=9))
+    _, _, verdict = learnt(home, slice_of())
+    assert (verdict["verdict"], verdict["users"]) == ("undecided", 4)
+    assert verdict["why"].startswith("4 users, fewer than 30")
+
+
+def test_rails_that_spare_some_let_no_explorer_in_among_the_others(home: Path) -> None:
+    kept(home, lines(50, greedy=True), table=False)
+    for guard in ({"placements": ["checkout"]}, {"cohorts": ["new"]}, {"per_user_day": 1.0}):
+        assert learnt(home, slice_of(guard=guard))[2]["verdict"] == "undecided"
+    assert learnt(home, slice_of(guard={"floor": 0.9, "placements": ["checkout"]}))[2]["verdict"] == "passed"
+
+
+def test_lines_of_an_explorer_that_say_of_no_choice_are_refused(home: Path) -> None:
+    kept(home, [line | {"asked": {}} for line in lines(3)], table=False)
+    with pytest.raises(DataError, match="release a shows by softmax@1, and none of its 3 answers says how it chose"):
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))

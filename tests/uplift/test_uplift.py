@@ -98,6 +98,26 @@ def test_the_auc_by_hand() -> None:
     assert effects._auc(np.array([0.9, 0.5, 0.5, 0.1]), np.array([False, True, False, True])) == 0.5 / 4
 
 
+def test_where_nobody_can_be_compared_there_is_no_effect_and_no_number() -> None:
+    """Its mean would be nan, whose interval does not hold 0: an effect, as it reads."""
+    x = np.random.default_rng(8).normal(size=(N, 2))
+    rows = Treated(x, x[:, 0] > 0, x[:, 1], np.arange(N))
+    with pytest.raises(DataError, match="uplift: no row can be compared"):
+        learn(rows, folds=2, trees=200)
+    none = Estimates(*np.zeros((5, N)), compared=np.zeros(N, dtype=bool))
+    with pytest.raises(DataError, match="uplift: no row can be compared"):
+        effects.doubly_robust(rows, none)
+    with pytest.raises(DataError, match="uplift: no row can be compared"):
+        effects.groups(rows, none, none.by_dr)
+
+
+def test_one_user_who_got_it_is_nobody_to_learn_from() -> None:
+    rows, _ = world(9)
+    alone = Treated(rows.features, np.arange(N) < 200, rows.outcome, np.maximum(np.arange(N), 199))
+    with pytest.raises(DataError, match="too few users to learn from some of them"):
+        learn(alone, folds=3, trees=5)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

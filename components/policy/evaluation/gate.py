@@ -14,7 +14,7 @@ import numpy as np
 
 from components.policy.evaluation import estimators, overlap
 from components.policy.evaluation.estimators import USUAL, Estimate, Settings
-from components.policy.evaluation.floors import LEAST_ESS, MOST_UNSUPPORTED
+from components.policy.evaluation.floors import LEAST_ESS, LEAST_USERS, MOST_UNSUPPORTED
 from components.policy.evaluation.intervals import Interval, percentile, resampled_sums
 from components.policy.evaluation.logged import Logged
 from components.verdicts import PASSED, REFUSED, UNDECIDED, Word
@@ -32,6 +32,7 @@ class Rule:
     interval: str = "bootstrap"
     least_ess: float = LEAST_ESS
     most_unsupported: float = MOST_UNSUPPORTED
+    least_users: int = LEAST_USERS
     guard_rails: str = ""  # what bounds an explorer's harm, in words; '' where nothing does
 
     def __post_init__(self) -> None:
@@ -100,6 +101,8 @@ def judge(
     one = estimators.estimate(log, rule.estimator, settings)
     difference = _difference(log, one, by_log, settings)
     word, why = _word(one, value, difference, found, rule)
+    if running is not None and (lacks := _lacking(log, running, rule)):
+        word, why = UNDECIDED, lacks
     return Verdict(word, why, one, value, difference, found)
 
 
@@ -111,6 +114,17 @@ def _entry(rule: Rule, found: overlap.Overlap, value: float) -> Verdict:
         return Verdict(PASSED, why, None, value, None, found, by_guard_rails=True)
     why = f"{said}; declare an explorer with guard rails first, and judge by the log that it writes"
     return Verdict(UNDECIDED, why, None, value, None, found)
+
+
+def _lacking(log: Logged, running: np.ndarray, rule: Rule) -> str:
+    """Say why a log that another policy wrote cannot tell what the running one is worth; '' where it can."""
+    found = overlap.measured(Logged(log.reward, log.propensity, running, user=log.user))
+    if found.inflated or found.unsupported > rule.most_unsupported or found.ess < rule.least_ess:
+        return (
+            f"the log, which another policy wrote, says too little of the running policy's own choices: effective "
+            f"sample size {found.ess:.0f}, mean weight {found.mean_weight:.3g}; log for longer, or under that policy"
+        )
+    return ""
 
 
 def _word(one: Estimate, running: float, difference: Interval, found: overlap.Overlap, rule: Rule) -> tuple[Word, str]:
@@ -126,6 +140,8 @@ def _word(one: Estimate, running: float, difference: Interval, found: overlap.Ov
         )
     if found.ess < rule.least_ess:
         return UNDECIDED, f"effective sample size {found.ess:.0f}, fewer than {rule.least_ess:.0f}; log for longer"
+    if found.users < rule.least_users:
+        return UNDECIDED, f"{found.users} users, fewer than {rule.least_users}; log for longer, whatever the rows"
     if min(ends.width, difference.width) <= ROUNDING * max(1.0, abs(one.value)) and not found.greedy:
         return UNDECIDED, "its interval has no width: no row of the log tells it apart; log for longer"
     if ends.low > running and difference.low > 0:

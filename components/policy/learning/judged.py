@@ -43,15 +43,20 @@ def learnt(
     share: float = 1.0,
     rule: Rule = USUAL_RULE,
     settings: Settings = USUAL,
+    greedy: bool = False,
     seed: int = 0,
 ) -> Learnt:
-    """Learn a head from some users' answers and judge it by the others'."""
+    """Learn a head from some users' answers and judge it by the others'.
+
+    It is compared with the policy that wrote the log, or, where that one does not serve, with `greedy`.
+    """
     if learner not in LEARNERS:
         raise SpecError(f"policy learner '{learner}': have {', '.join(LEARNERS)}{nearest(learner, list(LEARNERS))}")
     learns, judges = (answers.take(rows) for rows in halves(answers.user, share=LEARNS, seed=seed))
     head = LEARNERS[learner](learns, temperature=temperature, share=share, seed=seed)
     log = logged(judges, head, reward_model.fit(learns), seed=seed)
-    return Learnt(head, gate.judge(log, rule, settings), estimates(log, settings=settings))
+    running = (judges.shown == judges.greedy)[judges.filled].astype(float) if greedy else None
+    return Learnt(head, gate.judge(log, rule, settings, running=running), estimates(log, settings=settings))
 
 
 def logged(answers: Answers, head: LearnedHead, model: RewardModel, *, draws: int = DRAWS, seed: int = 0) -> Logged:

@@ -110,17 +110,18 @@ def marginals(
 def _drawn(logits: np.ndarray, places: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Return the marginal probabilities of some answers, [n, K, M]."""
     n, m = logits.shape
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    left = np.repeat(odds[:, None, :], draws, axis=1)  # [n, D, M]
+    left = np.repeat(logits[:, None, :], draws, axis=1)  # [n, D, M]
     found = np.zeros((n, places, m))
     for place in range(min(places, m)):
-        total = left.sum(axis=2, keepdims=True)
-        chance = np.divide(left, total, out=np.zeros_like(left), where=total > 0)
+        top = left.max(axis=2, keepdims=True)  # anew at each place: what is left may be far below what was taken
+        odds = np.exp(left - np.where(np.isfinite(top), top, 0.0))
+        total = odds.sum(axis=2, keepdims=True)
+        chance = np.divide(odds, total, out=np.zeros_like(odds), where=total > 0)
         found[:, place] = chance.mean(axis=1)
         if place + 1 < places:
             point = rng.random((n, draws, 1))
-            item = np.minimum((np.cumsum(chance, axis=2) < point).sum(axis=2), m - 1)
-            np.put_along_axis(left, item[:, :, None], 0.0, axis=2)
+            item = np.minimum((np.cumsum(chance, axis=2) <= point).sum(axis=2), m - 1)
+            np.put_along_axis(left, item[:, :, None], -np.inf, axis=2)
     return found
 
 

@@ -1,7 +1,8 @@
 """Lines of the request log as answers that learning reads, and both together as a folder that names nobody.
 
 Greedy lines, and answers that guard rails kept greedy, are counted and left out: nothing was explored there, and the
-same rails hold for whatever is learnt. Copies by the router reached nobody.
+same rails hold for whatever is learnt. So are answers of other policies than the one that serves (running.py), and
+those that chose among other numbers of candidates than the spec says: what is judged would not be what is served.
 """
 
 from collections import Counter
@@ -15,23 +16,32 @@ from components.policy import record
 from components.policy.choice import Ask, Bounds
 from components.policy.head import features_of
 from components.policy.learning.answers import Answers, LoggedAnswer
+from components.policy.learning.running import Running, choice_of
 from components.policy.rewards import logged_s
 from feature_repo import columns, files
 from feature_repo.errors import DataError
 
 ARRAYS, ASKS = "answers.npz", "asks.json"
 OF_ARRAYS = ("features", "there", "greedy", "shown", "propensity", "reward")
-SHOWN, GREEDY, RAILED = "explored", "greedy", "railed"  # what is counted
+SHOWN, GREEDY, RAILED, OTHER = "explored", "greedy", "railed", "other"  # what is counted
 
 
-def explored(lines: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterator[LoggedAnswer]:
-    """Yield the answers in which something may have been explored; raises DataError for propensities that cannot be."""
+def explored(
+    lines: Iterable[Mapping[str, Any]], counts: Counter[str], *, running: Running, candidates: int
+) -> Iterator[LoggedAnswer]:
+    """Yield the answers in which something may have been explored; raises DataError for propensities that cannot be.
+
+    `candidates` is what the spec says; a running policy that is greedy is judged by what any other one explored.
+    """
     for line in lines:
-        if line.get("endpoint") != "recommend" or line.get("mirrored") or not line.get("items"):
+        if not line.get("items"):
             continue
-        choice = (line.get("asked") or {}).get(record.CHOICE)
+        choice = choice_of(line)
         if choice is None or float(choice["share"]) <= 0:
             counts[GREEDY if choice is None else RAILED] += 1
+            continue
+        if choice["settings"].get("candidates") != candidates or not (running.greedy or running.wrote(choice)):
+            counts[OTHER] += 1
             continue
         counts[SHOWN] += 1
         yield _answer(line, choice)

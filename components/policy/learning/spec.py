@@ -44,4 +44,4 @@ class PolicyLearning(Slice):
         """Return what the gate asks; `guard_rails` says what bounds the harm of a policy that nobody can judge yet."""
         from components.policy.evaluation.gate import Rule
 
-        return Rule(self.estimator, self.interval, self.least_ess, self.most_unsupported, guard_rails)
+        return Rule(self.estimator, self.interval, self.least_ess, self.most_unsupported, guard_rails=guard_rails)

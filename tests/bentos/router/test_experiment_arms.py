@@ -31,6 +31,16 @@ def test_each_user_is_in_one_arm_for_good_and_arms_hold_their_shares() -> None:
     assert [arm_of(u, routes) == "b" for u in "abcdef"] == [place_of(u, "e-1") < 0.3 for u in "abcdef"]
 
 
+def test_users_stay_where_they_are_while_the_door_of_another_arm_is_away() -> None:
+    b = ArmDoor(arm="b", share=0.3, begins=0.0, release="bbb", url=URL)
+    c = ArmDoor(arm="c", share=0.2, begins=0.3, release="ccc", url=URL)
+    both, users = tried(b, c), [str(user) for user in range(1000)]
+    fell = [arm_of(user, both) for user in users]
+    assert fell == [arm_of(user, tried(arm("b", 0.3), arm("c", 0.2))) for user in users]
+    alone = [arm_of(user, tried(c)) for user in users]
+    assert alone == ["stable" if one == "b" else one for one in fell]
+
+
 def test_an_arm_without_a_share_has_nobody() -> None:
     assert {arm_of(str(user), tried(arm("b", 0.0))) for user in range(500)} == {"stable"}
 

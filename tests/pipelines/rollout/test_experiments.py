@@ -83,6 +83,35 @@ def test_the_arms_see_events_and_get_their_profiles_before_they_get_users() -> N
     assert world.look().idle
 
 
+def test_answers_count_from_when_the_arms_have_users_however_long_their_profiles_take() -> None:
+    """Else whoever stable answers meanwhile falls to two arms."""
+
+    @dataclass
+    class Slow(Tried):
+        def look(self) -> Decision:
+            decision = super().look()
+            self.now += 600.0 * sum(act.verb == "materialise" for act in decision.acts)
+            return decision
+
+    world = Slow()
+    world.move("1")
+    world.ask()
+    assert world.done[-1] == "route experiment"
+    assert world.state.experiment is not None
+    assert world.state.experiment.since == world.now + experiments.SETTLED_S
+
+
+def test_the_users_of_an_arm_stay_its_own_while_another_one_s_door_is_away() -> None:
+    arms = (Arm(name="old", release="champion", share=0.4), Arm(name="new", release="2", share=0.3))
+    rules = RULES.model_copy(update={"arms": (*arms, Arm(name="newer", release="3", share=0.3))})
+    parts = tuple(ArmRelease(arm.name, str(n), f"r{n}", arm.share) for n, arm in enumerate(rules.arms, 1))
+    state = ExperimentState(1, rules.model_dump(mode="json"), parts, phase="running")
+    both = experiments.arms(state, {"r2": "http://127.0.0.1:2", "r3": "http://127.0.0.1:3"}, "experiment")
+    alone = experiments.arms(state, {"r3": "http://127.0.0.1:3"}, "experiment")
+    assert [(arm.arm, arm.begins) for arm in both] == [("new", 0.0), ("newer", 0.3)]
+    assert alone == both[1:]
+
+
 def test_an_arm_that_is_warmed_up_has_no_users() -> None:
     state = ExperimentState.of(tried().asked)
     warm = experiments.arms(replace(state, phase="warm"), {"bbbb": "http://127.0.0.1:1"}, "warm")

@@ -11,7 +11,7 @@ import pytest
 from bentos.router.routes import FILE
 from components.registry import rollout_tags
 from components.registry.experiment_spec import Arm, Experiment, Kpi
-from feature_repo.errors import Refused, SpecError
+from feature_repo.errors import DataError, Refused, SpecError
 from pipelines import experiments
 from pipelines.assistants.tools import Reads
 from pipelines.releases.release import variables
@@ -115,6 +115,22 @@ def test_stop_gives_users_back_and_takes_the_door_away(adopted: World, monkeypat
     with pytest.raises(SpecError, match="none is under way"):
         experiments.act(world.place, "stop")
     assert experiments.act(world.place, "start")["waits"] == "try", "it may be tried again"
+
+
+def test_logs_that_cannot_be_read_as_asked_end_the_experiment_and_not_the_loop(
+    adopted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = declared(adopted)
+
+    def outcomes(*_: Any, **__: Any) -> Outcomes:
+        raise DataError("experiments: covariates: 'events_6h' is no number of the rows of release r2; have events_7d")
+
+    monkeypatch.setattr(world.actuator, "outcomes", outcomes)
+    experiments.act(world.place, "start")
+    state = world.look()
+    assert (state.tried["result"], state.experiment) == ("broken", None)
+    assert "'events_6h' is no number of the rows of release r2" in state.tried["why"]
+    world.served_by("r1")
 
 
 def test_an_arm_that_does_not_start_ends_it_and_stable_serves_on(
