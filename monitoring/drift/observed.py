@@ -52,6 +52,7 @@ class Observed:
     row_segment: np.ndarray | None = None  # int64 [B]
     scores: pd.DataFrame | None = None  # float64 [b, C]: targets of an intent that are expected, of a sample of rows
     served: pd.DataFrame | None = None  # the same of the period's answers, as the request log holds them
+    served_by: str = ""  # the release that answered last in the period: `served` is of its answers alone
     labels: Labels | None = None
     answers: pd.DataFrame | None = None  # of the request log: user, rung, degraded, latency_ms
     shown: pd.DataFrame | None = None  # an item that was shown: answer, user, item, source, position, acted

@@ -26,7 +26,7 @@ from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
-from monitoring.drift.answers_read import Answers
+from monitoring.drift.answers_read import Answers, OfPeriod
 from monitoring.drift.observed import ItemValues, Labels, Observed
 from monitoring.drift.window import calendar_of
 from monitoring.spec import Signals
@@ -75,12 +75,16 @@ class Periods:
         return found if whole else found[1:]
 
     def _over(self, told: dict[str, Any]) -> dt.datetime:
-        """Return the instant up to which the data is whole."""
-        return self.clock.start(told["weeks"] + bool(told["last_week_complete"]))
+        """Return the instant up to which the data is whole: of days in a week that is not over, the newest's start."""
+        over = self.clock.start(told["weeks"] + bool(told["last_week_complete"]))
+        if self.calendar.step == self.clock.step or "last" not in told:
+            return over
+        newest = self.calendar.start(self.calendar.week(dt.datetime.fromisoformat(told["last"])))
+        return max(over, newest)
 
     def starts(self, period: int) -> str:
-        """Return when a period starts, ISO, UTC."""
-        return self.calendar.start(period).isoformat()
+        """Return when a period starts, ISO, as the clock on the wall shows it."""
+        return self.calendar.local_start(period).isoformat()
 
     def observed(self, period: int) -> Observed:
         """Read one period."""
@@ -88,7 +92,7 @@ class Periods:
         events = self._events.iloc[begin:end]
         frame, weight, segment = self._frame(period)
         ingested, unknown = self._ingested(period)
-        answers, shown, served = (None, None, None) if self._answers is None else self._answers.of(period, events)
+        logged = OfPeriod() if self._answers is None else self._answers.of(period, events)
         return Observed(
             period=period,
             days=self.days,
@@ -103,10 +107,11 @@ class Periods:
             weight=weight,
             row_segment=segment,
             scores=self._scores(period),
-            served=served,
+            served=logged.served,
+            served_by=logged.served_by,
             labels=self._labels(period),
-            answers=answers,
-            shown=shown,
+            answers=logged.answers,
+            shown=logged.shown,
         )
 
     @cached_property
@@ -330,6 +335,7 @@ class Periods:
             items=self._read[3],
             targets=len(self.vocabulary.targets),
             by_intent=lambda by_target: pd.DataFrame(self.by_intent(by_target), columns=list(self.intents)),
+            acts=[kind for kind in self._events["event"].unique() if self.vocabulary.signs.is_act(str(kind))],
         )
 
 

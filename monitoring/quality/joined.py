@@ -42,9 +42,8 @@ class Reading:
         return self.event in (None, kind) and self.vocabulary.signs.shows_interest(kind)
 
     def acted(self, kind: str) -> bool:
-        """Tell whether an event of a kind is an act on what was shown: not an impression, and none that says no."""
-        signs = self.vocabulary.signs
-        return kind not in signs.unwanted and kind != signs.shown
+        """Tell whether an event of a kind is an act on what was shown."""
+        return self.vocabulary.signs.is_act(kind)
 
     @cached_property
     def fulfilled(self) -> Callable[[str, str], tuple[int, ...]]:

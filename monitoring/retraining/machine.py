@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from monitoring.reason_classes import DATA_FAULT
-from monitoring.retraining.reason import Reason
+from monitoring.retraining.reason import Reason, seconds
 
 Action = Literal["nothing", "train", "shadow", "wait", "hold", "stop", "over_budget"]
 NOTHING: Action = "nothing"  # no reason
@@ -196,12 +196,6 @@ def resumed(state: State) -> State:
     """Let retraining go on after somebody looked into why it stopped: failures count anew."""
     past = tuple(dataclasses.replace(one, forgiven=one.result != RUNNING) for one in state.attempts)
     return dataclasses.replace(state, attempts=past, stopped="")
-
-
-def seconds(iso: str) -> int:
-    """Return an ISO instant as epoch seconds, UTC where it names no zone."""
-    instant = dt.datetime.fromisoformat(iso)
-    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp())
 
 
 def day(at: int) -> str:

@@ -28,7 +28,7 @@ from monitoring.reason_classes import DATA_FAULT
 from monitoring.retraining import gain, machine
 from monitoring.retraining.machine import DAY_S, GAIN, HOLD, REFUSED, STOP, UNKNOWN, Decision, Result, Rule, State
 from monitoring.retraining.reason import of_drift, of_quality, together
-from monitoring.spec import Monitoring, Quality, Retrain
+from monitoring.spec import Monitoring, Retrain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def decide(name: str, monitoring: str, *, mode: str, refit: bool, verdict: str, 
         if decided.action == HOLD:
             raise Refused(
                 f"monitoring: {decided.why}; nothing is trained on this data. Mend the source or data.source.mapping, "
-                "then start the run again; where it is meant, `intentflow run SPEC` trains without asking"
+                "then start the run again; what is meant to stay belongs in monitoring.signals.accepted"
             )
         if decided.action == STOP:
             raise Refused(f"monitoring: {decided.why}")
@@ -171,9 +171,8 @@ def _settled(name: str, state: State, spec: Monitoring, result: Result) -> None:
 
 
 def _rule(spec: Monitoring, clock: DataClock) -> Rule:
-    quality = spec.quality or Quality()
     assert spec.retrain is not None
-    return rule_of(spec.retrain, horizon_s=clock.horizon_s, delay_days=quality.label_delay_days or 0.0)
+    return rule_of(spec.retrain, horizon_s=clock.horizon_s, delay_days=spec.quality.label_delay_days or 0.0)
 
 
 def _remember(name: str, state: State, decided: Decision) -> None:

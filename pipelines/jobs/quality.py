@@ -51,7 +51,7 @@ def look(place: Installation, *, clean: Path | None = None) -> dict[str, Any]:
         clean = last.folders["clean"]
     if clean is None:
         raise SpecError(f"{place.home}: no finished run to take labels from; `intentflow run {place.spec_path}`")
-    spec = place.spec.monitoring.quality or Quality()
+    spec = place.spec.monitoring.quality
     snapshot = files.read_json(clean / "snapshot.json")
     delay_s = delay(clean / "events.parquet") if spec.label_delay_days is None else spec.label_delay_days * DAY_S
     reward_s = place.spec.promotion.rollout.reward_s

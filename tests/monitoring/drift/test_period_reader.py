@@ -225,13 +225,3 @@ def test_the_step_says_faulty_where_the_newest_week_lost_values_and_nothing_is_t
     assert '<ul id="signals"><li>events.null.value up to 1' in (tmp_path / "page").read_text()
     with pytest.raises(Refused, match=r"the data is at fault .*nothing is trained on it"):
         decide(str(tmp_path / "verdict"))
-
-
-def test_a_class_of_fault_holds_training_back_whatever_the_verdict_says(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "drift.json", {"verdict": "drifted", "class": "data_fault", "reason": "so", "lost": []})
-    with pytest.raises(Refused, match="the data is at fault"):
-        decide(str(tmp_path))
-    files.write_json(tmp_path / "drift.json", {"verdict": "drifted", "class": "world", "reason": "so", "lost": []})
-    assert decide(str(tmp_path))
-    files.write_json(tmp_path / "drift.json", {"verdict": "stable", "reason": "so", "lost": []})
-    assert not decide(str(tmp_path)), "a file of before has no class"

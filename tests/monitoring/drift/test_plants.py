@@ -1,11 +1,14 @@
 """Every planted fault, in a shop that stands still: noticed in its class; and a shop that nothing is planted into."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from monitoring.drift import calibration
 from monitoring.drift.calibration import _World
-from monitoring.drift.plants import PLANTS, Plant
+from monitoring.drift.observed import Observed
+from monitoring.drift.plants import PLANTS, Plant, kept
 from monitoring.spec import Floors, Monitoring, Occasion
 from tests.monitoring.drift.made_periods import MadePeriods, day
 
@@ -24,6 +27,32 @@ def test_a_planted_fault_is_noticed_in_its_class(shop: _World, plant: Plant) -> 
     found = shop.noticed(plant, [16, 20, 23])
     assert found is not None
     assert (found.window, found.as_planted) == (LATE.get(plant.name, 1), 3), found
+
+
+def _events(**change) -> Plant:
+    def changed(of: Observed, rng: np.random.Generator) -> Observed:
+        return dataclasses.replace(of, events=of.events.assign(**{name: f(of.events) for name, f in change.items()}))
+
+    return Plant("", "events", "data_fault", changed)
+
+
+@pytest.mark.parametrize(
+    ("fault", "signal"),
+    [
+        (_events(value=lambda e: 2.0 * e["quantity"]), "events.same.price"),
+        (_events(quantity=lambda e: 1.0, value=lambda e: e["value"] / e["quantity"]), "events.same.quantity"),
+        (_events(discount=lambda e: 0.0), "events.discounted"),
+        (_events(**{name: lambda e: e["local_s"] // 86_400 * 86_400 for name in ("at", "local_s")}), "events.null.time"),
+        (Plant("", "events", "data_fault", lambda of, rng: kept(of, np.zeros(len(of.events), bool))), "events.volume"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_is_gone_or_stands_still_is_noticed_though_it_leaves_nothing_to_measure(
+    shop: _World, fault: Plant, signal: str
+) -> None:
+    found = shop.noticed(fault, [16, 20, 23])
+    assert found is not None
+    assert (found.window, found.as_planted, signal in found.signals) == (1, 3, True), found
 
 
 def test_a_shop_that_stands_still_raises_no_alarm(shop: _World) -> None:
