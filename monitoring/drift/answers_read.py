@@ -17,8 +17,8 @@ from feature_repo.calendar import Calendar
 from feature_repo.logs import request_log
 
 READ = [
-    columns.USER_ID, "now", "rung", "degraded", "latency_ms", "items", "probabilities", "mirrored", "endpoint", "sample",
-    columns.RELEASE,
+    columns.USER_ID, columns.RELEASE, "now", "rung", "degraded", "latency_ms", "items", "probabilities", "mirrored",
+    "endpoint", "sample",
 ]  # fmt: skip
 SHOWS = "recommend"
 ByIntent = Callable[[np.ndarray], pd.DataFrame]

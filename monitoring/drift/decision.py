@@ -1,8 +1,8 @@
 """Whether a verdict of drift asks for training: the `decide` step, between `watch` and the training that may follow.
 
-The verdict alone decides; a signal that moved in the newest period only is no reason yet. A column that lost its values, and any other fault of the data that a signal tells, is no
-reason to train: models would learn the broken feed. It fails the step, so that the run ends as a refusal does (exit
-code 3) and whoever is told of failed runs hears of it.
+The verdict alone decides; a signal that moved in the newest period only is no reason yet. A column that lost its
+values, and any other fault of the data that a signal tells, is no reason to train: models would learn the broken feed.
+It fails the step, so that the run ends as a refusal does (exit code 3) and whoever hears of failed runs hears of it.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from monitoring.reason_classes import DATA_FAULT
 
 
 def decide(verdict: str) -> bool:
-    """Tell whether the verdict in a folder is drift that lasts; Refused where values were lost or the data is at fault."""
+    """Tell whether the verdict in a folder is drift that lasts; Refused where the data is at fault."""
     with step("decide") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
         word = read(found["verdict"])

@@ -46,12 +46,12 @@ def as_accepted(
                 f"monitoring.signals.accepted: '{said}' is no signal of this recommender, nor how one's name begins; "
                 f"{f'near it: {near}' if near else 'drift.json names those that moved'}"
             )
+
+    def is_kept(name: str, day: dt.date) -> bool:
+        return not any(_is_of(name, said) and day < first for said, first in accepted.items())
+
     return {
-        period: {
-            name: value
-            for name, value in values.items()
-            if not any(_is_of(name, said) and calendar.day(calendar.start(period)) < day for said, day in accepted.items())
-        }
+        period: {name: value for name, value in values.items() if is_kept(name, calendar.day(calendar.start(period)))}
         for period, values in history.items()
     }
 

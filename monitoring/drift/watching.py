@@ -88,6 +88,7 @@ def joined(
                 name: Measured(*numbers) for name, numbers in of.values.items() if not name.startswith(ASKED_ANEW)
             }
     newest = max(found, default=0)
+    last = max((number for number, values in recorded.items() if "events.volume" in values), default=0)
     whole = {
         number: {**found.get(number, {}), **recorded.get(number, {})}
         if number != newest
@@ -96,14 +97,15 @@ def joined(
     }
     if newest in found and recorded:
         whole[newest] |= _vanished(whole, found[newest], periods, newest)
-    if (last := max((n for n, values in recorded.items() if "events.volume" in values), default=0)) > newest:  # the source does not have any more what it had
+    if last > newest:  # the source does not have any more what it had
         whole[last] = {"events.volume": Measured(0.0, 0.0)}
     return _of_the_present_model(whole)
 
 
 def _of_the_present_model(history: Mapping[int, Mapping[str, Measured]]) -> dict[int, dict[str, Measured]]:
     """Leave out what another release served: a promotion is no drift."""
-    served_by = next((history[n][SERVED_BY].value for n in sorted(history, reverse=True) if SERVED_BY in history[n]), None)
+    told = {number: values[SERVED_BY].value for number, values in history.items() if SERVED_BY in values}
+    served_by = told[max(told)] if told else None
     kept = {}
     for number, values in history.items():
         mine = SERVED_BY not in values or values[SERVED_BY].value == served_by

@@ -78,7 +78,12 @@ def together(reasons: Sequence[Reason]) -> Reason:
         return chosen
     training = [one for one in reasons if one.trains]
     why = "; ".join(f"{one.kind}: {one.why}" for one in training)
-    return Reason(chosen.kind, why, files.digest(sorted(one.key for one in training)), _earliest([one.since for one in training if one.since]))
+    return Reason(
+        chosen.kind,
+        why,
+        files.digest(sorted(one.key for one in training)),
+        _earliest([one.since for one in training if one.since]),
+    )
 
 
 def seconds(iso: str) -> int:

@@ -66,14 +66,15 @@ def decide(name: str, monitoring: str, *, mode: str, refit: bool, verdict: str, 
         return plain.decide(verdict)
     with step("decide_retraining") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
-        reason = together([of_drift(found), of_quality(heartbeats.read(name).get(heartbeats.QUALITY, {}))])
+        quality = heartbeats.read(name).get(heartbeats.QUALITY, {})
+        reason = together([of_drift(found), of_quality(quality)])
         clock = DataClock.of(Path(rows), refit=refit)
         told = {"reason": reason.kind, "verdict": str(found.get("verdict"))}
         if not _champion(name) and reason.kind != DATA_FAULT:
             progress.count(action=machine.TRAIN, train=reason.trains, why=reason.why, **told)
             progress.tell(action=machine.TRAIN if reason.trains else machine.NOTHING, why=reason.why, **told)
             return reason.trains  # nobody serves yet: there is nothing to compare with, and no attempt is counted
-        rule = _rule(spec, clock)
+        rule = _rule(spec, clock, measured_days=float(quality.get("delay_days", 0.0)))
         state, decided = machine.decide(
             State.read(kept.read(name)), reason, rule, at=clock.at, learnable=clock.learnable
         )
@@ -170,9 +171,11 @@ def _settled(name: str, state: State, spec: Monitoring, result: Result) -> None:
     raise Refused(f"monitoring: {ended.stopped}")
 
 
-def _rule(spec: Monitoring, clock: DataClock) -> Rule:
+def _rule(spec: Monitoring, clock: DataClock, *, measured_days: float) -> Rule:
+    """Return the rule; a label delay that the spec leaves out is the one that the last look at quality measured."""
     assert spec.retrain is not None
-    return rule_of(spec.retrain, horizon_s=clock.horizon_s, delay_days=spec.quality.label_delay_days or 0.0)
+    said = spec.quality.label_delay_days
+    return rule_of(spec.retrain, horizon_s=clock.horizon_s, delay_days=measured_days if said is None else said)
 
 
 def _remember(name: str, state: State, decided: Decision) -> None:

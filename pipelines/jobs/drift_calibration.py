@@ -80,7 +80,9 @@ def calibrate(place: Installation, *, say: Callable[[str], None] = lambda line: 
         model = champion_model(place, aliases.status(place.spec.name).holders.get("champion", ""))
     log = place.home / columns.REQUESTS_FOLDER
     clean = last.folders["clean"]
-    periods = Periods(Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.signals, scored=ALL)
+    periods = Periods(
+        Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.signals, scored=ALL
+    )
     found = replayed(periods, spec, say=say)
     if found.windows < LEAST:
         step = periods.calendar.step

@@ -19,7 +19,6 @@ from feature_repo.clock import DAY_S
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.release_folder import ReleaseFolder
 from monitoring.quality.joined import Events, Reading, Rule
-from monitoring.spec import Quality
 from pipelines import namespace
 from pipelines.environment import Installation
 from pipelines.jobs import sources

@@ -19,7 +19,7 @@ def signals(when: str) -> dict[str, object]:
 
 
 def test_a_class_of_fault_holds_training_back_whatever_the_verdict_says(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="the data is at fault .*monitoring.signals.accepted"):
+    with pytest.raises(Refused, match=r"the data is at fault .*monitoring.signals.accepted"):
         decided(tmp_path, verdict="drifted", **{"class": "data_fault"})
     assert decided(tmp_path, verdict="drifted", **{"class": "world"})
     assert not decided(tmp_path, verdict="stable"), "files of before have no class"

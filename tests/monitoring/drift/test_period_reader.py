@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from feature_repo import columns, files
 from feature_repo.errors import Refused
 from monitoring import steps
 from monitoring.drift import watch_record, watching
+from monitoring.drift.answers_read import Answers
 from monitoring.drift.decision import decide
 from monitoring.drift.measuring import measure, measured
 from monitoring.drift.period_reader import Folders, Periods
@@ -117,6 +119,18 @@ def test_days_are_watched_by_the_day_where_the_spec_says_so(folders: Folders) ->
     assert sum(len(periods.observed(day).events) for day in range(1, 8)) == 3 * USERS
 
 
+def test_the_days_of_a_week_that_is_not_over_are_over(folders: Folders, tmp_path: Path) -> None:
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    files.copied(folders.clean, clean, ["events.parquet", "items.parquet"])
+    told = files.read_json(folders.clean / "snapshot.json")
+    thursday = dt.datetime.fromisoformat(Periods(folders, Signals()).starts(WEEKS)) + dt.timedelta(days=3, hours=9)
+    files.write_json(clean / "snapshot.json", told | {"last_week_complete": False, "last": thursday.isoformat()})
+    part = dataclasses.replace(folders, clean=clean)
+    assert Periods(part, Signals(period="day")).numbers[-1] == 7 * (WEEKS - 1) + 3, "Monday to Wednesday"
+    assert Periods(part, Signals()).numbers[-1] == WEEKS - 1
+
+
 def test_the_request_log_is_read_by_the_datas_clock(folders: Folders, periods: Periods, tmp_path: Path) -> None:
     events = pq.read_table(folders.clean / "events.parquet").to_pylist()
     bought = next(e for e in events if e["user_id"] == "u03" and e["timestamp"] >= periods.calendar.start(9))
@@ -130,13 +144,22 @@ def test_the_request_log_is_read_by_the_datas_clock(folders: Folders, periods: P
             for n, item in enumerate([bought["item_id"], "nobody's"])
         ],
     }  # fmt: skip
-    lines = [line, line | {"request_id": "s", "items": [], "rung": "popular"}, line | {"mirrored": True}]
+    lines = [
+        line, line | {"request_id": "s", "items": [], "rung": "popular", "sample": 0.5},
+        line | {"request_id": "t", "mirrored": True},
+    ]  # fmt: skip
     (tmp_path / "2026-01-01.00000.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     logged = Periods(dataclasses.replace(folders, log=tmp_path), Signals())
     found = {name: one.value for name, one in measure(logged.observed(9), []).items()}
-    assert (found["requests.volume"], found["requests.users"], found["requests.modelled"]) == (2, 1, 0.5)
+    assert (found["requests.volume"], found["requests.users"], found["requests.modelled"]) == (3, 1, 0.5)
     assert (found["shown.items"], found["rewards.rate"]) == (2, 1.0)
     assert not [name for name in measure(logged.observed(8), []) if name.startswith(("requests.", "shown."))]
+    after = {name: one.value for name, one in measure(logged.observed(10), []).items() if name.startswith("requests.")}
+    assert after == {"requests.volume": 0.0, "requests.users": 0.0}, "nobody was answered, which is not nothing to say"
+    about = {"calendar": logged.calendar, "users": logged._read[2], "items": logged._read[3], "targets": 5}
+    shown_only = Answers.read(tmp_path, **about, by_intent=pd.DataFrame, acts=["click"])
+    assert shown_only is not None
+    assert shown_only.of(9, logged.observed(9).events).shown["acted"].max() == 0.0, "an impression is no act"
 
 
 # The watch ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from monitoring.drift import calibration
@@ -36,13 +37,20 @@ def _events(**change) -> Plant:
     return Plant("", "events", "data_fault", changed)
 
 
+def _midnight(events: pd.DataFrame) -> pd.Series:
+    return events["local_s"] // 86_400 * 86_400
+
+
 @pytest.mark.parametrize(
     ("fault", "signal"),
     [
         (_events(value=lambda e: 2.0 * e["quantity"]), "events.same.price"),
         (_events(quantity=lambda e: 1.0, value=lambda e: e["value"] / e["quantity"]), "events.same.quantity"),
         (_events(discount=lambda e: 0.0), "events.discounted"),
-        (_events(**{name: lambda e: e["local_s"] // 86_400 * 86_400 for name in ("at", "local_s")}), "events.null.time"),
+        (
+            _events(**{name: _midnight for name in ("at", "local_s")}),
+            "events.null.time",
+        ),
         (Plant("", "events", "data_fault", lambda of, rng: kept(of, np.zeros(len(of.events), bool))), "events.volume"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",

@@ -102,7 +102,10 @@ def test_what_stays_for_six_periods_is_ordinary_from_then_on() -> None:
 
 def test_a_fault_that_nobody_mends_never_becomes_ordinary() -> None:
     """Else the eighth week of a broken feed would be called stable, and the ninth, mended, an alarm."""
-    series = {"events.null.value": [*[0.0] * 20, *[0.2] * 12, 0.0], "events.volume": [*still(20), *[400.0] * 12, 1000.0]}
+    series = {
+        "events.null.value": [*[0.0] * 20, *[0.2] * 12, 0.0],
+        "events.volume": [*still(20), *[400.0] * 12, 1000.0],
+    }
     for row in range(20, 32):
         found = judged(series, row)
         assert {v.signal: (v.reason, v.since) for v in found.values() if v.alarm} == {

@@ -61,9 +61,9 @@ def test_a_line_of_before_does_not_say_its_length_and_is_any(tmp_path: Path) -> 
 def test_one_instant_in_two_zones_is_one_period(tmp_path: Path) -> None:
     watch_record.add(tmp_path, [of(FIRST, a=1.0), of(SECOND, a=2.0)])
     assert watch_record.add(tmp_path, [of("2024-01-01T08:00:00+08:00", a=9.0, b=3.0)]) == 1
-    assert [(p.starts[:10], dict(p.values)) for p in watch_record.history(tmp_path)][0] == (
-        "2024-01-01", {"a": [1.0, 10.0], "b": [3.0, 10.0]},
-    )  # fmt: skip
+    first, second = watch_record.history(tmp_path)
+    assert (first.starts[:10], first.values) == ("2024-01-01", {"a": [1.0, 10.0], "b": [3.0, 10.0]})
+    assert second.values == {"a": [2.0, 10.0]}
 
 
 @pytest.mark.parametrize("broken", ['{"starts": "2024-', '{"starts": "then", "release": "", "at": 1}', "[1]", "{}"])
