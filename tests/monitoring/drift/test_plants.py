@@ -48,7 +48,7 @@ def _midnight(events: pd.DataFrame) -> pd.Series:
         (_events(quantity=lambda e: 1.0, value=lambda e: e["value"] / e["quantity"]), "events.same.quantity"),
         (_events(discount=lambda e: 0.0), "events.discounted"),
         (
-            _events(**{name: _midnight for name in ("at", "local_s")}),
+            _events(at=_midnight, local_s=_midnight),
             "events.null.time",
         ),
         (Plant("", "events", "data_fault", lambda of, rng: kept(of, np.zeros(len(of.events), bool))), "events.volume"),
