@@ -99,7 +99,7 @@ def periods_of(place: Installation, spec: "Monitoring", *, made: bool = False) -
     if last is None or "clean" not in last.folders:
         if not made:
             raise SpecError(f"{place.home}: no finished run to replay; `intentflow run {place.spec_path}` makes one")
-        with local.alone(place.home):
+        with local.alone(place.home), variables(place):
             clean = sources.clean(place)
             return Periods(Folders(clean, sources.rows(place)), spec.signals)
     with variables(place):
