@@ -27,6 +27,7 @@ from monitoring.drift.signals import (
     LEVEL,
     MEAN,
     SHARE,
+    TINY,
     Kind,
     Measured,
     effect_of,
@@ -177,7 +178,7 @@ def ordinary_of(table: Table, behind: np.ndarray, s: int, kind: Kind, *, own: fl
     """Return what is ordinary of a signal, on the scale of its kind, and the unit of that scale."""
     spreads = table.spread[behind, s]
     spread = float(np.nanmedian(spreads)) if np.isfinite(spreads).any() else None
-    unit = spread if kind == MEAN and spread else 1.0
+    unit = spread if kind == MEAN and spread and spread > TINY else 1.0  # rounding is no deviation
     least = sampling_error(kind, float(np.median(table.n[behind, s])), spread)
     if kind == LEVEL and np.isfinite(own):
         least = max(least, own)

@@ -127,6 +127,16 @@ def test_what_a_person_accepts_is_a_reference_of_its_own() -> None:
         as_accepted(history, {"events.nul": dt.date(2024, 1, 1)}, calendar=CALENDAR)
 
 
+def test_rounding_of_a_number_that_is_always_the_same_is_no_deviation() -> None:
+    """A shop that sells one at a time: the mean of log 2 over other numbers of rows is not log 2 to the last bit."""
+    series = [float(np.full(n, np.log(2)).mean()) for n in range(300, 321)]
+    history = {w + 1: {"events.quantity": Measured(v, N, 2.2e-16)} for w, v in enumerate(series)}
+    history[21] = {"events.quantity": Measured(series[0] + 2.2e-16, N, 2.2e-16)}
+    assert replay(Table.of(history), Signals()).moves == [[]] * 21
+    history[21] = {"events.quantity": Measured(series[0] + 0.2, N, 0.4)}
+    assert len(replay(Table.of(history), Signals()).moves[-1]) == 1
+
+
 def test_too_short_a_history_is_not_judged() -> None:
     assert judged({"events.volume": [*still(5), 500.0]}) == {}
     assert list(judged({"events.volume": [*still(6), 500.0]})) == ["events.volume"]
