@@ -18,9 +18,9 @@ from scipy import special
 
 from monitoring.drift import event_signals, evidently_default, frame_signals, model_signals
 from monitoring.drift.measuring import measure
-from monitoring.drift.observed import Observed
+from monitoring.drift.observed import Observed, of_users
 from monitoring.drift.occasions import as_accepted, explanation
-from monitoring.drift.period_reader import Periods, of_users
+from monitoring.drift.period_reader import Periods
 from monitoring.drift.plants import PLANTS, Plant
 from monitoring.drift.signal_verdicts import REFERENCE, Replay, Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import Measured, effect_of, kind_of, off_scale
@@ -156,8 +156,8 @@ class _World:
         right, told = 0, Counter[str]()
         for onset in onsets:
             found = self._noticed_at(plant, onset)
-            if found is None:
-                return None
+            if found is None:  # such as features of a day that is no cutoff
+                continue
             window, reason, signals = found
             windows.append(window)
             right += window is not None and reason == plant.reason
