@@ -78,7 +78,7 @@ def changed(place: Installation, ask: "RulesRequest", *, who: str = "") -> dict[
             written = rule_changes.write(catalogue, ask, who=who or f"{client.user()}, command line", segments=segments)
         except Rejected as refusal:
             raise (ServerError if refusal.status == UNAVAILABLE else SpecError)(f"rules: {refusal}") from None
-    rules = [{"name": name, "outcome": outcome} for name, outcome in written.outcomes]
+    rules = [one.model_dump() for one in written.outcomes]
     return {"version": written.change.version, "repeated": not written.new, "rules": rules}
 
 
@@ -143,7 +143,7 @@ def text(found: Mapping[str, Any]) -> str:
     if "changes" not in found:
         again = ", as before: this change_id was there" if found["repeated"] else "; every door keeps to it within 5 s"
         lines = [f"version {found['version']}{again}"]
-        return "\n".join([*lines, *(f"  {one['name']}: {one['outcome']}" for one in found["rules"])])
+        return "\n".join([*lines, *(f"  {one['name']}: {one['outcome']}{_about(one)}" for one in found["rules"])])
     lines = [f"catalogue version {found['catalogue_version']}: {len(found['rules'])} rules"]
     for rule in found["rules"]:
         whence = "the spec" if rule["version"] is None else f"version {rule['version']}"
@@ -154,6 +154,17 @@ def text(found: Mapping[str, Any]) -> str:
         said = "taken back" if row["document"] is None else json.dumps(row["document"], ensure_ascii=False)
         lines.append(f"  {row['version']}  {row['at']}  {row['who']}{undone}: {row['id']} {said}")
     return "\n".join(lines)
+
+
+def _about(rule: Mapping[str, Any]) -> str:
+    """Say how many items a changed rule is about."""
+    match rule["items"]:
+        case None:
+            return ""
+        case 0:
+            return "; it is about no item now, so it does nothing: see its columns and values"
+        case count:
+            return f", about {count} items" if count > 1 else ", about 1 item"
 
 
 def _cost(found: Mapping[str, Any]) -> str:

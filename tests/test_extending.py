@@ -78,7 +78,7 @@ def outcomes(copy: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in EXAMPLES}
     for case in ElementTree.parse(report).iter("testcase"):
         for name in EXAMPLES:
-            if f"[{name}]" in str(case.get("name")):
+            if re.search(rf"[\[-]{re.escape(name)}[\]-]", str(case.get("name"))):
                 kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
                 found[name].append(f"{case.get('name')}: {kinds.pop() if kinds else 'passed'}")
     return found

@@ -56,6 +56,9 @@ class ChangedRule(AnswerPart):
 
     name: str
     outcome: RuleOutcome
+    items: int | None = Field(
+        description="How many items it is about now, 0: it does nothing; null: taken away, or about what users did"
+    )
 
 
 class PreviewedList(AnswerPart):
@@ -87,9 +90,8 @@ def answer(door: "Door", ask: RulesRequest, context: RequestContext) -> RulesCha
         lists = preview(door, ask, ask.preview, context)
         return RulesChanged(version=None, repeated=False, changed=[], preview=lists, **door.signed(context))
     written = door.ruled(ask, who=context.caller)
-    changed = [ChangedRule(name=name, outcome=outcome) for name, outcome in written.outcomes]
     return RulesChanged(
-        version=written.change.version, repeated=not written.new, changed=changed, **door.signed(context)
+        version=written.change.version, repeated=not written.new, changed=written.outcomes, **door.signed(context)
     )
 
 
@@ -125,8 +127,8 @@ CONTRACT = Contract(
             "version": 2,
             "repeated": False,
             "changed": [
-                {"name": "nothing under 20 cents", "outcome": "added"},
-                {"name": "two a category", "outcome": "added"},
+                {"name": "nothing under 20 cents", "outcome": "added", "items": 3},
+                {"name": "two a category", "outcome": "added", "items": 100},
             ],
             "preview": None,
         }

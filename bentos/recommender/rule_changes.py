@@ -7,11 +7,11 @@ asked before (`preview`), with the same judgement.
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bentos.endpoints.rules import RuleOutcome, RulesRequest
+from bentos.endpoints.rules import ChangedRule, RuleOutcome, RulesRequest
 from bentos.http.problems import UNAVAILABLE, refused, short
 from bentos.recommender.catalogue import OpenCatalogue, ShownItems
 from bentos.recommender.ports import Ranker
@@ -34,11 +34,15 @@ class WrittenRules:
 
     change: Change
     new: bool
+    counts: Mapping[str, int | None]  # of the rules that hold now: how many items each is about
 
     @property
-    def outcomes(self) -> list[tuple[str, RuleOutcome]]:
-        """Say in a word what became of each rule."""
-        return [(entry.id, _outcome(entry.document, entry.before)) for entry in self.change.entries]
+    def outcomes(self) -> list[ChangedRule]:
+        """Say what became of each rule, and how many items it is about: one that is about none does nothing."""
+        return [
+            ChangedRule(name=entry.id, outcome=_outcome(entry.document, entry.before), items=self.counts.get(entry.id))
+            for entry in self.change.entries
+        ]
 
 
 def write(catalogue: OpenCatalogue, ask: RulesRequest, *, who: str, segments: Sequence[str]) -> WrittenRules:
@@ -47,17 +51,17 @@ def write(catalogue: OpenCatalogue, ask: RulesRequest, *, who: str, segments: Se
     if documents is None:
         raise refused("rules", "this service keeps no document log", "a service with an online store")
     try:
-        written = _written(catalogue, documents, ask, who, segments)
-        catalogue.refresh()
+        change, new = _written(catalogue, documents, ask, who, segments)
+        counts = {one.rule.name: one.count for one in catalogue.refresh().rules.rules}
     except DataError as error:
         what, _, allowed = str(error).partition("; allowed: ")
         where = "undo" if ask.undo is not None else "rules"
         raise refused(where, what.removeprefix(f"{where}: "), allowed or "see docs/rules.md") from None
     except StoreAway as away:
         raise refused("rules", f"are not in the document log: {away}", "a retry", status=UNAVAILABLE) from away
-    if written.new:
-        log.info("rules version %d: %d rules, by %s", written.change.version, len(written.change.entries), who)
-    return written
+    if new:
+        log.info("rules version %d: %d rules, by %s", change.version, len(change.entries), who)
+    return WrittenRules(change, new, counts)
 
 
 def previewed(catalogue: OpenCatalogue, ask: RulesRequest, *, segments: Sequence[str]) -> RuleBook:
@@ -82,12 +86,12 @@ def require_kept(release: Release, ranker: Ranker) -> None:
 
 def _written(
     catalogue: OpenCatalogue, documents: DocumentLog, ask: RulesRequest, who: str, segments: Sequence[str]
-) -> WrittenRules:
+) -> tuple[Change, bool]:
     key, asked = ask.change_id or "", files.digest(ask.model_dump(mode="json", exclude_unset=True))
     now = dt.datetime.now(dt.UTC)
     for _ in range(TRIES):
         if (earlier := documents.earlier(key, asked)) is not None:
-            return WrittenRules(earlier, False)
+            return earlier, False
         shown, after = catalogue.refresh(), catalogue.snapshot
         said = drafted(catalogue, ask, shown, after, segments=segments)
         try:
@@ -95,7 +99,7 @@ def _written(
                 change = documents.undo(ask.undo, who=who, at=now, after=after, key=key, asked=asked, rules=True)
             else:
                 change = documents.put(RULE, said, who=who, at=now, after=after, key=key, asked=asked)
-            return WrittenRules(change, True)
+            return change, True
         except Behind:
             continue
     raise refused("rules", "others change rules at this moment", "a retry", status=UNAVAILABLE)

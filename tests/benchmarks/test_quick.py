@@ -64,6 +64,8 @@ SCRIPTS = {
 OWN_WORLD = (
     "nearest",
     "content",
+    "experiments",
+    "uplift",
     "pretrain",
     "contract",
     "profiles",

@@ -14,10 +14,11 @@ PACKAGES = ("pipelines", "components", "feature_repo", "bentos", "monitoring")
 HOMES = {"feature_repo/columns.py", "feature_repo/env_names.py", "feature_repo/clock.py"}  # a step may be a week
 # Where the word means a period of the calendar, or the English word, not the column.
 PERIODS = {
-    f"components/{name}.py"
+    f"{name}.py"
     for name in (
-        *("content/grounding/tokens", "content/writers/chinese", "content/writers/template"),
-        *("data/measures", "data/page", "data/rules"),
+        *("components/content/grounding/tokens", "components/content/writers/chinese"),
+        *("components/content/writers/template", "components/data/measures", "components/data/page"),
+        *("components/data/rules", "monitoring/spec"),
     )
 }
 VARIABLE = re.compile(r"INTENTFLOW_[A-Z0-9_]+")

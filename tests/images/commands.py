@@ -73,7 +73,9 @@ RUN = {
 
 # Not run, and why.
 LEFT = {
-    # Both need what a release has only where its spec asks for it; tests/pipelines/jobs runs them without an image.
+    # Each needs what a release has only where its spec asks for it, or a log of weeks; tests/pipelines/jobs and
+    # tests/monitoring/quality run them without an image.
+    _row("CronJob/job-quality", "containers.job", JOB.format("quality")): "a log whose labels are ripe",
     _row("CronJob/job-audiences", "containers.job", JOB.format("audiences")): "a release with a curve of audiences",
     _row("CronJob/job-digests", "containers.job", JOB.format("digests")): "a spec with digests",
     # The intent service's words are run in the CPU image; there is no GPU, and CUDA's is not built.
@@ -117,5 +119,7 @@ STEPS = {
     | {
         *("champion", "fetch-release", "ingest", "validate", "newest-rows", "predict-intents", "recommend"),
     },
+    # Only on logs of weeks: tests/pipelines/runs/test_policy_run.py runs these.
+    "policy": AROUND | {"champion", "policy-log", "learn-policy", "register-policy", "promote"},
 }
 STEPS["retrain"] = STEPS["train"] | {"decide"}

@@ -54,8 +54,9 @@ def test_every_job_has_its_schedule_and_its_bounds(objects):
         assert container["args"][1] == name.removeprefix("job-")
         assert container["image"].endswith(":0.1.0")
         assert list(pod_security.problems(job["template"]["spec"])) == []
-    assert len({cron["schedule"] for cron in found.values()}) == 6
-    assert {name for name, cron in found.items() if cron["suspend"]} == {"job-compact", "job-audiences", "job-digests"}
+    assert len({cron["schedule"] for cron in found.values()}) == len(DOES)
+    suspended = {name for name, cron in found.items() if cron["suspend"]}
+    assert suspended == {f"job-{name}" for name in ("quality", "compact", "audiences", "digests")}
 
 
 def test_jobs_may_touch_leases_only(objects):

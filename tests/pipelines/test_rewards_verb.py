@@ -19,7 +19,6 @@ from tests.pipelines.jobs.conftest import closed
 
 SPEC = ROOT / "pipelines" / "specs" / "grocery.yaml"
 KPIS = [{"name": "buy", "event": ["purchase"], "within": "1h"}, {"name": "money", "amount": "value", "within": "7d"}]
-WALL = dt.datetime.now(dt.UTC) - dt.timedelta(hours=3)
 CLOCK = 1_000_000
 
 
@@ -35,7 +34,12 @@ def answer(number: int, user: str, *items: str, **more: Any) -> dict[str, Any]:
         {"item_id": i, "position": n, "score": 1.0, "source": "popular", "propensity": 1.0}
         for n, i in enumerate(items, 1)
     ]
-    line = {"request_id": f"r{number}", "logged_at": WALL.isoformat(), "endpoint": "recommend", "release": "r"}
+    line = {
+        "request_id": f"r{number}",
+        "logged_at": (dt.datetime.now(dt.UTC) - dt.timedelta(hours=3)).isoformat(),
+        "endpoint": "recommend",
+        "release": "r",
+    }
     line |= {"policy": "greedy@1", "user_id": user, "now": CLOCK, "rung": "fresh", "asked": {"k": 1}, "items": shown}
     return line | {"numbers": {"events_total": 2.0}, "lists": {"a": [1.0]}, "mirrored": False, "sample": 1.0} | more
 

@@ -56,8 +56,10 @@ def test_a_file_that_holds_no_rules_is_one_line(tmp_path: Path, text: str, kind:
 
 
 def test_a_person_reads_the_change_the_list_and_the_cost() -> None:
-    change = {"version": 3, "repeated": False, "rules": [{"name": "no beer", "outcome": "added"}]}
-    assert rules.text(change) == "version 3; every door keeps to it within 5 s\n  no beer: added"
+    change = {"version": 3, "repeated": False, "rules": [{"name": "no beer", "outcome": "added", "items": 12}]}
+    assert rules.text(change) == "version 3; every door keeps to it within 5 s\n  no beer: added, about 12 items"
+    change["rules"] = [{"name": "no beer", "outcome": "added", "items": 0}]
+    assert "no beer: added; it is about no item now, so it does nothing" in rules.text(change)
     row: dict[str, Any] = {"version": 3, "at": "2026-11-30T10:00:00+00:00", "who": "ann", "undoes": None}
     listed = {
         "catalogue_version": 3,

@@ -22,6 +22,7 @@ from bentos.access import Jwt
 from bentos.http import auth, provider_keys
 from bentos.http.auth import KeyFile, KeySet
 from bentos.http.problems import UNAUTHENTICATED, UNAVAILABLE, Rejected
+from feature_repo import signed_calls
 from feature_repo.errors import SpecError
 from pipelines.rollout import webhooks
 from tests.patience import patient
@@ -259,9 +260,18 @@ def test_keys_come_over_https_or_from_this_machine(jwks: str, allowed: bool) -> 
 @pytest.mark.parametrize("stamp", ["9" * 5000, "٣٣", "", "-1", "1e9", "nan", "1000000000.5"])
 def test_a_time_that_is_none_is_an_old_one(stamp: str) -> None:
     """Python refuses to read 5,000 digits, which ended the thread without an answer."""
-    told = base64.b64encode(webhooks.sign("s", "d", stamp, b"{}")).decode()
-    headers = {webhooks.DELIVERY: "d", webhooks.TIMESTAMP: stamp, webhooks.SIGNATURE: f"v1,{told}"}
+    told = base64.b64encode(signed_calls.sign("s", "d", stamp, b"{}")).decode()
+    headers = {
+        signed_calls.MLFLOW.delivery: "d",
+        signed_calls.MLFLOW.timestamp: stamp,
+        signed_calls.MLFLOW.signature: f"v1,{told}",
+    }
     assert "older than" in webhooks.Verifier("s", clock=lambda: 1e9 + 0.5).refusal(headers, b"{}")
-    right = headers | {webhooks.TIMESTAMP: "1000000000"}
-    signed = base64.b64encode(webhooks.sign("s", "d", "1000000000", b"{}")).decode()
-    assert webhooks.Verifier("s", clock=lambda: 1e9).refusal(right | {webhooks.SIGNATURE: f"v1,{signed}"}, b"{}") == ""
+    right = headers | {signed_calls.MLFLOW.timestamp: "1000000000"}
+    signed = base64.b64encode(signed_calls.sign("s", "d", "1000000000", b"{}")).decode()
+    assert (
+        webhooks.Verifier("s", clock=lambda: 1e9).refusal(
+            right | {signed_calls.MLFLOW.signature: f"v1,{signed}"}, b"{}"
+        )
+        == ""
+    )

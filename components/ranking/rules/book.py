@@ -83,6 +83,11 @@ class ReadRule:
         return frozenset()
 
     @property
+    def count(self) -> int | None:
+        """Return how many items it is about now; None of a rule about what users did or about new items."""
+        return None if self.problem or isinstance(self.rule, Bought | Shown | New) else len(self.about)
+
+    @property
     def hides_always(self) -> bool:
         """Tell whether it hides the same items from everybody."""
         return isinstance(self.rule, Hiding) and not self.problem

@@ -90,7 +90,10 @@ def test_rules_are_put_changed_and_removed_and_every_answer_keeps_to_them(shown:
     assert listed(door, k=9) == (["i3", "i0", "i1", "i2", "i4", "i5"], None)
     answer = put(door, NO_SOUP, ONE_EACH)
     assert (answer["version"], answer["catalogue_version"], answer["repeated"]) == (1, 1, False)
-    assert answer["changed"] == [{"name": name, "outcome": "added"} for name in ("no soup", "one each")]
+    assert answer["changed"] == [
+        {"name": "no soup", "outcome": "added", "items": 2},
+        {"name": "one each", "outcome": "added", "items": 6},
+    ]
     items, said = listed(door, k=5)
     assert items == ["i0", "i4", "i5"]
     assert said == {
@@ -104,8 +107,15 @@ def test_rules_are_put_changed_and_removed_and_every_answer_keeps_to_them(shown:
     assert listed(door, k=5)[0] == ["i0", "i4", "i5"], "and where the store is away"
     shown.profiles.down = False
     assert put(door, NO_SOUP | {"where": "category = 'BREAD'"})["changed"][0]["outcome"] == "changed"
-    assert put(door, remove=["one each"])["changed"] == [{"name": "one each", "outcome": "removed"}]
+    assert put(door, remove=["one each"])["changed"] == [{"name": "one each", "outcome": "removed", "items": None}]
     assert listed(door, k=9)[0] == ["i3", "i0", "i1", "i2", "i5"]
+
+
+def test_a_rule_that_is_about_no_item_says_so(shown: World) -> None:
+    door = client(shown)
+    assert put(door, NO_SOUP | {"where": "category = 'SOUPS'"})["changed"][0]["items"] == 0
+    bought = {"kind": "bought", "name": "had", "days": 3}
+    assert put(door, bought)["changed"][0]["items"] is None
 
 
 def test_the_log_line_says_which_rules_held_at_which_version(shown: World) -> None:
@@ -179,7 +189,7 @@ def test_undo_takes_rules_back_and_items_undo_does_not(shown: World) -> None:
     wrong = door.put("/items", json={"undo": 1})
     assert wrong.status_code == 422
     assert "undo: version 1 changed rules; allowed: PUT /rules" in wrong.text
-    assert put(door, undo=1)["changed"] == [{"name": "no soup", "outcome": "taken back"}]
+    assert put(door, undo=1)["changed"] == [{"name": "no soup", "outcome": "taken back", "items": None}]
     assert listed(door, k=9) == (conftest.IDS, None)
     door.put("/items", json={"items": [{"item_id": "i0", "available": False}]})
     assert refused(door, undo=3).startswith("undo: version 3 changed items; allowed: PUT /items")

@@ -104,6 +104,7 @@ def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
         "watch",
     }
     tells |= {"recommend"}  # it reads the document log, which moves by itself
+    tells |= {"policy_log", "register_policy"}  # the log grows by itself
     tells |= {"need_baseline", "register_baseline"}  # they ask the registry, and write into it
     for task, found in _tasks(_golden(name)).items():
         cached = bool(found["cachingOptions"].get("enableCache"))
@@ -112,9 +113,9 @@ def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
 
 def test_every_step_of_every_pipeline_has_a_size_and_a_name_that_plan_uses() -> None:
     found = {step_of(task) for name in index.PIPELINES for task in _tasks(_golden(name))}
-    # Steps that only graphs of some specs have: test_spec_vectors.py, test_session_steps.py, test_search_steps.py.
+    # Steps that only graphs of some specs have: test_spec_vectors.py, test_session_steps.py, test_retraining.py, …
     asked = {"item_vectors", "train_session", "refit_session", "search_intent", "train_forecasts", "refit_forecasts"}
-    asked |= {"judge_words"}
+    asked |= {"judge_words", "decide_retraining", "weigh", "promote_retrained"}
     assert found == set(STEPS) - asked
     for name in index.PIPELINES:
         assert set(index.reads(name)) <= found

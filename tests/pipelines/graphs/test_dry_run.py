@@ -7,6 +7,7 @@ change them, so the list can differ.
 
 import hashlib
 import http.server
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -14,13 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from feature_repo import files
+from components.policy import reward_table
+from components.policy.rewards import Kpi
+from feature_repo import columns, files
 from pipelines.graphs import index
 from tests.pipelines.conftest import Shop, open_shop
 from tests.pipelines.runs.step_lines import problems
+from tests.policy.test_policy_steps import SPEC as EXPLORER
+from tests.policy.test_policy_steps import lines, rewarded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -109,6 +115,17 @@ def _impossible(shop: Shop) -> dict[str, Any]:
     return data | {"split": {"warmup_weeks": 50, "validate_weeks": 1, "test_weeks": 1}}
 
 
+def _shown(shop: Shop) -> None:
+    """Declare a policy, and leave answers that were shown greedily with what came of them: a first explorer enters."""
+    shop.edit(policy=EXPLORER | {"candidates": 20, "guard": {"share": 0.5}})
+    (shop.home / columns.REQUESTS_FOLDER).mkdir(exist_ok=True)
+    answers = lines(40, greedy=True)
+    log = shop.home / columns.REQUESTS_FOLDER / "2026-11-01.00001.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in answers))
+    rng = np.random.default_rng(0)
+    reward_table.write(shop.home, [rewarded(line, rng, likes_last=True) for line in answers], [Kpi("purchase", 3600)])
+
+
 def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watched, warm_steps: None) -> None:
     changed, said = watched.changed(pipeline="train", mode="dry_run")
     assert changed == set()
@@ -125,6 +142,7 @@ def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watch
     places = {name.partition("/")[0] for name in changed}
     assert {"mlflow", "feast", "evidently", "marks", "run.json"} <= places
 
+    _shown(watched.shop)
     for pipeline in index.PIPELINES:
         assert watched.changed(pipeline=pipeline, mode="dry_run")[0] == set(), pipeline
     for pipeline in ("train", "retrain"):  # the spec promotes, who starts the run does not
@@ -133,6 +151,8 @@ def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watch
     changed, said = watched.changed(pipeline="train", mode="manual", models=OTHER_MODEL)
     assert {"mlflow/mlflow.db: model_versions", aliases, "run.json"} <= changed  # it registers the challenger
     assert "version 2 passed and waits" in said
+    changed, said = watched.changed(pipeline="policy", mode="auto")
+    assert {"mlflow/mlflow.db: model_versions", aliases, "run-policy.json"} <= changed, said
     changed, _ = watched.changed(pipeline="batch", mode="auto")
     assert {"marks/job.batch.json", "run-batch.json"} <= changed
     changed, _ = watched.changed(pipeline="retrain", mode="auto")

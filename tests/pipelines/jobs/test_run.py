@@ -151,7 +151,7 @@ def test_a_job_beside_a_run_is_skipped_but_not_where_somebody_waits_for_it(at):
 
 
 def test_an_unknown_job_and_a_version_that_means_nothing_are_one_line(at):
-    with pytest.raises(SpecError, match="no job 'compress'; have monitor, materialise, score, compact"):
+    with pytest.raises(SpecError, match="no job 'compress'; have monitor, materialise, score, quality, compact"):
         run.run(at, "compress")
     with pytest.raises(SpecError, match="--version: the job 'score' is about no single version"):
         run.run(at, "score", version="1")

@@ -14,6 +14,7 @@ from feature_repo.errors import DataError, Refused, ServerError, SpecError
 from pipelines.cli import main
 from pipelines.environment import FOLDER, Installation, place
 from pipelines.graphs import kfp_pipeline
+from pipelines.graphs.index import PIPELINES
 from pipelines.graphs.parameters import run_parameters
 from pipelines.kubeflow import client, declare, run_verdict, submit
 from tests import kubeflow_server as fake
@@ -87,7 +88,7 @@ def test_applied_twice_it_is_uploaded_once_and_plan_says_so_before(server: fake.
     assert set(_actions(declare.look(here)).values()) == {"upload", "create"}
     assert not server.kept.get("pipelines")
     assert set(_actions(declare.apply(here)).values()) == {"upload", "create"}
-    assert server.names("pipelines") == ["synthetic-batch", "synthetic-retrain", "synthetic-train"]
+    assert server.names("pipelines") == ["synthetic-batch", "synthetic-policy", "synthetic-retrain", "synthetic-train"]
     writes = [r for r in server.requests if r.startswith(("POST", "DELETE"))]
     assert declare.apply(here).nothing
     assert declare.look(here).nothing
@@ -105,15 +106,15 @@ def test_a_changed_spec_uploads_a_new_version_and_moves_the_recurring_run_to_it(
     changed.write_text(yaml.safe_dump(document))
     found = _actions(declare.apply(at(changed, recurring=[NIGHTLY])))
     assert found == {  # the form of each is the whole spec
-        "synthetic-train": "upload", "synthetic-retrain": "upload",
+        "synthetic-train": "upload", "synthetic-retrain": "upload", "synthetic-policy": "upload",
         "synthetic-batch": "upload", "synthetic-nightly": "replace", "synthetic": "same",
     }  # fmt: skip
     (after,) = server.of("recurringruns").values()
     key = "pipeline_version_reference"
     assert before[key]["pipeline_id"] == after[key]["pipeline_id"]
     assert before[key]["pipeline_version_id"] != after[key]["pipeline_version_id"]
-    assert len(server.of("pipelines")) == 3
-    assert len(server.of("versions")) == 6
+    assert len(server.of("pipelines")) == len(PIPELINES)
+    assert len(server.of("versions")) == 2 * len(PIPELINES)
 
 
 def test_recurring_runs_are_kept_in_step_and_those_of_others_are_left_alone(server: fake.Server, at: At) -> None:
