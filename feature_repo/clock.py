@@ -242,6 +242,14 @@ class Calendar:
             return self._origin + dt.timedelta(hours=week - 1)
         return self.midnight(self._first + dt.timedelta(days=self._days * (week - 1)))
 
+    def local_start(self, week: int) -> dt.datetime:
+        """Return the same instant as the clock on the wall shows it, so that its date is the step's first day.
+
+        >>> Calendar("2024-04-01", "Asia/Shanghai").local_start(1).isoformat()
+        '2024-04-01T00:00:00+08:00'
+        """
+        return self.start(week).astimezone(self._zone)
+
     @property
     def _days(self) -> int:
         """Return how many days a step has, for steps of whole days."""

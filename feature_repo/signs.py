@@ -91,6 +91,10 @@ class Signs:
         number = self.numbers.get(kind)
         return None if number is None else number * STRIDE + item_index
 
+    def is_act(self, kind: str) -> bool:
+        """Tell whether an event of a kind is an act on what was shown: not an impression, and none that says no."""
+        return kind not in self.unwanted and kind != self.shown
+
     def shows_interest(self, kind: str) -> bool:
         """Tell whether an event of a kind says that its item was wanted; without declared kinds every one does."""
         return not self or kind in self.wanted

@@ -5,12 +5,12 @@ first asks for training, the others for a person. Marks and files of 0.1 say `no
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from components import verdicts
 from components.verdicts import Word
-from monitoring.reason_classes import DATA_FAULT, PERFORMANCE, WORLD
-from monitoring.reason_classes import NONE as NO_REASON
+from monitoring import reason_classes
+from monitoring.reason_classes import DATA_FAULT, INFORMATION, LASTING, NONE, PERFORMANCE, REASONS, WORLD, Class
 
 Verdict = Literal["stable", "drifted", "lost", "faulty", "undecided"]
 STABLE: Verdict = "stable"
@@ -27,12 +27,12 @@ WORDS: dict[Verdict, Word] = {
 }
 HELD_BACK = (LOST, FAULTY)  # nothing is trained on such data
 NO_DATA = "no_data"  # of 0.1
-CLASSES = (DATA_FAULT, WORLD, PERFORMANCE, NO_REASON, UNDECIDED)  # of a check, by what would mend it
-CLASS_OF: dict[str, str] = {
+CLASSES: tuple[Class, ...] = get_args(Class)
+CLASS_OF: dict[str, Class] = {
     DRIFTED: WORLD,
     LOST: DATA_FAULT,
     FAULTY: DATA_FAULT,
-    UNDECIDED: UNDECIDED,
+    UNDECIDED: reason_classes.UNDECIDED,
 }  # where a mark of before names none
 
 
@@ -45,12 +45,36 @@ def read(told: object) -> str:
     return UNDECIDED if told == NO_DATA else str(told)
 
 
-def class_of(verdict: Mapping[str, Any]) -> str:
-    """Return the class of a verdict; that of its word where it names none.
+def class_of(verdict: Mapping[str, Any]) -> Class:
+    """Return the class of a verdict; that of its word where it names none, or one that says less.
 
     >>> class_of({"verdict": "lost"}), class_of({"verdict": "drifted", "class": "performance"})
     ('data_fault', 'performance')
     """
     word = read(verdict["verdict"])
-    found = str(verdict.get("class", NO_REASON))
-    return found if found in (DATA_FAULT, WORLD, PERFORMANCE) else CLASS_OF.get(word, found)
+    found = next((known for known in CLASSES if known == verdict.get("class")), NONE)
+    if word in HELD_BACK:  # whatever class says less
+        return DATA_FAULT
+    return found if found in REASONS else CLASS_OF.get(word, found)
+
+
+def alarms_of(found: Mapping[str, Any], reason: str) -> list[Mapping[str, Any]]:
+    """Return the signals of a drift.json that alarm for a class; [] of a verdict that has no signals."""
+    signals = found.get("signals") or {}
+    return [
+        one
+        for one in signals.get("verdicts", [])
+        if one.get("when") != INFORMATION and not one.get("explained_by") and one.get("reason") == reason
+    ]
+
+
+def lasts(found: Mapping[str, Any]) -> bool:
+    """Tell whether the drift of a drift.json lasts: its windows hold weeks, and a signal says so of itself.
+
+    >>> lasts({"verdict": "drifted"}), lasts({"verdict": "drifted", "windows": "stable", "signals": {"verdicts": []}})
+    (True, False)
+    """
+    windows = found.get("windows", "" if found.get("signals") else found["verdict"])
+    return read(windows) == DRIFTED or any(
+        one.get("when") == LASTING for reason in (PERFORMANCE, WORLD) for one in alarms_of(found, reason)
+    )

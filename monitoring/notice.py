@@ -95,7 +95,7 @@ def leave(name: str, mark: Mark | None) -> None:
 
 def document(found: Told, *, passed: bool = False) -> dict[str, Any]:
     """Return what a call says; `text` is what chat programs show, `text_zh` the same in Chinese."""
-    head = words.PASSED if passed else words.HEADLINES[found.reason]
+    head = words.PASSED if found.reason == NONE else words.HEADLINES[found.reason]
     first = sentences.changed(found.alarms[0]) if found.alarms and not passed else Words(found.sentence, found.sentence)
     text = words.MESSAGE.filled(name=found.name, head=head, first=first)
     return {

@@ -51,6 +51,18 @@ class Signals(Slice):
         default=0.01, gt=0, le=0.2, description="Share of the signals told as moved that may be chance alone"
     )
     floors: Floors = Floors()
+    accepted: dict[str, dt.date] = Field(
+        default={},
+        max_length=100,
+        description="Signals, or how their names begin, whose new values are meant, each with the first day of them: "
+        "their periods before it are no reference",
+    )
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said."""
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if value or key != "accepted"}
 
 
 class Notify(Slice):
@@ -119,29 +131,20 @@ class Monitoring(Slice):
     min_users: int = Field(
         default=20, ge=2, le=100_000, description="With fewer users on a side the verdict is undecided"
     )
-    signals: Signals | None = Field(default=None, description="What is watched by period; left out: its defaults")
-    calendar: list[Occasion] | None = Field(
-        default=None, max_length=1000, description="Holidays and campaigns, which explain what moves on their days"
+    signals: Signals = Field(default=Signals(), description="What is watched by period; left out: its defaults")
+    calendar: list[Occasion] = Field(
+        default=[], max_length=1000, description="Holidays and campaigns, which explain what moves on their days"
     )
     notify: Notify | None = Field(default=None, description="Whom to tell of a verdict; left out: nobody")
     retrain: Retrain | None = Field(
         default=None,
         description="Retraining by reasons, which stops itself; left out: the pipeline `retrain` trains on every drift",
     )
-    quality: Quality | None = Field(default=None, description="Realised quality; left out: its defaults")
-
-    @property
-    def watch(self) -> Signals:
-        """What is watched period by period."""
-        return self.signals or Signals()
-
-    @property
-    def occasions(self) -> list[Occasion]:
-        """The declared holidays and campaigns."""
-        return self.calendar or []
+    quality: Quality = Field(default=Quality(), description="Realised quality; left out: its defaults")
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is newer than recorded digests and not said."""
+        """Leave out what is newer than recorded digests and as it is by default."""
         dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if value is not None or key not in NEWER}
+        usual = {key: field.default for key, field in type(self).model_fields.items() if key in NEWER}
+        return {key: value for key, value in dumped.items() if key not in NEWER or getattr(self, key) != usual[key]}

@@ -21,9 +21,10 @@ from monitoring import announcement
 from monitoring.drift import board, watch_record, workspace
 from monitoring.drift.compare import Drift, compare, least_of
 from monitoring.drift.served_window import ServedWindow, last_window
-from monitoring.drift.watch_record import DATA_FAULT, PERFORMANCE, WORLD, PeriodValues, WatchRecord
+from monitoring.drift.watch_record import PeriodValues, WatchRecord
 from monitoring.drift.window import Window, calendar_of, windows
-from monitoring.drift_verdicts import DRIFTED, FAULTY, LOST, WORDS, Verdict
+from monitoring.drift_verdicts import DRIFTED, FAULTY, LOST, WORDS, Verdict, class_of
+from monitoring.reason_classes import DATA_FAULT, REASONS
 from monitoring.spec import Monitoring
 
 NOTHING: dict[str, Any] = {}
@@ -67,7 +68,7 @@ def watch(
         drift = compare(current.frame, reference.frame, spec=spec, at=current.last, metadata=about)
         progress.at(0.6, drift.verdict)
         signals, past = None, list[PeriodValues]()
-        if clean and spec.watch.watched:
+        if clean and spec.signals.watched:
             signals, past = _signals(
                 name, spec, _folders(rows, clean, tables, intent), release=release, keep=mode != DRY_RUN
             )
@@ -78,7 +79,7 @@ def watch(
         with files.written_folder(Path(verdict)) as folder:
             document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
             said = {"verdict": word, "word": WORDS[word], "reason": reason}
-            document |= said | _document(signals, windows=drift.verdict)
+            document |= said | _document(signals, word, windows=drift.verdict)
             files.write_json(folder / "drift.json", document)
         with files.written(Path(report)) as part:
             part.write_text(page(drift, title=title, word=word, reason=reason, signals=signals))
@@ -97,7 +98,7 @@ def watch(
                 lost=drift.lost,
                 compared=len(drift.columns),
                 release=release,
-                signals=_mark(signals),
+                signals=_mark(signals, word),
             )
         announcement.announce(name, spec, document, folder=Path(verdict), history=past, dry=mode == DRY_RUN)
         if kept_at:
@@ -145,20 +146,24 @@ def _together(drift: Drift, signals: WatchRecord | None) -> tuple[Verdict, str]:
     if signals is None or drift.verdict == LOST or not signals.alarms:
         return drift.verdict, drift.reason
     word: Verdict = FAULTY if signals.reason == DATA_FAULT else DRIFTED
-    assert signals.reason in (DATA_FAULT, WORLD, PERFORMANCE), signals.reason
+    assert signals.reason in REASONS, signals.reason
     return word, f"{signals.told()}; windows: {drift.reason or drift.verdict}"
 
 
-def _document(signals: WatchRecord | None, *, windows: str) -> dict[str, Any]:
-    """Return what drift.json says of signals; nothing where they were not watched."""
-    return {} if signals is None else {"class": signals.reason, "signals": signals.document(), "windows": windows}
+def _document(signals: WatchRecord | None, word: Verdict, *, windows: str) -> dict[str, Any]:
+    """Return what drift.json says of signals; nothing where they were not watched. The class is that of the whole."""
+    if signals is None:
+        return {}
+    reason = class_of({"verdict": word, "class": signals.reason})
+    return {"class": reason, "signals": signals.document(), "windows": windows}
 
 
-def _mark(signals: WatchRecord | None) -> dict[str, Any] | None:
+def _mark(signals: WatchRecord | None, word: Verdict) -> dict[str, Any] | None:
     if signals is None:
         return None
     alarms = [v.signal for v in signals.alarms[: heartbeats.MOST_NAMED]]
-    return {"class": signals.reason, "alarms": alarms, "period": signals.starts}
+    reason = class_of({"verdict": word, "class": signals.reason})
+    return {"class": reason, "alarms": alarms, "period": signals.starts}
 
 
 def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:

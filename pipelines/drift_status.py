@@ -9,6 +9,7 @@ from components.registry import heartbeats
 from monitoring import announcement
 from monitoring.drift import watch_record
 from monitoring.drift_verdicts import class_of, read
+from monitoring.reason_classes import NONE
 
 SHOWN = 3  # signals by name in the line
 
@@ -45,7 +46,7 @@ def lines(found: Mapping[str, Any] | None) -> list[str]:
     """Return the check as a person reads it."""
     if found is None:
         return []
-    reason = "" if found["class"] in (watch_record.NONE, found["verdict"]) else f" ({found['class']})"
+    reason = "" if found["class"] in (NONE, found["verdict"]) else f" ({found['class']})"
     names = found["alarms"] or found["lost"]
     what = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     since = f" since {found['since'][:10]}" if found["since"] else ""

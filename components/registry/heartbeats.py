@@ -26,7 +26,8 @@ DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": 
 MOST_NAMED = 20
 NOTICE = "notice"  # what was last told of a verdict, to the address of monitoring.notify: monitoring/notice.py
 SIGNALS = "signals"  # {"at": epoch seconds, "starts": of the period, "figures": {signal: [value, users]}}
-QUALITY = "quality"  # {"at": epoch seconds, "reason", "why", "period", "since", "release"}: what answers were worth
+QUALITY = "quality"  # what answers were worth: {"at": epoch seconds, "reason", "why", "period", "since", "release",
+# "delay_days": of labels, "figures": {signal: [value, users]} of the newest ripe period}
 RETRAINING = "retraining"  # of the last decision: {"at", "action", "reason", "why", "failures", "stopped", "until"}
 FOLDER = "marks"  # of the state folder
 Mark = Mapping[str, Any]

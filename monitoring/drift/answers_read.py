@@ -3,7 +3,7 @@
 Periods follow the data's clock, which each line names (`now`). What a router mirrored nobody asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,22 @@ from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.logs import request_log
 
-READ = [columns.USER_ID, "now", "rung", "degraded", "latency_ms", "items", "probabilities", "mirrored", "endpoint"]
+READ = [
+    columns.USER_ID, columns.RELEASE, "now", "rung", "degraded", "latency_ms", "items", "probabilities", "mirrored",
+    "endpoint", "sample",
+]  # fmt: skip
 SHOWS = "recommend"
-OfPeriod = tuple[pd.DataFrame | None, pd.DataFrame | None, pd.DataFrame | None]
 ByIntent = Callable[[np.ndarray], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class OfPeriod:
+    """A period's answers, what they showed, and the scores of the models behind them; None of what it lacks."""
+
+    answers: pd.DataFrame | None = None
+    shown: pd.DataFrame | None = None
+    served: pd.DataFrame | None = None
+    served_by: str = ""  # the release whose scores these are
 
 
 @dataclass(frozen=True)
@@ -32,23 +44,32 @@ class Answers:
     items: pa.Array
     targets: int
     by_intent: ByIntent
+    acts: Sequence[str]  # kinds of events that are an act on what was shown
 
     @classmethod
     def read(
-        cls, log: Path, *, calendar: Calendar, users: pa.Array, items: pa.Array, targets: int, by_intent: ByIntent
+        cls,
+        log: Path,
+        *,
+        calendar: Calendar,
+        users: pa.Array,
+        items: pa.Array,
+        targets: int,
+        by_intent: ByIntent,
+        acts: Sequence[str],
     ) -> "Answers | None":
         """Read a log's answers; None where it holds none."""
         table = request_log.table(log, names=READ)
         table = table.filter(pc.invert(pc.fill_null(table["mirrored"], False)))
         if not table.num_rows:
             return None
-        return cls(table, calendar.weeks(table["now"].to_numpy()), users, items, targets, by_intent)
+        return cls(table, calendar.weeks(table["now"].to_numpy()), users, items, targets, by_intent, acts)
 
     def of(self, period: int, events: pd.DataFrame) -> OfPeriod:
-        """Return a period's answers, what they showed, and the scores of models behind them; None of what it lacks."""
+        """Return what the log holds of a period; a period without an answer, since the first, has none and says so."""
+        if period < self.period.min():
+            return OfPeriod()
         here = self.table.filter(pa.array(self.period == period))
-        if not here.num_rows:
-            return None, None, None
         user = pc.fill_null(pc.index_in(here[columns.USER_ID], self.users), -1).to_numpy()
         answers = pd.DataFrame(
             {
@@ -56,9 +77,14 @@ class Answers:
                 "rung": here["rung"].to_pandas(),
                 "degraded": here["degraded"].is_valid().to_numpy(),
                 "latency_ms": here["latency_ms"].to_numpy(),
+                "stands_for": 1 / here["sample"].fill_null(1.0).to_numpy(),
             }
         )
-        return answers, self._shown(here, user, events), self._scores(here)
+        if not here.num_rows:
+            return OfPeriod(answers)
+        release = pc.take(here[columns.RELEASE], [int(np.argmax(here["now"].to_numpy()))])[0].as_py() or ""
+        by_it = here.filter(pc.fill_null(pc.equal(here[columns.RELEASE], release), not release))
+        return OfPeriod(answers, self._shown(here, user, events), self._scores(by_it), release)
 
     def _shown(self, here: pa.Table, user: np.ndarray, events: pd.DataFrame) -> pd.DataFrame | None:
         rows = np.flatnonzero(pc.equal(here["endpoint"], SHOWS).to_numpy())
@@ -72,7 +98,8 @@ class Answers:
         item = pc.fill_null(pc.index_in(flat.field(columns.ITEM_ID), self.items), -1).to_numpy()
         source = flat.field("source").to_pandas().fillna("")
         shown = pd.DataFrame({"answer": owner, "user": user[owner], "item": item, "source": source})[keep]
-        return shown.assign(acted=_acted(shown, here["now"].to_numpy(), events))
+        acts = events[events["event"].isin(self.acts)]
+        return shown.assign(acted=_acted(shown, here["now"].to_numpy(), acts))
 
     def _scores(self, here: pa.Table) -> pd.DataFrame | None:
         scored = pc.and_(
@@ -87,6 +114,6 @@ class Answers:
 
 def _acted(shown: pd.DataFrame, now: np.ndarray, events: pd.DataFrame) -> np.ndarray:
     """Tell of each item shown whether its user had an event with it later in the period, float64."""
-    last = events.groupby(["user", "item"])["at"].max()
+    last = events[events["item"] >= 0].groupby(["user", "item"])["at"].max()
     at = last.reindex(pd.MultiIndex.from_frame(shown[["user", "item"]])).to_numpy()
     return np.asarray(at >= now[shown["answer"].to_numpy()], dtype=np.float64)

@@ -138,7 +138,11 @@ def of_periods(history: Sequence["PeriodValues"], spec: Monitoring) -> list[Poin
     begins = [dt.datetime.fromisoformat(one.starts) for one in history]
     since = begins[-1] - dt.timedelta(days=DAYS)
     return [
-        Point(f"period {one.starts}", at, _figures(one, history[max(0, row - BEFORE) : row]) | limits(spec))
+        Point(
+            f"period {at.astimezone(dt.UTC).isoformat()}",
+            at,
+            _figures(one, history[max(0, row - BEFORE) : row]) | limits(spec),
+        )
         for row, (one, at) in enumerate(zip(history, begins, strict=True))
         if at > since
     ]

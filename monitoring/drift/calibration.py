@@ -18,9 +18,9 @@ from scipy import special
 
 from monitoring.drift import event_signals, evidently_default, frame_signals, model_signals
 from monitoring.drift.measuring import measure
-from monitoring.drift.observed import Observed
-from monitoring.drift.occasions import explanation
-from monitoring.drift.period_reader import Periods, of_users
+from monitoring.drift.observed import Observed, of_users
+from monitoring.drift.occasions import as_accepted, explanation
+from monitoring.drift.period_reader import Periods
 from monitoring.drift.plants import PLANTS, Plant
 from monitoring.drift.signal_verdicts import REFERENCE, Replay, Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import Measured, effect_of, kind_of, off_scale
@@ -121,8 +121,8 @@ class _World:
 
     def __init__(self, periods: Periods, spec: Monitoring, observed: Mapping[int, Observed], clean: History) -> None:
         self.periods, self.spec, self.observed, self.clean = periods, spec, observed, clean
-        self.table = Table.of(clean)
-        self.state = replay(self.table, spec.watch)
+        self.table = Table.of(as_accepted(clean, spec.signals.accepted, calendar=periods.calendar))
+        self.state = replay(self.table, spec.signals)
 
     def judged_rows(self) -> list[int]:
         """Return the rows with a whole reference behind them, of nearly as many signals as is usual."""
@@ -141,7 +141,7 @@ class _World:
 
     def explains(self, signal: str, period: int) -> str:
         """Name the occasion that explains a move."""
-        return explanation(signal, period, calendar=self.periods.calendar, declared=self.spec.occasions)
+        return explanation(signal, period, calendar=self.periods.calendar, declared=self.spec.calendar)
 
     def verdicts(self, row: int, table: Table | None = None, state: Replay | None = None) -> tuple[SignalVerdict, ...]:
         """Say what moved in a period."""
@@ -156,8 +156,8 @@ class _World:
         right, told = 0, Counter[str]()
         for onset in onsets:
             found = self._noticed_at(plant, onset)
-            if found is None:
-                return None
+            if found is None:  # such as features of a day that is no cutoff
+                continue
             window, reason, signals = found
             windows.append(window)
             right += window is not None and reason == plant.reason
@@ -181,7 +181,7 @@ class _World:
             if changed is None:
                 return None
             table = table.with_row(row, self.clean[number] | self._measured(plant, changed, row))
-            state = replay(table, self.spec.watch, known=state, start=row, stop=row + 1)
+            state = replay(table, self.spec.signals, known=state, start=row, stop=row + 1)
             found = self.verdicts(row, table, state)
             before = {v.signal for v in self.verdicts(row) if v.alarm}
             new = [v for v in found if v.alarm and v.signal not in before]
@@ -281,7 +281,7 @@ def _least_effects(table: Table, spec: Monitoring) -> dict[str, float]:
             continue
         kind = kind_of(table.names[s])
         of, unit = ordinary_of(table, behind, s, kind, own=np.nan)
-        reach = -float(special.stdtrit(of.periods - 1, spec.watch.false_share / len(judged) / 2)) * of.scale
+        reach = -float(special.stdtrit(of.periods - 1, spec.signals.false_share / len(judged) / 2)) * of.scale
         centre, moved = (off_scale(kind, of.centre + step, unit=unit) for step in (0.0, reach))
         found.setdefault(kind, []).append(abs(effect_of(kind, moved, centre, unit=unit)))
     return {kind: round(float(np.median(effects)), 4) for kind, effects in sorted(found.items())}

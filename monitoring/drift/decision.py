@@ -1,8 +1,8 @@
 """Whether a verdict of drift asks for training: the `decide` step, between `watch` and the training that may follow.
 
-The verdict alone decides. A column that lost its values, and any other fault of the data that a signal tells, is no
-reason to train: models would learn the broken feed. It fails the step, so that the run ends as a refusal does (exit
-code 3) and whoever is told of failed runs hears of it.
+The verdict alone decides; a signal that moved in the newest period only is no reason yet. A column that lost its
+values, and any other fault of the data that a signal tells, is no reason to train: models would learn the broken feed.
+It fails the step, so that the run ends as a refusal does (exit code 3) and whoever hears of failed runs hears of it.
 """
 
 from pathlib import Path
@@ -10,28 +10,30 @@ from pathlib import Path
 from components.step import step
 from feature_repo import files
 from feature_repo.errors import Refused
-from monitoring.drift.watch_record import DATA_FAULT
-from monitoring.drift_verdicts import DRIFTED, FAULTY, LOST, read
+from monitoring.drift_verdicts import DRIFTED, FAULTY, LOST, lasts, read
+from monitoring.reason_classes import DATA_FAULT
 
 
 def decide(verdict: str) -> bool:
-    """Tell whether the verdict in a folder is drift; Refused where values were lost or the data is at fault."""
+    """Tell whether the verdict in a folder is drift that lasts; Refused where the data is at fault."""
     with step("decide") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
         word = read(found["verdict"])
-        progress.count(verdict=word, reason=found["reason"], train=word == DRIFTED)
+        train = word == DRIFTED and lasts(found)
+        progress.count(verdict=word, reason=found["reason"], train=train)
         if word == LOST:
             raise Refused(_held_back(found["lost"], str(found["reason"])))
         if word == FAULTY or found.get("class") == DATA_FAULT:  # whatever else the verdict says, no fault is learnt
             raise Refused(_faulty(str(found["reason"])))
-    return word == DRIFTED
+    return train
 
 
 def _faulty(reason: str) -> str:
     return (
         f"monitoring: the data is at fault ({reason}), so nothing is trained on it; mend the source or "
         "data.source.mapping, then start the run again; where it is meant, `intentflow run SPEC` trains without "
-        "asking; days that are known to be otherwise belong in monitoring.calendar"
+        "asking; days that are known to be otherwise belong in monitoring.calendar, what is meant to stay in "
+        "monitoring.signals.accepted"
     )
 
 

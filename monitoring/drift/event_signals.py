@@ -34,8 +34,8 @@ def _volume(of: Observed) -> Found:
     sessions = _sessions(events)
     if sessions is not None:
         yield "events.sessions", Measured(sessions, users)
-    kinds = events["event"].value_counts()
-    if len(events["event"].cat.categories) > 1:
+    kinds = events["event"].astype("category").value_counts()
+    if len(kinds) > 1:
         for kind, count in kinds.items():
             yield f"events.kind.{kind}", Measured(count / max(len(events), 1), apart(events))
     yield "events.total.events", Measured(len(events), users)
@@ -64,13 +64,14 @@ def _first_of_user(events: pd.DataFrame) -> np.ndarray:
 
 def _nulls(of: Observed) -> Found:
     events, n = of.events, len(of.events)
-    if not n:
-        return
-    for name in NULLABLE:
-        lacks = events[name].to_numpy() < 0 if name == "session" else events[name].isna().to_numpy()
-        yield f"events.null.{name}", Measured(float(lacks.mean()), n)
-    again = events.duplicated(["user", "item", "event", "local_s"]).mean()
-    yield "events.repeats", Measured(float(again), n)
+    if n:
+        for name in NULLABLE:
+            lacks = events[name].to_numpy() < 0 if name == "session" else events[name].isna().to_numpy()
+            yield f"events.null.{name}", Measured(float(lacks.mean()), n)
+        dates = (events["at"].to_numpy() % DAY_S == 0) | (events["local_s"].to_numpy() % DAY_S == 0)
+        yield "events.null.time", Measured(float(dates.mean()), n)  # a date, of which nobody knows the hour
+        again = events.duplicated(["user", "item", "event", "local_s"]).mean()
+        yield "events.repeats", Measured(float(again), n)
     if of.ingested:
         yield "events.set_aside", Measured(max(1 - n / of.ingested, 0.0), of.ingested)
         if of.unknown is not None:
@@ -83,19 +84,30 @@ def _money(of: Observed) -> Found:
     with np.errstate(invalid="ignore", divide="ignore"):
         price = value / quantity
     paid = np.flatnonzero(np.isfinite(price) & (price > 0))
-    if len(paid) and np.ptp(price[paid]) > 0:
+    if len(paid):
         users = int(events["user"].iloc[paid].nunique())
         found, *among = prices(price[paid], events["user"].to_numpy()[paid])
         yield "events.price.mean", Measured(found[0], users, found[1])
+        yield "events.same.price", Measured(_most_common(price[paid]), apart(events))
         for q, (reached, error) in zip(QUANTILES, among, strict=True):
             yield f"events.price.p{q * 100:.0f}", Measured(reached, users, error)
     held = quantity[np.isfinite(quantity) & (quantity >= 0)]
-    if len(held) and np.ptp(held) > 0:
+    if len(held):
         logs = np.log1p(held)
         yield "events.quantity", Measured(float(logs.mean()), apart(events), float(logs.std()))
+        yield "events.same.quantity", Measured(_most_common(held), apart(events))
     off = events["discount"].to_numpy()
-    if np.nansum(np.abs(off)) > 0:
-        yield "events.discounted", Measured(float(np.nanmean(off > 0)), apart(events))
+    if np.isfinite(off).any():
+        yield "events.discounted", Measured(float((off[np.isfinite(off)] > 0).mean()), apart(events))
+
+
+def _most_common(values: np.ndarray) -> float:
+    """Return the share of values [N] that are the most common one: 1 where a number stands still.
+
+    >>> _most_common(np.array([1.0, 2.0, 2.0, 3.0]))
+    0.5
+    """
+    return float(np.unique(values, return_counts=True)[1].max() / len(values))
 
 
 def prices(values: np.ndarray, user: np.ndarray) -> list[tuple[float, float]]:

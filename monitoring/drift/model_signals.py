@@ -1,5 +1,6 @@
 """Signals of what the intent model says of a period's users, and of what they did once their labels were ripe."""
 
+import hashlib
 from collections.abc import Iterator
 
 import pandas as pd
@@ -7,13 +8,22 @@ import pandas as pd
 from monitoring.drift.observed import Observed
 from monitoring.drift.signals import Measured
 
+SERVED_BY = "served.by"  # kept: which release the served scores are of
 DIGITS = 6  # two scores that agree in so many are the same
 Found = Iterator[tuple[str, Measured]]
 
 
 def measure(of: Observed) -> dict[str, Measured]:
     """Return the signals of scores and of ripe labels; a period without either has none of them."""
-    return dict(_scores("scores", of.scores)) | dict(_scores("served", of.served)) | dict(_labels(of))
+    found = dict(_scores("scores", of.scores)) | dict(_scores("served", of.served)) | dict(_labels(of))
+    if of.served is not None:
+        found[SERVED_BY] = Measured(float(_number(of.served_by)), len(of.served))
+    return found
+
+
+def _number(release: str) -> int:
+    """Return a number that stands for a release in a history of numbers."""
+    return int.from_bytes(hashlib.blake2b(release.encode(), digest_size=6).digest())
 
 
 def _scores(source: str, scores: pd.DataFrame | None) -> Found:

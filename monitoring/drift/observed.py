@@ -6,7 +6,7 @@
 Letters: N events, I items, T values of item columns, B rows of users, C intents.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,24 @@ class Observed:
     row_segment: np.ndarray | None = None  # int64 [B]
     scores: pd.DataFrame | None = None  # float64 [b, C]: targets of an intent that are expected, of a sample of rows
     served: pd.DataFrame | None = None  # the same of the period's answers, as the request log holds them
+    served_by: str = ""  # the release that answered last in the period: `served` is of its answers alone
     labels: Labels | None = None
     answers: pd.DataFrame | None = None  # of the request log: user, rung, degraded, latency_ms
     shown: pd.DataFrame | None = None  # an item that was shown: answer, user, item, source, position, acted
+
+
+def of_users(of: Observed, keep: np.ndarray, rows: np.ndarray) -> Observed:
+    """Return what a part of the users left: events by user code bool [users], rows bool [B]."""
+    mask = keep[of.events["user"].to_numpy()]
+    share = float(mask.mean()) if len(mask) else 0.0
+    return replace(
+        of,
+        events=of.events[mask],
+        new_items=None if of.new_items is None else of.new_items[mask],
+        segment=None if of.segment is None else of.segment[mask],
+        ingested=None if of.ingested is None else max(round(of.ingested * share), int(mask.sum())),
+        unknown=None if of.unknown is None else round(of.unknown * share),
+        frame=None if of.frame is None else of.frame[rows[: len(of.frame)]],
+        weight=None if of.weight is None else of.weight[rows[: len(of.weight)]],
+        row_segment=None if of.row_segment is None else of.row_segment[rows[: len(of.row_segment)]],
+    )

@@ -1,10 +1,13 @@
-"""Whether a declared occasion, or the same season last year explains what moved in a period."""
+"""What a person declared of signals: occasions that explain what moved, and new values that are meant."""
 
 import datetime as dt
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from feature_repo import columns
 from feature_repo.calendar import Calendar
+from feature_repo.errors import SpecError
 from monitoring.spec import Occasion
 
 MOST_BACK_DAYS = 28  # a window that is longer hardly feels one occasion
@@ -29,6 +32,32 @@ def a_year_before(period: int, *, days: int) -> range:
     """
     back, near = round(YEAR_DAYS / days), max(round(NEAR_DAYS / days), 1)
     return range(period - back - near, period - back + near + 1)
+
+
+def as_accepted(
+    history: Mapping[int, Mapping[str, Any]], accepted: Mapping[str, dt.date], *, calendar: Calendar
+) -> dict[int, dict[str, Any]]:
+    """Return a history without the values that accepted ones took the place of; SpecError of no signal's name."""
+    names = {name for values in history.values() for name in values}
+    for said in accepted:
+        if not any(_is_of(name, said) for name in names):
+            near = ", ".join(difflib.get_close_matches(said, sorted(names), n=3, cutoff=0.3))
+            raise SpecError(
+                f"monitoring.signals.accepted: '{said}' is no signal of this recommender, nor how one's name begins; "
+                f"{f'near it: {near}' if near else 'drift.json names those that moved'}"
+            )
+
+    def is_kept(name: str, day: dt.date) -> bool:
+        return not any(_is_of(name, said) and day < first for said, first in accepted.items())
+
+    return {
+        period: {name: value for name, value in values.items() if is_kept(name, calendar.day(calendar.start(period)))}
+        for period, values in history.items()
+    }
+
+
+def _is_of(signal: str, said: str) -> bool:
+    return signal == said or signal.startswith(f"{said}.")
 
 
 def _looks_back(signal: str) -> int:

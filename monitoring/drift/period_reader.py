@@ -7,7 +7,6 @@ rows at its end; labels of a period are those that were complete when it ended a
 Letters: N events, B rows, C intents.
 """
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,12 +25,13 @@ from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
-from monitoring.drift.answers_read import Answers
+from monitoring.drift.answers_read import Answers, OfPeriod
 from monitoring.drift.observed import ItemValues, Labels, Observed
 from monitoring.drift.window import calendar_of
 from monitoring.spec import Signals
 
 EVENTS, ITEMS = "events.parquet", "items.parquet"
+NEWEST = "newest.parquet"  # of rows: the users as the data ends, whose labels nobody knows yet
 SCORED = 26  # of the last periods; scoring is what takes time
 SAMPLE = 400  # rows that are scored a period
 LATE_S = 12 * 3600  # a first period that the data begins later in, by this or a tenth of it, is not whole
@@ -75,12 +75,16 @@ class Periods:
         return found if whole else found[1:]
 
     def _over(self, told: dict[str, Any]) -> dt.datetime:
-        """Return the instant up to which the data is whole."""
-        return self.clock.start(told["weeks"] + bool(told["last_week_complete"]))
+        """Return the instant up to which the data is whole: of days in a week that is not over, the newest's start."""
+        over = self.clock.start(told["weeks"] + bool(told["last_week_complete"]))
+        if self.calendar.step == self.clock.step or "last" not in told:
+            return over
+        newest = self.calendar.start(self.calendar.week(dt.datetime.fromisoformat(told["last"])))
+        return max(over, newest)
 
     def starts(self, period: int) -> str:
-        """Return when a period starts, ISO, UTC."""
-        return self.calendar.start(period).isoformat()
+        """Return when a period starts, ISO, as the clock on the wall shows it."""
+        return self.calendar.local_start(period).isoformat()
 
     def observed(self, period: int) -> Observed:
         """Read one period."""
@@ -88,7 +92,7 @@ class Periods:
         events = self._events.iloc[begin:end]
         frame, weight, segment = self._frame(period)
         ingested, unknown = self._ingested(period)
-        answers, shown, served = (None, None, None) if self._answers is None else self._answers.of(period, events)
+        logged = OfPeriod() if self._answers is None else self._answers.of(period, events)
         return Observed(
             period=period,
             days=self.days,
@@ -103,10 +107,11 @@ class Periods:
             weight=weight,
             row_segment=segment,
             scores=self._scores(period),
-            served=served,
+            served=logged.served,
+            served_by=logged.served_by,
             labels=self._labels(period),
-            answers=answers,
-            shown=shown,
+            answers=logged.answers,
+            shown=logged.shown,
         )
 
     @cached_property
@@ -214,12 +219,23 @@ class Periods:
     def _intent(self) -> ds.Dataset:
         return ds.dataset(self.folders.rows / "intent.parquet")
 
+    @cached_property
+    def _newest(self) -> ds.Dataset | None:
+        """Return the rows as the data ends; None of a run that wrote none yet."""
+        path = self.folders.rows / NEWEST
+        return ds.dataset(path) if path.is_file() else None
+
     def _rows_at(self, instant: dt.datetime, names: list[str] | None = None) -> pa.Table:
         """Read the rows that were asked about at an instant; none where it is no cutoff."""
         week = self.clock.week(instant)
         if self.clock.start(week) != instant:
             return self._intent.schema.empty_table()
-        return self._intent.to_table(columns=names, filter=ds.field(columns.WEEK) == week, use_threads=False)
+        found = self._intent.to_table(columns=names, filter=ds.field(columns.WEEK) == week, use_threads=False)
+        if found.num_rows or self._newest is None:
+            return found
+        there = None if names is None else [name for name in names if name in self._newest.schema.names]
+        newest = self._newest.to_table(columns=there, filter=ds.field(columns.WEEK) == week, use_threads=False)
+        return newest if newest.num_rows else found
 
     def _frame(self, period: int) -> tuple[pd.DataFrame | None, np.ndarray | None, np.ndarray | None]:
         """Return the numbers of the rows at a period's end, what each stands for, and its segment."""
@@ -308,7 +324,7 @@ class Periods:
         scored = self._scored_at(instant) if period in self.numbers[-self._scored :] else None
         wanted = ["label_ids", *([columns.ROW_WEIGHT] if columns.ROW_WEIGHT in self._intent.schema.names else [])]
         table = self._rows_at(instant, wanted)
-        if not table.num_rows:
+        if not table.num_rows or "label_ids" not in table.column_names:
             return None
         labels = Ragged.from_arrow(table["label_ids"].combine_chunks(), np.int64)
         done = np.zeros((table.num_rows, len(self.vocabulary.targets)), dtype=np.float32)
@@ -330,24 +346,8 @@ class Periods:
             items=self._read[3],
             targets=len(self.vocabulary.targets),
             by_intent=lambda by_target: pd.DataFrame(self.by_intent(by_target), columns=list(self.intents)),
+            acts=[kind for kind in self._events["event"].unique() if self.vocabulary.signs.is_act(str(kind))],
         )
-
-
-def of_users(of: Observed, keep: np.ndarray, rows: np.ndarray) -> Observed:
-    """Return what a part of the users left: events by user code bool [users], rows bool [B]."""
-    mask = keep[of.events["user"].to_numpy()]
-    share = float(mask.mean()) if len(mask) else 0.0
-    return dataclasses.replace(
-        of,
-        events=of.events[mask],
-        new_items=None if of.new_items is None else of.new_items[mask],
-        segment=None if of.segment is None else of.segment[mask],
-        ingested=None if of.ingested is None else max(round(of.ingested * share), int(mask.sum())),
-        unknown=None if of.unknown is None else round(of.unknown * share),
-        frame=None if of.frame is None else of.frame[rows[: len(of.frame)]],
-        weight=None if of.weight is None else of.weight[rows[: len(of.weight)]],
-        row_segment=None if of.row_segment is None else of.row_segment[rows[: len(of.row_segment)]],
-    )
 
 
 def local_seconds(seconds: np.ndarray, timezone: str) -> np.ndarray:

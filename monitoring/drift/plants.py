@@ -13,7 +13,7 @@ import pandas as pd
 
 from feature_repo import columns
 from monitoring.drift.observed import ItemValues, Observed
-from monitoring.drift.watch_record import DATA_FAULT, WORLD, Reason
+from monitoring.reason_classes import DATA_FAULT, WORLD, Reason
 
 PART = 0.05
 LATE_S = 5 * 3600

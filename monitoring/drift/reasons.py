@@ -6,13 +6,15 @@ still, labels do not arrive, features stop following from the events that they a
 """
 
 from monitoring.drift.signals import IDENTITY, NULL, VOLUME, Kind, is_gone
-from monitoring.drift.watch_record import DATA_FAULT, PERFORMANCE, WORLD, Reason
+from monitoring.reason_classes import DATA_FAULT, PERFORMANCE, WORLD, Reason
 
 UNIT = 5.0  # no price moves by such a factor from one period to the next; a unit or a currency does
 STUCK = 0.1  # of an ordinary spread: less than that is a number that stands still
 STANDING = ("features.spread.", "scores.spread.", "scores.distinct", "served.spread.", "served.distinct")
-JUDGES = ("labels.ratio.", "labels.realised.")
+JUDGES = ("labels.ratio.",)
 CLOCK = ("events.hour.",)
+MAY_BE_GONE = ("events.share.", "events.kind.", "events.discounted")
+SAME = 0.99  # share of the events that hold one and the same number
 
 
 def reason_of(signal: str, kind: Kind, value: float, reference: float, *, large: bool) -> Reason:
@@ -27,24 +29,31 @@ def reason_of(signal: str, kind: Kind, value: float, reference: float, *, large:
         return PERFORMANCE
     if kind in (NULL, IDENTITY):
         return DATA_FAULT
-    if signal.startswith(STANDING) and value <= STUCK * reference:
-        return DATA_FAULT
     if signal.startswith(("events.price.", "features.spread.")) and not _like(value, reference):
         return DATA_FAULT
     if kind == VOLUME and value < reference and large:
         return DATA_FAULT  # rows, a segment, or labels that did not arrive
     if signal.startswith(CLOCK) and large:
         return DATA_FAULT
-    if signal.startswith(("events.share.", "events.kind.")) and is_gone(value, reference):
+    if signal.startswith(MAY_BE_GONE) and is_gone(value, reference):
+        return DATA_FAULT
+    if _stands_still(signal, value, reference):
         return DATA_FAULT
     return WORLD
 
 
 def may_be_explained(signal: str, kind: Kind, value: float, reference: float) -> bool:
     """Tell whether an occasion can be why a signal moved: no holiday nulls a field or changes a unit."""
-    if kind in (NULL, IDENTITY) or (signal.startswith(STANDING) and value <= STUCK * reference):
+    if kind in (NULL, IDENTITY) or _stands_still(signal, value, reference):
         return False
     return not signal.startswith("events.price.") or _like(value, reference)
+
+
+def _stands_still(signal: str, value: float, reference: float) -> bool:
+    """Tell whether what was spread is one number now."""
+    if signal.startswith("events.same."):
+        return value >= SAME > reference
+    return signal.startswith(STANDING) and value <= STUCK * reference
 
 
 def _like(value: float, reference: float) -> bool:

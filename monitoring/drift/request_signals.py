@@ -13,17 +13,19 @@ Found = Iterator[tuple[str, Measured]]
 
 
 def measure(of: Observed) -> dict[str, Measured]:
-    """Return the signals of the request log; {} where it holds no answer of the period."""
+    """Return the signals of the request log; {} where it holds no answer of the period or of one before it."""
     return dict(_requests(of)) | dict(_shown(of))
 
 
 def _requests(of: Observed) -> Found:
-    if of.answers is None or of.answers.empty:
+    if of.answers is None:
         return
     answers = of.answers
     n, users = len(answers), int(answers["user"].nunique())
-    yield "requests.volume", Measured(n, users)
+    yield "requests.volume", Measured(float(answers["stands_for"].sum()), users)
     yield "requests.users", Measured(users, users)
+    if not n:
+        return
     yield "requests.modelled", Measured(float(answers["rung"].isin(columns.MODELLED).mean()), n)
     yield "requests.degraded", Measured(float(answers["degraded"].mean()), n)
     latency = answers["latency_ms"].to_numpy(dtype=np.float64)

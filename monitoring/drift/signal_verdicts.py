@@ -5,7 +5,9 @@ periods stray is their median absolute deviation, no less than one period's samp
 a period are judged together, at a false discovery rate, and what is left must be worth a word (signals.py). A move is
 an alarm `now` where it is large, `lasting` where two of three periods moved to the same side, and else information.
 
-What moved and stays is ordinary in the end: after `SETTLED` periods on the same side the reference begins there.
+What moved and stays is ordinary in the end: after `SETTLED` periods on the same side the reference begins there. A
+fault of the data is not: a feed that nobody mended would be called ordinary, and the mended one extraordinary. A person
+says that it is meant (`signals.accepted`).
 
 Letters: P periods, S signals.
 """
@@ -25,6 +27,7 @@ from monitoring.drift.signals import (
     LEVEL,
     MEAN,
     SHARE,
+    TINY,
     Kind,
     Measured,
     effect_of,
@@ -36,17 +39,8 @@ from monitoring.drift.signals import (
     sampling_error,
     source_of,
 )
-from monitoring.drift.watch_record import (
-    INFORMATION,
-    LASTING,
-    NONE,
-    NOW,
-    ORDER,
-    UNDECIDED,
-    Class,
-    SignalVerdict,
-    When,
-)
+from monitoring.drift.watch_record import SignalVerdict
+from monitoring.reason_classes import DATA_FAULT, INFORMATION, LASTING, NONE, NOW, REASONS, UNDECIDED, Class, When
 from monitoring.spec import Signals
 
 REFERENCE = 12  # periods
@@ -184,7 +178,7 @@ def ordinary_of(table: Table, behind: np.ndarray, s: int, kind: Kind, *, own: fl
     """Return what is ordinary of a signal, on the scale of its kind, and the unit of that scale."""
     spreads = table.spread[behind, s]
     spread = float(np.nanmedian(spreads)) if np.isfinite(spreads).any() else None
-    unit = spread if kind == MEAN and spread else 1.0
+    unit = spread if kind == MEAN and spread and spread > TINY else 1.0  # rounding is no deviation
     least = sampling_error(kind, float(np.median(table.n[behind, s])), spread)
     if kind == LEVEL and np.isfinite(own):
         least = max(least, own)
@@ -192,8 +186,10 @@ def ordinary_of(table: Table, behind: np.ndarray, s: int, kind: Kind, *, own: fl
 
 
 def _settle(table: Table, row: int, move: Move, state: Replay) -> None:
-    """Begin the reference anew where a signal has stood on one side for `SETTLED` periods."""
-    s = move.signal
+    """Begin the reference anew where a signal has stood on one side for `SETTLED` periods, and is no fault."""
+    s, name = move.signal, table.names[move.signal]
+    if reasons.reason_of(name, kind_of(name), move.value, move.reference, large=move.large) == DATA_FAULT:
+        return
     held = np.flatnonzero(np.isfinite(table.value[: row + 1, s]))[-SETTLED:]
     if len(held) == SETTLED and (state.side[held, s] == move.side).all():
         state.usable[:, s] = False
@@ -208,7 +204,7 @@ def verdicts_of(
     found = [
         _verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]
     ]
-    rank: dict[str, int] = {reason: place for place, reason in enumerate(ORDER)}
+    rank: dict[str, int] = {reason: place for place, reason in enumerate(REASONS)}
     return tuple(
         sorted(found, key=lambda v: (not v.alarm, v.when == INFORMATION, rank[v.reason], v.when != NOW, v.p, v.signal))
     )
@@ -223,14 +219,15 @@ def _verdict(
     lasts = int((lately == move.side).sum()) >= LASTS
     when: When = NOW if move.large else LASTING if lasts else INFORMATION
     since = table.periods[_since(table, row, move, state)]
-    explained = ""
+    reason, explained = reasons.reason_of(name, kind, move.value, move.reference, large=move.large), ""
     if reasons.may_be_explained(name, kind, move.value, move.reference):
-        explained = explains(name, period) or _last_year(table, period, move, state, days)
+        explained = explains(name, period)
+        if not explained and reason != DATA_FAULT:  # a feed that broke a year ago does not excuse today's
+            explained = _last_year(table, period, move, state, days)
     direction: Literal["up", "down"] = "up" if move.side > 0 else "down"
     return SignalVerdict(
         name, source_of(name), kind, move.value, move.reference, move.interval, move.effect, move.p, direction,
-        since, starts(since), when,
-        reasons.reason_of(name, kind, move.value, move.reference, large=move.large), explained,
+        since, starts(since), when, reason, explained,
     )  # fmt: skip
 
 
@@ -263,5 +260,5 @@ def class_of(found: Sequence[SignalVerdict], *, judged: int) -> Class:
     if not judged:
         return UNDECIDED
     alarms = {v.reason for v in found if v.alarm}
-    worst: Class | None = next((reason for reason in ORDER if reason in alarms), None)
+    worst: Class | None = next((reason for reason in REASONS if reason in alarms), None)
     return worst or NONE

@@ -8,24 +8,14 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from feature_repo import files
-from monitoring.reason_classes import DATA_FAULT as DATA_FAULT
-from monitoring.reason_classes import NONE as NONE
-from monitoring.reason_classes import PERFORMANCE as PERFORMANCE
-from monitoring.reason_classes import UNDECIDED as UNDECIDED
-from monitoring.reason_classes import WORLD as WORLD
-from monitoring.reason_classes import Class as Class
-from monitoring.reason_classes import Reason as Reason
+from feature_repo.errors import DataError
+from monitoring.reason_classes import INFORMATION, UNDECIDED, Class, Reason, When
 
-When = Literal["now", "lasting", "information"]
-ORDER: tuple[Reason, ...] = (DATA_FAULT, PERFORMANCE, WORLD)  # the first that alarms names the class of the whole
-NOW: When = "now"
-LASTING: When = "lasting"
-INFORMATION: When = "information"
 FOLDER = "monitoring"  # of the state folder
 HISTORY = "signals.jsonl"
 LAST = "signals.json"
@@ -118,10 +108,16 @@ class WatchRecord:
 class PeriodValues:
     """A period's signals: numbers by name, each a value, what is behind it and where it has one a spread."""
 
-    starts: str  # ISO, UTC: what names the period
+    starts: str  # ISO: the instant names the period, and the date is its first day
     release: str  # that served when each value was first measured; the last line's
     at: int  # epoch seconds
     values: Mapping[str, Numbers] = field(default_factory=dict)
+    days: int = 0  # of the period; 0: a line of before, which did not say
+
+    def line(self) -> dict[str, Any]:
+        """Return it as the history holds it."""
+        said = asdict(self) | {"values": dict(self.values)}
+        return said if self.days else {name: value for name, value in said.items() if name != "days"}
 
 
 def last(home: Path) -> WatchRecord | None:
@@ -135,50 +131,65 @@ def keep_last(home: Path, record: WatchRecord) -> None:
     files.write_json(home / FOLDER / LAST, record.document())
 
 
-def history(home: Path) -> list[PeriodValues]:
-    """Return the periods on record, oldest first, each once: of two lines of a signal the later one counts."""
-    return merged(_lines(home / FOLDER / HISTORY))
+def history(home: Path, *, days: int | None = None) -> list[PeriodValues]:
+    """Return the periods of a length on record, oldest first, each once: of two lines of a signal the later one counts.
+
+    `days` is the length; None: that of the line that was written last. A day is no week, though both start on Monday.
+    """
+    lines = _lines(home / FOLDER / HISTORY)
+    days = next((line.days for line in reversed(lines)), 0) if days is None else days
+    return merged(line for line in lines if 0 in (days, line.days) or line.days == days)
 
 
-def merged(lines: Iterable[Mapping[str, Any]]) -> list[PeriodValues]:
-    """Merge lines by period."""
-    found: dict[str, PeriodValues] = {}
+def merged(lines: Iterable[PeriodValues]) -> list[PeriodValues]:
+    """Merge lines by the instant at which their period starts."""
+    found: dict[dt.datetime, PeriodValues] = {}
     for line in lines:
-        before = found.get(line["starts"])
-        values = dict(line["values"]) if before is None else {**before.values, **line["values"]}
-        found[line["starts"]] = PeriodValues(line["starts"], line["release"], line["at"], values)
-    return sorted(found.values(), key=lambda of: dt.datetime.fromisoformat(of.starts))
-
-
-def append(home: Path, *, starts: str, release: str, at: int, values: Mapping[str, Numbers]) -> None:
-    """Add signals of a period to the history."""
-    add(home, [PeriodValues(starts, release, at, values)])
+        at = dt.datetime.fromisoformat(line.starts)
+        found[at] = line if at not in found else replace(line, values={**found[at].values, **line.values})
+    return [found[at] for at in sorted(found)]
 
 
 def add(home: Path, periods: Sequence[PeriodValues]) -> int:
-    """Add what the history does not hold yet, and of its newest period what differs; return how many lines came."""
+    """Add what the history does not hold yet, and of its newest period what differs; return how many lines came.
+
+    The periods are of one length.
+    """
     path = home / FOLDER / HISTORY
-    known = {of.starts: of for of in history(home)}
+    before = history(home, days=periods[0].days) if periods else []
+    known = {dt.datetime.fromisoformat(of.starts): of.values for of in before}
+    begins = {of.starts: dt.datetime.fromisoformat(of.starts) for of in periods}
+    newest = max([*known, *begins.values()], default=None)
     lines = []
-    newest = max((dt.datetime.fromisoformat(s) for s in [*known, *(of.starts for of in periods)]), default=None)
     for of in periods:
-        have = known[of.starts].values if of.starts in known else {}
-        again = dt.datetime.fromisoformat(of.starts) == newest
+        have = known.get(begins[of.starts], {})
+        again = begins[of.starts] == newest
         new = {
             name: [float(number) for number in numbers]
             for name, numbers in of.values.items()
             if name not in have or (again and list(have[name]) != [float(number) for number in numbers])
         }
         if new:
-            lines.append({"starts": of.starts, "at": of.at, "release": of.release, "values": new})
+            lines.append(replace(of, values=new).line())
     if lines:
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
         with files.written(path) as aside:
-            aside.write_text(before + "".join(files.canonical(line) + "\n" for line in lines), encoding="utf-8")
+            aside.write_text(text + "".join(files.canonical(line) + "\n" for line in lines), encoding="utf-8")
     return len(lines)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[PeriodValues]:
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    found = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            line = PeriodValues(**json.loads(text))
+            dt.datetime.fromisoformat(line.starts)
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{path}:{number}: is no line of the history of signals ({error}); restore the file from a backup, or "
+                "delete that line: its period is measured anew where the source still has it"
+            ) from None
+        found.append(line)
+    return found

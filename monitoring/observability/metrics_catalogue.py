@@ -123,6 +123,7 @@ LOOP = _of(
     ("intentflow_drift_untold", "gauge", "recommender", "1 while the last verdict did not reach monitoring.notify"),
     ("intentflow_signal_value", "gauge", "recommender signal", "A signal's value in the newest period"),
     ("intentflow_signal_users", "gauge", "recommender signal", "Users behind that value"),
+    ("intentflow_quality_fell", "gauge", "recommender", "1 while realised quality lies below what is usual"),
     ("intentflow_retraining_stopped", "gauge", "recommender", "1 while retraining has stopped itself"),
     ("intentflow_drift_share", "gauge", "recommender", "Share of columns that had drifted"),
     ("intentflow_drift_columns", "gauge", "recommender state", "Columns of the last check: drifted, compared"),

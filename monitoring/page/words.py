@@ -43,6 +43,7 @@ SIGNALS: dict[str, Words] = {
     "events.share": Words("The share of “{rest}” in what people do", "“{rest}”在顾客行为中的占比"),
     "events.kind": Words("The share of actions of the kind “{rest}”", "“{rest}”类行为的占比"),
     "events.discounted": Words("The share of goods sold at a discount", "打折售出的商品占比"),
+    "events.same": Words("The share of actions with one and the same {rest}", "{rest}取同一数值的行为占比"),
     "events.hour": Words("The share of actions in the hours from {rest}:00", "{rest} 时起的时段的行为占比"),
     "events.weekday": Words("The share of actions on a {rest}", "{rest}的行为占比"),
     "events.quantity": Words("The quantity taken at a time", "每次购买的数量"),
@@ -78,6 +79,8 @@ SIGNALS: dict[str, Words] = {
     "rewards.rate": Words("The share of recommendations that people acted on", "顾客有所行动的推荐占比"),
 }
 TAILS: dict[str, dict[str, Words]] = {  # what tails of some prefixes mean
+    "events.same": {"price": Words("price", "价格"), "quantity": Words("quantity", "数量")},
+    "events.null": {"time": Words("time of day", "时刻")},
     "events.price": {
         "p10": Words("of the cheap tenth", "较便宜的一成"),
         "p50": Words("in the middle", "中位"),

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from components import verdicts
 from components.verdicts import LEVEL
 from monitoring.quality.figures import LOWER_IS_BETTER
 
 PERIODS, LEAST = 12, 4  # of a reference: at most, and at least
-NORMAL = 1.4826  # of a normal distribution: its deviation over its MAD
 SURE = 0.99
 ECE_LEAST = 0.01  # a calibration error below it is no reason, whatever it was before
 OF_THREE = 2
@@ -29,7 +29,7 @@ class Point:
     """A metric of one ripe period."""
 
     period: int
-    starts: str  # ISO, UTC
+    starts: str  # ISO
     value: float
     low: float
     high: float
@@ -83,9 +83,9 @@ def _below(metric: str, one: Point, reference: Sequence[Point], floor: float) ->
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     values = sign * np.array([each.value for each in reference])
     errors = np.array([(each.high - each.low) / 2 for each in reference]) / float(special.stdtrit(100, LEVEL))
-    middle = float(np.median(values))
-    scale = max(NORMAL * float(np.median(np.abs(values - middle))), float(np.median(errors)))
-    reach = float(special.stdtrit(len(values) - 1, SURE)) * scale * float(np.sqrt(1 + 1 / len(values)))
+    usual = verdicts.ordinary(values, least_scale=float(np.median(errors)))
+    middle = usual.centre
+    reach = float(special.stdtrit(len(values) - 1, SURE)) * usual.scale * float(np.sqrt(1 + 1 / len(values)))
     value, best = sign * one.value, max(sign * one.low, sign * one.high)
     least = max(floor * abs(middle), ECE_LEAST if metric in LOWER_IS_BETTER else 0.0)
     return value < middle - reach and best < middle and middle - value >= least

@@ -17,7 +17,8 @@ from components.intent import metrics
 
 RESAMPLES = 100
 PLACES = 10
-INTENT = ("precision", "recall", "map", "ece")
+CAME = "came"  # labels that came over those that the probabilities promised: 1 where both agree
+INTENT = ("precision", "recall", "map", "ece", CAME)
 LISTS = ("ndcg_at_10", "ctr")
 METRICS = (*INTENT, *LISTS)
 LOWER_IS_BETTER = ("ece",)
@@ -66,6 +67,7 @@ def of_intents(said: Said) -> dict[str, Realised]:
         (part).sum(axis=1).astype(np.float64) for part in (yes & (said.label > 0), yes, said.label > 0)
     )
     values = {"precision": _ratio(hits, count, weight), "recall": _ratio(hits, true, weight)}
+    values[CAME] = _ratio(true, said.probability.sum(axis=1, dtype=np.float64), weight)
     return _with_intervals(values | {name: found[name] for name in ("map", "ece")}, said.user)
 
 

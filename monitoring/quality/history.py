@@ -25,7 +25,7 @@ class Line:
     """Figures of one group of answers. `cohort` and `placement` are '' for all."""
 
     period: int
-    starts: str  # ISO, UTC
+    starts: str  # ISO, as the clock on the wall shows it
     release: str
     cohort: str = ""
     placement: str = ""

@@ -1,9 +1,10 @@
 """Answers of the request log joined with what their users then did, by period and release.
 
 An answer at an instant promises what its user does from then on: a target within its horizon, an item of the list
-within the ranker's. Those labels are ripe once the longest horizon and the label delay have passed by the data's own
-end, not by the wall clock: data that ends earlier knows less. A user counts once a period and release where intents are
-judged (the first answer), lists count each time they were shown. Answers that a router mirrored reached nobody.
+within the ranker's. Those labels are ripe once the longest horizon (or the time in which an act is a reward, where that
+is longer) and the label delay have passed by the data's own end, not by the wall clock: data that ends earlier knows
+less. A user counts once a period and release where intents are judged (the first answer), lists count each time they
+were shown. Answers that a router mirrored reached nobody.
 
 Pure: answers and events in, arrays out. Users are pseudonyms, and leave as numbers.
 
@@ -19,11 +20,10 @@ import numpy as np
 
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.clock import HOUR
+from feature_repo.clock import DAY, HOUR
 from feature_repo.vocabulary import Vocabulary
 from monitoring.quality.figures import PLACES, Said, Shown
 
-DAY_HOURS = 24
 ALL = ""
 
 
@@ -42,9 +42,8 @@ class Reading:
         return self.event in (None, kind) and self.vocabulary.signs.shows_interest(kind)
 
     def acted(self, kind: str) -> bool:
-        """Tell whether an event of a kind is an act on what was shown: not an impression, and none that says no."""
-        signs = self.vocabulary.signs
-        return kind not in signs.unwanted and kind != signs.shown
+        """Tell whether an event of a kind is an act on what was shown."""
+        return self.vocabulary.signs.is_act(kind)
 
     @cached_property
     def fulfilled(self) -> Callable[[str, str], tuple[int, ...]]:
@@ -138,11 +137,14 @@ def period_of(calendar: Calendar, now: int) -> tuple[int, str]:
     >>> period_of(Calendar("2024-01-01"), 1704067200 + 8 * 86400)
     (2, '2024-01-08T00:00:00+00:00')
     """
-    step = int(calendar.weeks(np.asarray([now]))[0])
-    if calendar.step == HOUR:
-        number = (step - 1) // DAY_HOURS + 1
-        return number, calendar.start((number - 1) * DAY_HOURS + 1).isoformat()
-    return step, calendar.start(step).isoformat()
+    periods = periods_of(calendar)
+    number = int(periods.weeks(np.asarray([now]))[0])
+    return number, periods.local_start(number).isoformat()
+
+
+def periods_of(calendar: Calendar) -> Calendar:
+    """Return the calendar of periods: the clock's own, and one of days where its steps are hours."""
+    return Calendar(calendar.first_day, calendar.timezone, DAY) if calendar.step == HOUR else calendar
 
 
 def joined(
@@ -172,7 +174,8 @@ def joined(
             continue
         group = groups.get((period, release))
         if group is None:
-            ripe = _ends(calendar, period) + _longest(reading, calendar) + rule.delay_s <= rule.known_until
+            last = max(_longest(reading, calendar), rule.reward_s)
+            ripe = _ends(calendar, period) + last + rule.delay_s <= rule.known_until
             group = groups.setdefault((period, release), Group(period, starts, ripe, reading))
         about = {
             "user": numbers.setdefault(user, len(numbers)),
@@ -193,8 +196,7 @@ def joined(
 
 def _ends(calendar: Calendar, period: int) -> float:
     """Return when a period ends, epoch seconds."""
-    step = period * DAY_HOURS + 1 if calendar.step == HOUR else period + 1
-    return calendar.start(step).timestamp()
+    return periods_of(calendar).start(period + 1).timestamp()
 
 
 def _longest(reading: Reading, calendar: Calendar) -> float:

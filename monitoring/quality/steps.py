@@ -5,20 +5,25 @@ Reads what pipelines/jobs/quality.py found; writes the history and the mark. It 
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from components.registry import heartbeats
 from feature_repo.calendar import Calendar
+from monitoring.drift import watch_record
+from monitoring.drift.watch_record import PeriodValues
 from monitoring.quality import fall, figures, history, joined
 from monitoring.quality.figures import Realised
 from monitoring.quality.history import LEAST_USERS, Line
 from monitoring.quality.joined import Events, Group, Reading, Rule
+from monitoring.reason_classes import NONE, PERFORMANCE, UNDECIDED, Class
 from monitoring.spec import Quality
 
 JUDGED = ("map", "ece", "ndcg_at_10", "ctr")
+WATCHED = (figures.CAME, "ctr")
+DAY_S = 86_400
 NOT_YET = "no answer's labels are ripe yet"
 
 
@@ -42,8 +47,12 @@ def look(
     kept = history.merged(before, found)
     history.write(home, kept)
     verdict = judged(kept, floor=spec.floor)
-    mark = {"at": round(time.time())} | {key: verdict[key] for key in ("reason", "why", "since", "period", "release")}
-    heartbeats.leave(name, heartbeats.QUALITY, mark)
+    at, series = round(time.time()), ripe(kept)
+    mark = {"at": at, "delay_days": round(rule.delay_s / DAY_S, 3), "figures": watched(series)}
+    told = ("reason", "why", "since", "period", "release")
+    heartbeats.leave(name, heartbeats.QUALITY, mark | {key: verdict[key] for key in told})
+    days = round(joined.periods_of(calendar).pace.days)
+    watch_record.add(home, [_on_record(line, at=at, days=days) for line in series])  # for boards: never judged there
     whole = [line for line in kept if not line.cohort and not line.placement]
     return verdict | {"periods": [asdict(line) for line in whole[-12:]], "lines": len(kept), "measured": len(found)}
 
@@ -77,20 +86,39 @@ def lines(group: Group, release: str) -> list[Line]:
     return made
 
 
-def judged(kept: list[Line], *, floor: float) -> dict[str, Any]:
-    """Judge each metric over all answers, of each period the release with the most users."""
+def ripe(kept: Sequence[Line]) -> list[Line]:
+    """Return the ripe lines of all answers, oldest first, of each period that of the release with the most users."""
     largest: dict[int, Line] = {}
     for line in kept:
         if line.ripe and not line.cohort and not line.placement and line.realised:
             before = largest.get(line.period)
             largest[line.period] = line if before is None or line.users > before.users else before
-    series = [largest[period] for period in sorted(largest)]
+    return [largest[period] for period in sorted(largest)]
+
+
+def watched(series: Sequence[Line]) -> dict[str, list[float]]:
+    """Return the figures of the newest ripe period that alerts of silence watch, each with the users behind it."""
+    if not series:
+        return {}
+    values = {metric: series[-1].realised.get(metric, {}).get("value") for metric in WATCHED}
+    return {f"quality.{metric}": [value, series[-1].users] for metric, value in values.items() if value is not None}
+
+
+def _on_record(line: Line, *, at: int, days: int) -> PeriodValues:
+    values = {metric: one["value"] for metric, one in line.realised.items()}
+    told = {f"labels.realised.{m}": [value, line.users] for m, value in values.items() if value is not None}
+    return PeriodValues(line.starts, line.release, at, told, days)
+
+
+def judged(kept: Sequence[Line], *, floor: float) -> dict[str, Any]:
+    """Judge each metric over all answers, of each period the release with the most users."""
+    series = ripe(kept)
     newest = series[-1] if series else None
     falls = [fall.judged(metric, points(series, metric), floor=floor) for metric in JUDGED]
     newest_period = 0 if newest is None else newest.period
     fell = [one for one in falls if one.word == "fell" and one.period == newest_period]
     told = [one for one in falls if one.word == "usual"]
-    reason = "performance" if fell else "none" if told else "undecided"
+    reason: Class = PERFORMANCE if fell else NONE if told else UNDECIDED
     why = "; ".join(one.why for one in fell) or ("" if told else next((one.why for one in falls if one.why), NOT_YET))
     return {
         "reason": reason,
@@ -102,7 +130,7 @@ def judged(kept: list[Line], *, floor: float) -> dict[str, Any]:
     }
 
 
-def points(series: list[Line], metric: str) -> list[fall.Point]:
+def points(series: Sequence[Line], metric: str) -> list[fall.Point]:
     """Return a metric's series, without periods that do not have it or its interval."""
     found = []
     for line in series:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from monitoring.reason_classes import DATA_FAULT
-from monitoring.retraining.reason import Reason
+from monitoring.retraining.reason import Reason, seconds
 
 Action = Literal["nothing", "train", "shadow", "wait", "hold", "stop", "over_budget"]
 NOTHING: Action = "nothing"  # no reason
@@ -106,14 +106,18 @@ class State:
     @property
     def failures(self) -> int:
         """Count the trainings without gain since the last that had some, or since somebody resumed."""
-        count = 0
+        return len(self.failed)
+
+    @property
+    def failed(self) -> tuple[Attempt, ...]:
+        """Return those trainings, oldest first. What could not be compared is no failure: the gates promoted it."""
+        found: list[Attempt] = []
         for one in reversed(self.attempts):
-            if one.result == RUNNING:
-                continue
             if one.result == GAIN or one.forgiven:
                 break
-            count += 1
-        return count
+            if one.result not in (RUNNING, UNKNOWN):
+                found.append(one)
+        return tuple(reversed(found))
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -198,12 +202,6 @@ def resumed(state: State) -> State:
     return dataclasses.replace(state, attempts=past, stopped="")
 
 
-def seconds(iso: str) -> int:
-    """Return an ISO instant as epoch seconds, UTC where it names no zone."""
-    instant = dt.datetime.fromisoformat(iso)
-    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp())
-
-
 def day(at: int) -> str:
     """Return the day of an instant, as people read it.
 
@@ -217,8 +215,7 @@ def _too_many(state: State, rule: Rule) -> str:
     """Say why retraining stops, '' where it goes on."""
     if state.failures < rule.after_failures:
         return ""
-    tries = [one for one in state.attempts if one.result != RUNNING][-state.failures :]
-    said = "; ".join(f"{day(one.began)} {one.result}{f' ({one.said})' if one.said else ''}" for one in tries)
+    said = "; ".join(f"{day(one.began)} {one.result}{f' ({one.said})' if one.said else ''}" for one in state.failed)
     return (
         f"{state.failures} trainings in a row brought no gain ({said}), so retraining has stopped; look at the data "
         "and the spec, then `intentflow retraining SPEC --resume`"

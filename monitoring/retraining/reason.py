@@ -7,18 +7,17 @@ mark that the last look at realised quality left.
 Pure: documents in, a reason out.
 """
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from feature_repo import files
-from monitoring.drift_verdicts import DRIFTED, FAULTY, HELD_BACK, LOST, read
+from monitoring.drift_verdicts import alarms_of, class_of, lasts
 from monitoring.reason_classes import DATA_FAULT, NONE, PERFORMANCE, UNDECIDED, WORLD, Class
 
-INFORMATION, LASTING = "information", "lasting"  # a signal's `when` in drift.json
 CLASSES: tuple[Class, ...] = (DATA_FAULT, PERFORMANCE, WORLD, UNDECIDED, NONE)  # the first that was found speaks
 TRAINS: tuple[Class, ...] = (PERFORMANCE, WORLD)
-OF_VERDICTS: dict[str, Class] = {DRIFTED: WORLD, LOST: DATA_FAULT, FAULTY: DATA_FAULT, UNDECIDED: UNDECIDED}
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,13 @@ def of_drift(found: Mapping[str, Any]) -> Reason:
     >>> of_drift({"verdict": "drifted", "class": "world", "reason": "4 of 11 columns drifted"}).kind
     'world'
     """
-    verdict = read(found.get("verdict"))
-    kind = _class(found.get("class"), OF_VERDICTS.get(verdict, NONE))
-    if verdict in HELD_BACK:  # of a class that says less, the verdict speaks
-        kind = DATA_FAULT
+    kind = class_of(found)
     why, since = str(found.get("reason", "")), ""
-    alarms = _alarms(found, kind)
-    if kind == WORLD and alarms and verdict == DRIFTED and not any(one.get("when") == LASTING for one in alarms):
+    alarms = alarms_of(found, kind)
+    if kind == WORLD and alarms and not lasts(found):
         return Reason(NONE, f"{why}; it moved in the newest period only, and a retraining waits until it lasts")
     if alarms:
-        since = min(str(one.get("since_starts", "")) for one in alarms)
+        since = _earliest([str(one.get("since_starts", "")) for one in alarms])
     evidence = {name: found.get(name) for name in ("reference", "current", "at")} | {"class": kind}
     evidence |= {"signals": sorted(str(one.get("signal")) for one in alarms)}
     return Reason(kind, why, files.digest(evidence), since)
@@ -81,20 +77,25 @@ def together(reasons: Sequence[Reason]) -> Reason:
     if not chosen.trains:
         return chosen
     training = [one for one in reasons if one.trains]
-    known = [one.since for one in training if one.since]
     why = "; ".join(f"{one.kind}: {one.why}" for one in training)
-    return Reason(chosen.kind, why, files.digest(sorted(one.key for one in training)), min(known, default=""))
+    return Reason(
+        chosen.kind,
+        why,
+        files.digest(sorted(one.key for one in training)),
+        _earliest([one.since for one in training if one.since]),
+    )
 
 
-def _class(said: Any, otherwise: Class) -> Class:
-    return next((known for known in CLASSES if known == said), otherwise)
+def seconds(iso: str) -> int:
+    """Return an ISO instant as epoch seconds, UTC where it names no zone."""
+    instant = dt.datetime.fromisoformat(iso)
+    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp())
 
 
-def _alarms(found: Mapping[str, Any], kind: Class) -> list[Mapping[str, Any]]:
-    """Return the signals that alarmed for a class; [] of a verdict that has no signals."""
-    signals = found.get("signals") or {}
-    return [
-        one
-        for one in signals.get("verdicts", [])
-        if one.get("when") != INFORMATION and not one.get("explained_by") and one.get("reason") == kind
-    ]
+def _earliest(instants: Sequence[str]) -> str:
+    """Return the earliest of some ISO instants, '' where there is none or one of them is not known.
+
+    >>> _earliest(["2024-03-31T00:00:00+01:00", "2024-03-30T23:30:00+00:00"])
+    '2024-03-31T00:00:00+01:00'
+    """
+    return min(instants, key=seconds, default="") if all(instants) else ""

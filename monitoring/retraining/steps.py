@@ -28,7 +28,7 @@ from monitoring.reason_classes import DATA_FAULT
 from monitoring.retraining import gain, machine
 from monitoring.retraining.machine import DAY_S, GAIN, HOLD, REFUSED, STOP, UNKNOWN, Decision, Result, Rule, State
 from monitoring.retraining.reason import of_drift, of_quality, together
-from monitoring.spec import Monitoring, Quality, Retrain
+from monitoring.spec import Monitoring, Retrain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +66,15 @@ def decide(name: str, monitoring: str, *, mode: str, refit: bool, verdict: str, 
         return plain.decide(verdict)
     with step("decide_retraining") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
-        reason = together([of_drift(found), of_quality(heartbeats.read(name).get(heartbeats.QUALITY, {}))])
+        quality = heartbeats.read(name).get(heartbeats.QUALITY, {})
+        reason = together([of_drift(found), of_quality(quality)])
         clock = DataClock.of(Path(rows), refit=refit)
         told = {"reason": reason.kind, "verdict": str(found.get("verdict"))}
         if not _champion(name) and reason.kind != DATA_FAULT:
             progress.count(action=machine.TRAIN, train=reason.trains, why=reason.why, **told)
             progress.tell(action=machine.TRAIN if reason.trains else machine.NOTHING, why=reason.why, **told)
             return reason.trains  # nobody serves yet: there is nothing to compare with, and no attempt is counted
-        rule = _rule(spec, clock)
+        rule = _rule(spec, clock, measured_days=float(quality.get("delay_days", 0.0)))
         state, decided = machine.decide(
             State.read(kept.read(name)), reason, rule, at=clock.at, learnable=clock.learnable
         )
@@ -84,7 +85,7 @@ def decide(name: str, monitoring: str, *, mode: str, refit: bool, verdict: str, 
         if decided.action == HOLD:
             raise Refused(
                 f"monitoring: {decided.why}; nothing is trained on this data. Mend the source or data.source.mapping, "
-                "then start the run again; where it is meant, `intentflow run SPEC` trains without asking"
+                "then start the run again; what is meant to stay belongs in monitoring.signals.accepted"
             )
         if decided.action == STOP:
             raise Refused(f"monitoring: {decided.why}")
@@ -170,10 +171,11 @@ def _settled(name: str, state: State, spec: Monitoring, result: Result) -> None:
     raise Refused(f"monitoring: {ended.stopped}")
 
 
-def _rule(spec: Monitoring, clock: DataClock) -> Rule:
-    quality = spec.quality or Quality()
+def _rule(spec: Monitoring, clock: DataClock, *, measured_days: float) -> Rule:
+    """Return the rule; a label delay that the spec leaves out is the one that the last look at quality measured."""
     assert spec.retrain is not None
-    return rule_of(spec.retrain, horizon_s=clock.horizon_s, delay_days=quality.label_delay_days or 0.0)
+    said = spec.quality.label_delay_days
+    return rule_of(spec.retrain, horizon_s=clock.horizon_s, delay_days=measured_days if said is None else said)
 
 
 def _remember(name: str, state: State, decided: Decision) -> None:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from feature_repo import columns, files
 from feature_repo.errors import SpecError
 from pipelines.environment import Installation
+from pipelines.jobs import sources
 from pipelines.jobs.drift_check import champion_model, tables_of
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
 if TYPE_CHECKING:
     from monitoring.drift.calibration import Calibration
+    from monitoring.drift.period_reader import Periods
+    from monitoring.spec import Monitoring
 
 FLOORS = "floors.json"  # of the state folder's folder `monitoring`
 ALL = 10_000  # periods that are scored: every one
@@ -67,20 +70,11 @@ class Replayed:
 
 def calibrate(place: Installation, *, say: Callable[[str], None] = lambda line: None) -> Replayed:
     """Replay the last run's history; SpecError where there is none, or too little of it."""
-    from components.registry import aliases
     from monitoring.drift import watch_record
     from monitoring.drift.calibration import calibrate as replayed
-    from monitoring.drift.period_reader import Folders, Periods
 
-    last = local.last_run(place.home)
-    if last is None or "clean" not in last.folders:
-        raise SpecError(f"{place.home}: no finished run to replay; `intentflow run {place.spec_path}` makes one")
     spec = place.spec.monitoring
-    with variables(place):
-        model = champion_model(place, aliases.status(place.spec.name).holders.get("champion", ""))
-    log = place.home / columns.REQUESTS_FOLDER
-    clean = last.folders["clean"]
-    periods = Periods(Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.watch, scored=ALL)
+    periods = periods_of(place, spec)
     found = replayed(periods, spec, say=say)
     if found.windows < LEAST:
         step = periods.calendar.step
@@ -91,3 +85,24 @@ def calibrate(place: Installation, *, say: Callable[[str], None] = lambda line: 
     path = place.home / watch_record.FOLDER / FLOORS
     files.write_json(path, found.floors.model_dump(mode="json"))
     return Replayed(found, str(path), periods.calendar.step)
+
+
+def periods_of(place: Installation, spec: "Monitoring", *, made: bool = False) -> "Periods":
+    """Return the periods of the last run, all of them scored by the champion; SpecError where there is no run.
+
+    With `made` the tables and rows are then made of the source instead, and no model is asked.
+    """
+    from components.registry import aliases
+    from monitoring.drift.period_reader import Folders, Periods
+
+    last = local.last_run(place.home)
+    if last is None or "clean" not in last.folders:
+        if not made:
+            raise SpecError(f"{place.home}: no finished run to replay; `intentflow run {place.spec_path}` makes one")
+        with local.alone(place.home), variables(place):
+            clean = sources.clean(place)
+            return Periods(Folders(clean, sources.rows(place)), spec.signals)
+    with variables(place):
+        model = champion_model(place, aliases.status(place.spec.name).holders.get("champion", ""))
+    clean, log = last.folders["clean"], place.home / columns.REQUESTS_FOLDER
+    return Periods(Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.signals, scored=ALL)

@@ -19,7 +19,6 @@ from feature_repo.clock import DAY_S
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.release_folder import ReleaseFolder
 from monitoring.quality.joined import Events, Reading, Rule
-from monitoring.spec import Quality
 from pipelines import namespace
 from pipelines.environment import Installation
 from pipelines.jobs import sources
@@ -51,7 +50,7 @@ def look(place: Installation, *, clean: Path | None = None) -> dict[str, Any]:
         clean = last.folders["clean"]
     if clean is None:
         raise SpecError(f"{place.home}: no finished run to take labels from; `intentflow run {place.spec_path}`")
-    spec = place.spec.monitoring.quality or Quality()
+    spec = place.spec.monitoring.quality
     snapshot = files.read_json(clean / "snapshot.json")
     delay_s = delay(clean / "events.parquet") if spec.label_delay_days is None else spec.label_delay_days * DAY_S
     reward_s = place.spec.promotion.rollout.reward_s

@@ -18,6 +18,7 @@ from components.registry import heartbeats
 from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
 from monitoring import drift_verdicts
+from monitoring.reason_classes import PERFORMANCE
 from pipelines.environment import Installation
 from pipelines.rollout.state import Phase, State
 
@@ -54,6 +55,7 @@ class LoopMetrics:
         self._untold = self._gauge("drift_untold", "1 while the last verdict did not reach monitoring.notify")
         self._value = self._gauge("signal_value", "A signal's value in the newest period", "signal")
         self._users = self._gauge("signal_users", "Users behind that value", "signal")
+        self._fell = self._gauge("quality_fell", "1 while realised quality lies below what is usual")
         self._stopped = self._gauge("retraining_stopped", "1 while retraining has stopped itself")
         self._good_at = self._gauge("job_succeeded_timestamp_seconds", "When a job last succeeded", "task")
         self._bad_at = self._gauge("job_failed_timestamp_seconds", "When a job last failed", "task")
@@ -101,13 +103,15 @@ class LoopMetrics:
 
     def show(self, found: Mapping[str, Mapping[str, Any]]) -> None:
         """Export marks."""
+        silent = [found.get(tag, {}).get("figures", {}) for tag in (heartbeats.SIGNALS, heartbeats.QUALITY)]
+        self._valued({signal: figures for part in silent for signal, figures in part.items()})
         for tag, said in found.items():
             if tag == heartbeats.DRIFT:
                 self._drifted(said)
             if tag == heartbeats.NOTICE:
                 self._untold.labels(self._name).set(bool(said.get("problem")))
-            if tag == heartbeats.SIGNALS:
-                self._valued(said["figures"])
+            if tag == heartbeats.QUALITY:
+                self._fell.labels(self._name).set(said.get("reason") == PERFORMANCE)
             if tag == heartbeats.RETRAINING:
                 self._stopped.labels(self._name).set(bool(said.get("stopped")))
             if not tag.startswith(heartbeats.JOB):

@@ -19,6 +19,7 @@ from tests.patience import patient
 SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
+    "signals": {"recommenders"},
     "retrain": {"users", "targets", "worlds"},
     "content": {"pairs", "checker", "fixed", "writer"},
     "contract": {"intentflow", "great_expectations", "ratio"},
@@ -78,6 +79,7 @@ OWN_WORLD = (
     "private",
     "router",
     "sessions",
+    "signals",
     "sizing",
     "sparse",
     "uplift",

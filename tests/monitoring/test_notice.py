@@ -63,6 +63,15 @@ def test_a_class_that_nobody_asked_for_is_not_told() -> None:
     assert box.sent == []
 
 
+def test_a_fault_that_turned_into_something_else_is_over_and_all_is_not_as_usual() -> None:
+    box = Box()
+    spec = Notify(url_env="SHOP_URL", classes=["data_fault"])
+    run(box, told("data_fault", "events.null.value"), told("world", "events.volume"), spec=spec)
+    assert [(sent[1]["type"], sent[1]["class"]) for sent in box.sent][1] == ("drift.passed", "world")
+    assert "Your customers or your goods have changed" in box.sent[1][1]["text"]
+    assert "as usual" not in box.sent[1][1]["text"]
+
+
 def test_what_did_not_arrive_is_sent_again_under_the_same_id() -> None:
     box, bad = Box("HTTP 503"), told("data_fault", "events.null.value")
     first = run(box, bad)

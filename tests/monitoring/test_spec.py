@@ -43,4 +43,4 @@ def test_what_is_not_said_is_in_no_document() -> None:
     assert set(Monitoring().model_dump(mode="json")) == {"psi", "distance", "share", "sample", "min_rows", "min_users"}
     said = Monitoring.model_validate({"signals": {"period": "day"}})
     assert said.model_dump(mode="json")["signals"]["period"] == "day"
-    assert (Monitoring().watch.watched, Monitoring().occasions, said.watch.period) == (True, [], "day")
+    assert (Monitoring().signals.watched, Monitoring().calendar, said.signals.period) == (True, [], "day")

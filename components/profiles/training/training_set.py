@@ -27,6 +27,7 @@ from feature_repo.vocabulary import Vocabulary
 ROW, BOUGHT = "row", "bought"
 STEPS = 10_000_000  # more than any clock counts: over a thousand years of hours
 WORTH = "worth"  # of a label, where the spec declares kinds of events
+NEWEST = "newest.parquet"  # the intent model's rows as the data ends, without labels
 SHOWN = "keyed_shown.parquet"  # only where impressions are logged
 EVENTS_ROWS = 20_000  # whose memories are taken apart at a time: bounds memory
 LISTED = {"key": pa.int64(), WORTH: pa.float64()}
@@ -153,7 +154,9 @@ def write(
     ahead: int = 1,
     histories: bool = False,
 ) -> dict[str, int]:
-    """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts.
+    """Retrieve and write intent.parquet, newest.parquet and ranking.parquet into a folder; returns row counts.
+
+    Nothing learns from the newest rows, whose labels nobody knows yet: monitoring looks at them.
 
     `weighed` adds the strength of the ranker's labels where the spec weighs them; they are of `ahead` steps. `ranked`
     are the (user_id, week) pairs of ranking.parquet; else they are those who bought something within these. `histories`
@@ -167,10 +170,18 @@ def write(
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         asked = entities(seen, users, label_weeks)
-        intent = _of_intent(feast, asked, calendar, histories=histories)
-        if _json(profiles / "profiles.json").get(columns.MEMORY) == columns.OF_TRAINING:
-            remembered = retrieve(feast, services.MEMORY, asked, calendar)
-            intent = with_events(intent, remembered, Vocabulary.load(profiles / "vocabulary"))
+        remembers = _json(profiles / "profiles.json").get(columns.MEMORY) == columns.OF_TRAINING
+
+        def known(wanted: Entities) -> pa.Table:
+            rows = _of_intent(feast, wanted, calendar, histories=histories)
+            if not remembers:
+                return rows
+            remembered = retrieve(feast, services.MEMORY, wanted, calendar)
+            return with_events(rows, remembered, Vocabulary.load(profiles / "vocabulary"))
+
+        intent, newest = known(asked), known(entities(seen, users, (weeks.last,)))
+        pq.write_table(newest, destination / NEWEST, compression="zstd", row_group_size=1 << 14)
+        del newest
         ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
         intent = with_weights(with_labels(intent, ahead, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)

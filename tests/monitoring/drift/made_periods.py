@@ -30,7 +30,7 @@ class MadePeriods:
 
     def starts(self, period: int) -> str:
         """Return when a period starts."""
-        return self.calendar.start(period).isoformat()
+        return self.calendar.local_start(period).isoformat()
 
     def lists(self, signal: str) -> bool:
         """Tell that everything is still sold."""

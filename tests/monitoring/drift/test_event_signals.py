@@ -58,9 +58,22 @@ def test_times_are_those_of_the_wall() -> None:
     assert not [name for name in values(made(days=1)) if "weekday" in name], "a day is one weekday"
 
 
-def test_dates_without_hours_have_no_hours() -> None:
+def test_dates_without_hours_have_no_hours_and_say_so() -> None:
     midnight = [(u, i, s, at // 86_400 * 86_400, q, v, d) for u, i, s, at, q, v, d in ROWS]
     assert not [name for name in values(made(midnight)) if "hour" in name]
+    assert (values(made(midnight))["events.null.time"], values(made())["events.null.time"]) == (1.0, 0.0)
+
+
+def test_a_number_that_stands_still_is_seen_and_not_left_out() -> None:
+    assert (values(made())["events.same.price"], values(made())["events.same.quantity"]) == (2 / 3, 0.75)
+    still = [(*row[:4], 1, 5.0, 0.0) for row in ROWS]
+    found = values(made(still))
+    assert (found["events.same.price"], found["events.same.quantity"], found["events.price.p50"]) == (1.0, 1.0, 5.0)
+    assert found["events.discounted"] == 0.0
+
+
+def test_a_source_without_discounts_has_no_share_of_them() -> None:
+    assert "events.discounted" not in values(made([(*row[:6], NAN) for row in ROWS]))
 
 
 def test_prices_are_of_a_piece() -> None:
@@ -111,6 +124,7 @@ def test_a_silent_feed_has_a_volume_of_nothing() -> None:
     found = values(made(events=of.events[:0]))
     assert (found["events.volume"], found["events.users"]) == (0, 0)
     assert not [name for name in found if name.startswith(("events.null", "events.hour", "events.price"))]
+    assert values(made(events=of.events[:0], ingested=9, unknown=9))["events.set_aside"] == 1.0
 
 
 def test_sources_without_sessions_have_none_and_lack_all_of_them() -> None:

@@ -33,7 +33,11 @@ from monitoring.drift.signals import is_large, kind_of
         ("served.distinct", 0.001, 0.9, "data_fault", False),
         ("labels.count.buy", 0.5, 1.0, "data_fault", True),
         ("labels.ratio.buy", 0.5, 1.0, "performance", True),
-        ("labels.realised.auc", 0.7, 0.8, "performance", True),
+        ("events.same.price", 1.0, 0.05, "data_fault", False),
+        ("events.same.price", 1.0, 0.995, "world", True),  # a shop of one price has always had one
+        ("events.same.price", 0.2, 0.05, "world", True),
+        ("events.discounted", 0.0, 0.3, "data_fault", True),
+        ("events.null.time", 1.0, 0.0, "data_fault", False),
         ("requests.degraded", 0.3, 0.0, "data_fault", False),
     ],
 )

@@ -29,7 +29,7 @@ from monitoring.spec import Floors
         ("features.agree.sessions_28d", "identity"),
         ("features.mean.value_7d", "mean"),
         ("labels.ratio.buy", "level"),
-        ("labels.realised.auc.new", "level"),
+        ("labels.realised.auc.new", "kept"),
         ("whatever", "level"),
     ],
 )

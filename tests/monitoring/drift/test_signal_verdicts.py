@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from feature_repo.calendar import Calendar
-from monitoring.drift.occasions import explanation
+from feature_repo.errors import SpecError
+from monitoring.drift.occasions import as_accepted, explanation
 from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import Measured
 from monitoring.spec import Floors, Occasion, Signals
@@ -92,11 +93,48 @@ def test_extraordinary_periods_are_no_reference() -> None:
 
 
 def test_what_stays_for_six_periods_is_ordinary_from_then_on() -> None:
-    series = [*still(20), *[2000.0] * 6, 2000.0, 1000.0]
+    series = [*still(20), *[2000.0] * 6, 2000.0, 1000.0]  # twice as many events are no fault
     assert judged({"events.volume": series}, 25)["events.volume"].when == "now"
     assert judged({"events.volume": series}, 26) == {}
     back = judged({"events.volume": series}, 27)["events.volume"]
     assert (back.direction, back.reference) == ("down", pytest.approx(2000))
+
+
+def test_a_fault_that_nobody_mends_never_becomes_ordinary() -> None:
+    """Else the eighth week of a broken feed would be called stable, and the ninth, mended, an alarm."""
+    series = {
+        "events.null.value": [*[0.0] * 20, *[0.2] * 12, 0.0],
+        "events.volume": [*still(20), *[400.0] * 12, 1000.0],
+    }
+    for row in range(20, 32):
+        found = judged(series, row)
+        assert {v.signal: (v.reason, v.since) for v in found.values() if v.alarm} == {
+            "events.null.value": ("data_fault", 21), "events.volume": ("data_fault", 21),
+        }  # fmt: skip
+    assert judged(series) == {}, "mended"
+
+
+def test_what_a_person_accepts_is_a_reference_of_its_own() -> None:
+    series = {"events.null.value": [*[0.0] * 20, *[0.2] * 10], "events.volume": still(30)}
+    history = {w + 1: {name: Measured(v[w], N) for name, v in series.items()} for w in range(30)}
+    said = {"events.null": CALENDAR.day(CALENDAR.start(21))}
+    kept = as_accepted(history, said, calendar=CALENDAR)
+    assert ["events.null.value" in kept[week] for week in (20, 21)] == [False, True]
+    state = replay(Table.of(kept), Signals())
+    assert [state.judged[row] for row in (19, 20, 25, 26)] == [1, 1, 1, 2], "six weeks of it are a reference"
+    assert state.moves == [[]] * 30
+    with pytest.raises(SpecError, match=r"signals\.accepted: 'events.nul' is no signal .*near it: events.null.value"):
+        as_accepted(history, {"events.nul": dt.date(2024, 1, 1)}, calendar=CALENDAR)
+
+
+def test_rounding_of_a_number_that_is_always_the_same_is_no_deviation() -> None:
+    """A shop that sells one at a time: the mean of log 2 over other numbers of rows is not log 2 to the last bit."""
+    series = [float(np.full(n, np.log(2)).mean()) for n in range(300, 321)]
+    history = {w + 1: {"events.quantity": Measured(v, N, 2.2e-16)} for w, v in enumerate(series)}
+    history[21] = {"events.quantity": Measured(series[0] + 2.2e-16, N, 2.2e-16)}
+    assert replay(Table.of(history), Signals()).moves == [[]] * 21
+    history[21] = {"events.quantity": Measured(series[0] + 0.2, N, 0.4)}
+    assert len(replay(Table.of(history), Signals()).moves[-1]) == 1
 
 
 def test_too_short_a_history_is_not_judged() -> None:
@@ -143,6 +181,9 @@ def test_the_same_season_last_year_explains() -> None:
     assert (found.when, found.explained_by) == ("now", "the same season last year")
     series[77] = 500.0  # to the other side
     assert judged({"events.volume": series[:78]})["events.volume"].explained_by == ""
+    series[25] = series[77] = 500.0
+    broken = judged({"events.volume": series[:78]})["events.volume"]
+    assert (broken.reason, broken.explained_by) == ("data_fault", ""), "that it broke a year ago does not excuse it"
     quiet = still(80)
     quiet[77] = 1600.0
     assert judged({"events.volume": quiet[:78]})["events.volume"].explained_by == ""

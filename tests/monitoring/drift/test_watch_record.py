@@ -1,8 +1,12 @@
 """The history of signals and the last word, as a state folder keeps them."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import pytest
+
+from feature_repo.errors import DataError
 from monitoring.drift import watch_record
 from monitoring.drift.watch_record import PeriodValues, SignalVerdict, WatchRecord
 
@@ -38,9 +42,37 @@ def test_a_signal_that_was_not_on_record_joins_its_period(tmp_path: Path) -> Non
     assert known(tmp_path)[FIRST] == {"a": 1.0, "b": 5.0}
 
 
-def test_others_append_signals_of_their_own(tmp_path: Path) -> None:
-    watch_record.append(tmp_path, starts=FIRST, release="3", at=1, values={"labels.realised.auc": [0.8, 200]})
-    assert known(tmp_path) == {FIRST: {"labels.realised.auc": 0.8}}
+def test_a_day_and_a_week_that_start_together_are_two_periods(tmp_path: Path) -> None:
+    """Else a Monday of 100 events would stand for a week of 700 once `signals.period` says week."""
+    day, week = dataclasses.replace(of(FIRST, a=100.0), days=1), dataclasses.replace(of(FIRST, a=700.0), days=7)
+    watch_record.add(tmp_path, [day])
+    assert watch_record.history(tmp_path, days=7) == []
+    assert watch_record.add(tmp_path, [week]) == 1
+    assert [p.values["a"][0] for p in watch_record.history(tmp_path, days=1)] == [100.0]
+    assert known(tmp_path) == {FIRST: {"a": 700.0}}, "of the length that was written last"
+
+
+def test_a_line_of_before_does_not_say_its_length_and_is_any(tmp_path: Path) -> None:
+    watch_record.add(tmp_path, [of(FIRST, a=1.0)])
+    assert [p.values["a"][0] for p in watch_record.history(tmp_path, days=7)] == [1.0]
+    assert watch_record.add(tmp_path, [dataclasses.replace(of(FIRST, a=1.0), days=7)]) == 0
+
+
+def test_one_instant_in_two_zones_is_one_period(tmp_path: Path) -> None:
+    watch_record.add(tmp_path, [of(FIRST, a=1.0), of(SECOND, a=2.0)])
+    assert watch_record.add(tmp_path, [of("2024-01-01T08:00:00+08:00", a=9.0, b=3.0)]) == 1
+    first, second = watch_record.history(tmp_path)
+    assert (first.starts[:10], first.values) == ("2024-01-01", {"a": [1.0, 10.0], "b": [3.0, 10.0]})
+    assert second.values == {"a": [2.0, 10.0]}
+
+
+@pytest.mark.parametrize("broken", ['{"starts": "2024-', '{"starts": "then", "release": "", "at": 1}', "[1]", "{}"])
+def test_a_line_that_is_none_is_refused_by_its_place(tmp_path: Path, broken: str) -> None:
+    watch_record.add(tmp_path, [of(FIRST, a=1.0)])
+    path = tmp_path / watch_record.FOLDER / watch_record.HISTORY
+    path.write_text(path.read_text() + broken)
+    with pytest.raises(DataError, match=r"signals.jsonl:2: is no line of the history .* restore the file"):
+        watch_record.history(tmp_path)
 
 
 def test_the_file_only_grows(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def loop_text() -> str:
             heartbeats.DRIFT: lost | {"lost": ["spend"], "class": "data_fault", "alarms": ["events.null.value"]},
             heartbeats.SIGNALS: {"at": 60, "starts": "", "figures": {"labels.ratio.buy": [0.4, 320]}},
             heartbeats.NOTICE: {"at": 60, "problem": "no one listens"},
+            heartbeats.QUALITY: {"at": 60, "reason": "none", "figures": {}},
             heartbeats.RETRAINING: {"at": 60, "action": "nothing", "stopped": True},
             "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5},
         }

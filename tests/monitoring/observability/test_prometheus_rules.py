@@ -294,6 +294,11 @@ SILENT = {
             at_10m=fires("IntentFlowLabelsFew", "IntentFlowRewardZero", of=SILENCE),
         ),
         world(
+            "the same on a cluster, where realised quality says it",
+            *valued("quality.ctr", 0, 400), *valued("quality.came", 0.33, 400),
+            at_10m=fires("IntentFlowLabelsFew", "IntentFlowRewardZero", of=SILENCE),
+        ),
+        world(
             "the same of thirty users: too few to say",
             *valued("rewards.rate", 0, 30), *valued("labels.ratio.buy", 0.33, 30),
             at_10m=fires(of=SILENCE),
@@ -306,6 +311,11 @@ SILENT = {
         world("a fault of the data", *judged("data_fault", "faulty"), at_10m=fires("IntentFlowDataFault", of=DRIFTS)),
         world("the world moved", *judged("world", "drifted"), at_10m=fires("IntentFlowDrift", of=DRIFTS)),
         world("models do worse", *judged("performance", "drifted"), at_10m=fires("IntentFlowPerformance", of=DRIFTS)),
+        world(
+            "realised quality fell while the signals are calm",
+            *judged("none", "stable"), series("intentflow_quality_fell", "1x20", recommender="a"),
+            at_10m=fires("IntentFlowPerformance", of=DRIFTS),
+        ),
         world("all is calm", *judged("none", "stable"), at_10m=fires(of=DRIFTS)),
         world(
             "a lost column is told by its name alone",

@@ -20,6 +20,7 @@ def test_precision_recall_and_average_precision_of_three_answers() -> None:
     assert found["precision"].value == pytest.approx(2 / 3)
     assert found["recall"].value == pytest.approx(2 / 3)
     assert found["map"].value == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
+    assert found["came"].value == pytest.approx(3 / THREE.probability.sum())
     low, high = found["precision"].low, found["precision"].high
     assert low is not None
     assert high is not None

@@ -12,6 +12,7 @@ from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Target, Vocabulary
+from monitoring.drift import watch_record
 from monitoring.quality import history, steps
 from monitoring.quality.history import Line
 from monitoring.quality.joined import Events, Reading, Rule, joined, period_of
@@ -89,6 +90,19 @@ def test_labels_are_ripe_when_the_horizon_and_the_delay_have_passed(delay_days: 
     assert group([answer("u", at(3))], [], rule=rule).ripe is ripe
 
 
+def test_a_click_is_not_missing_while_there_is_time_for_it() -> None:
+    """A reward may take longer than the horizon: until then a list without one is not yet a list without one."""
+    rule = Rule(0, 2.0 * WEEK_S, float(at(5)))
+    assert group([answer("u", at(3))], [], rule=rule).ripe is False
+    assert group([answer("u", at(3))], [], rule=Rule(0, 2.0 * WEEK_S, float(at(6)))).ripe is True
+
+
+def test_a_day_of_an_hourly_clock_is_one_of_the_wall_also_after_the_clocks_change() -> None:
+    berlin = Calendar("2024-03-30", "Europe/Berlin", "hour")
+    late = dt.datetime(2024, 4, 1, 22, 30, tzinfo=dt.UTC)  # half past midnight on the second
+    assert period_of(berlin, int(late.timestamp())) == (4, "2024-04-02T00:00:00+02:00")
+
+
 def test_parts_are_cohorts_and_placements() -> None:
     told = [answer("u", at(3)), answer("v", at(3), asked={"placement": "basket"}, numbers={"segment": 0.0})]
     found = group(told, [])
@@ -145,7 +159,11 @@ def test_a_world_that_stands_still_is_usual_and_one_whose_buyers_change_is_a_rea
     assert (fell["reason"], fell["period"], fell["metrics"]["map"]) == ("performance", 9, "fell")
     assert fell["since"] == CALENDAR.start(8).isoformat()
     mark = files.read_json(home / "marks" / "quality.json")
-    assert (mark["reason"], mark["since"]) == ("performance", fell["since"])
+    assert (mark["reason"], mark["since"], mark["delay_days"]) == ("performance", fell["since"], 0.0)
+    assert mark["figures"] == {"quality.came": [pytest.approx(1.0), 40], "quality.ctr": [0.0, 40]}
+    board = watch_record.history(home, days=7)
+    assert [list(period.values["labels.realised.map"])[1] for period in board] == [40.0] * 9
+    assert board[0].starts == CALENDAR.local_start(1).isoformat()
 
 
 def test_the_estimate_does_not_see_the_fall_and_stands_beside_it(home: Path) -> None:

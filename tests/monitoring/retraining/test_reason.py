@@ -37,6 +37,15 @@ def test_a_world_that_moved_in_the_newest_period_only_waits() -> None:
     assert (of.kind, of.since) == ("world", "")  # one of them does not say since when
 
 
+def test_windows_that_drifted_last_by_themselves() -> None:
+    """Four of eleven columns over four weeks are a reason, be the signals of the newest week quiet or not."""
+    found = {"verdict": "drifted", "class": "world", "windows": "drifted", "signals": {"verdicts": []}}
+    assert of_drift(found).kind == "world"
+    assert of_drift(found | {"signals": {"verdicts": [alarm("now")]}}).kind == "world"
+    assert of_drift(found | {"class": "none"}).kind == "world", "as a check before this one wrote it"
+    assert of_drift(found | {"class": "undecided"}).kind == "world", "signals have too short a history to tell"
+
+
 def test_since_is_the_earliest_of_the_alarms() -> None:
     at = ("2024-05-13T00:00:00+00:00", "2024-05-06T00:00:00+00:00")
     signals = {
@@ -60,9 +69,9 @@ def test_quality_speaks_only_of_performance() -> None:
 
 
 def test_together_the_gravest_speaks_and_the_reasons_that_train_are_one() -> None:
-    one, two = Reason("world", "w", "1", "2024-02"), Reason("performance", "p", "2", "2024-01")
+    one, two = Reason("world", "w", "1", "2024-02-01"), Reason("performance", "p", "2", "2024-01-01")
     both = together([one, two])
-    assert (both.kind, both.why, both.since) == ("performance", "world: w; performance: p", "2024-01")
+    assert (both.kind, both.why, both.since) == ("performance", "world: w; performance: p", "2024-01-01")
     assert both.key == together([two, one]).key not in ("1", "2")
     assert together([one, two, Reason("data_fault", "f")]) == Reason("data_fault", "f")
     assert together([Reason("none"), Reason("undecided", "u")]).kind == "undecided"

@@ -208,6 +208,16 @@ def test_realised_quality_alone_is_a_reason(shop: Shop) -> None:
     assert (shop.mark["reason"], shop.mark["why"]) == ("performance", "performance: map is .3 where .4 is usual")
 
 
+def test_a_cooldown_knows_the_label_delay_that_quality_measured(shop: Shop) -> None:
+    heartbeats.leave("shop", heartbeats.QUALITY, {"reason": "none", "delay_days": 30.0})
+    spec = Monitoring(retrain=Retrain()).model_dump_json()
+    assert shop.decide(MOVED, spec=spec) is True
+    assert shop.weigh(better=False, spec=spec) is False
+    assert shop.passes(3).decide(MOVED, spec=spec) is False, "two weeks after a week's horizon"
+    assert shop.mark["why"].startswith("cooldown until ")
+    assert shop.passes(3).decide(MOVED, spec=spec) is True
+
+
 def test_a_training_waits_until_its_rows_show_what_changed(shop: Shop) -> None:
     """Without a refit the training weeks end eleven weeks before the data does."""
     since = CALENDAR.start(25).isoformat()

@@ -77,6 +77,19 @@ def test_marks_are_looked_at_now_and_then(monkeypatch):
     assert found.registry.get_sample_value("intentflow_job_succeeded_timestamp_seconds", labels) == 7.0
 
 
+def test_what_realised_quality_says_is_exported_beside_the_signals():
+    found = metrics.LoopMetrics("shop")
+    value = found.registry.get_sample_value
+    mark = {"reason": "performance", "figures": {"quality.ctr": [0.0, 400]}}
+    found.show({"quality": mark, "signals": {"figures": {"labels.ratio.buy": [0.9, 300]}}})
+    assert value("intentflow_quality_fell", {"recommender": "shop"}) == 1.0
+    for signal, users in (("quality.ctr", 400.0), ("labels.ratio.buy", 300.0)):
+        assert value("intentflow_signal_users", {"recommender": "shop", "signal": signal}) == users
+    found.show({"quality": {"reason": "none"}})
+    assert value("intentflow_quality_fell", {"recommender": "shop"}) == 0.0
+    assert value("intentflow_signal_value", {"recommender": "shop", "signal": "quality.ctr"}) is None
+
+
 def test_nobody_listens_where_nobody_asked():
     with metrics.exported(Where("")) as found:
         found.waited()
