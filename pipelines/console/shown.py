@@ -95,7 +95,7 @@ def answers_since(place: Installation, since_s: float) -> Iterator[list[Mapping[
 
     if not place.environment.requests.url and namespace.watched(place.environment):
         raise SpecError(
-            "figures: request logs stay with the doors' pods, so nothing can be counted here; give `requests: {url: …}` "
+            "figures: request logs stay with the doors' pods, so nothing is counted here; give `requests: {url: …}` "
             "in the environment, so that they are shipped"
         )
     if place.environment.requests.url:

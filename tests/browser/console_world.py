@@ -37,7 +37,8 @@ from tests.pipelines.rollout.laptop import GATES, tail, until
 USERS = [f"{RAW}u{n:02d}" for n in range(40)]  # of the checkerboard: even users buy even items
 GUESTS = [f"{RAW}guest-{n:02d}" for n in range(60)]  # whom the data do not know
 ROLLOUT = {
-    "shadow": {"requests": 0}, "steps": [0.5, 1.0], "step_requests": 3, "hold_s": 0, "wait_s": 900, "on_missing": "hold",
+    "shadow": {"requests": 0}, "steps": [0.5, 1.0], "step_requests": 3, "hold_s": 0, "wait_s": 900,
+    "on_missing": "hold",
     "keep_previous_s": 3600,
 }  # fmt: skip
 EXPERIMENT = {

@@ -23,6 +23,11 @@ KPIS = [{"name": "buy", "event": ["purchase"], "within": "1h"}, {"name": "money"
 CLOCK = 1_000_000
 
 
+def wall() -> dt.datetime:
+    """Return when what is logged here was: long enough ago that its rewards are in."""
+    return dt.datetime.now(dt.UTC) - dt.timedelta(hours=3)
+
+
 def at(folder: Path, kpis: Sequence[Any] = KPIS) -> Installation:
     """Return an installation whose spec declares rewards."""
     spec = folder / "shop.yaml"
@@ -37,7 +42,7 @@ def answer(number: int, user: str, *items: str, **more: Any) -> dict[str, Any]:
     ]
     line = {
         "request_id": f"r{number}",
-        "logged_at": (dt.datetime.now(dt.UTC) - dt.timedelta(hours=3)).isoformat(),
+        "logged_at": wall().isoformat(),
         "endpoint": "recommend",
         "release": "r",
     }
@@ -102,7 +107,7 @@ def test_what_doors_ship_later_may_still_reward(tmp_path: Path, monkeypatch: pyt
                 update={"requests": where.environment.requests.model_copy(update={"url": url})}
             ),
         )
-        monkeypatch.setattr(rewards.time, "time", lambda: WALL.timestamp() + 3700)
+        monkeypatch.setattr(rewards.time, "time", lambda: wall().timestamp() + 3700)
         logs(store if url else where.home, [answer(1, "ana", "soup")], [event("k1", "ana", "soup", 3500)])
         assert rewards.rewards(where).ripe == ripe
 

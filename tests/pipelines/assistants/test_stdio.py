@@ -61,7 +61,10 @@ async def said(client: Client, name: str, **arguments: Any) -> tuple[bool, str]:
 def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) -> None:
     async def scene(client: Client) -> Any:
         tools = (await client.list_tools()).tools
-        answers = {name: await said(client, name) for name in ("status", "plan", "people", "drift", "experiments", "items", "rules")}
+        answers = {
+            name: await said(client, name)
+            for name in ("status", "plan", "people", "drift", "experiments", "items", "rules")
+        }
         who = answers["people"][1].split()[0]
         answers["person"] = await said(client, "person", person=who)
         request = answers["person"][1].partition("(request ")[2].partition(")")[0]
