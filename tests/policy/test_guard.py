@@ -50,6 +50,7 @@ def test_the_floor_holds_in_the_mean_and_lowers_the_share_no_further() -> None:
     assert 0.5 < free < 0.95
     found = railed(WILD, ASK, Rails(floor=0.95), Request(), 1, draws=4000)
     assert found.why == "floor"
+    assert found.chances is not None, "computed once: the answer draws by them"
     mixed = draw.marginals(WILD, ASK, 1, draws=4000).mixed(ASK, found.share)
     assert guard.value(ASK, mixed) == pytest.approx(0.95)
     lists = draw.simulated(WILD, ASK, np.random.default_rng(0), 20_000, share=found.share)
@@ -57,6 +58,7 @@ def test_the_floor_holds_in_the_mean_and_lowers_the_share_no_further() -> None:
     assert (gain[lists] @ place).mean() / (gain[:4] @ place) == pytest.approx(0.95, abs=0.004)
     loose = railed(WILD, ASK, Rails(floor=0.3), Request(), 1)
     assert (loose.share, loose.why) == (1.0, None)
+    assert loose.chances is not None
     assert railed(Softmax(0.01), ASK, Rails(floor=0.99), Request(), 1).share == 1.0  # all but greedy already
 
 

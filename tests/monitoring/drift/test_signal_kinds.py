@@ -44,6 +44,12 @@ def test_a_scale_is_gone_back_from(kind: signals.Kind) -> None:
     assert [off_scale(kind, one, unit=2.0) for one in scaled] == pytest.approx(values)
 
 
+def test_what_was_a_hundredth_and_is_nothing_is_gone() -> None:
+    assert signals.is_gone(0.0, 0.01)
+    assert not signals.is_gone(0.0, 0.0099)
+    assert not signals.is_gone(0.001, 0.5)
+
+
 def test_scales_by_value() -> None:
     assert onto_scale("volume", np.array([1.0, math.e])).tolist() == pytest.approx([0.0, 1.0])
     assert onto_scale("share", np.array([0.5])).tolist() == pytest.approx([math.pi / 4])

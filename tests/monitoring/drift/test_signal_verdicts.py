@@ -49,6 +49,17 @@ def test_a_half_is_an_alarm_at_once() -> None:
     assert one.interval[0] < one.reference < one.interval[1] < 1100
 
 
+def test_a_mean_moves_by_deviations_of_a_row_and_all_else_by_its_own_size() -> None:
+    """100 becomes 108, where one row's deviation is 10: .8 of it; a level's spread is no unit of its own."""
+    weeks = [*(100 * np.exp(np.random.default_rng(3).normal(0, 0.002, 20))), 108.0, 108.0]
+    for name, effect in (("features.mean.spend_7d", 0.8), ("events.price.p50", 0.08)):
+        spread = 10.0 if "mean" in name else 0.001
+        table = Table.of({w + 1: {name: Measured(value, N, spread)} for w, value in enumerate(weeks)})
+        state = replay(table, Signals())
+        (found,) = verdicts_of(table, 21, state, days=7, starts=str, explains=lambda *_: "")
+        assert found.effect == pytest.approx(effect, abs=0.02), name
+
+
 def test_a_fifth_is_information_once_and_lasting_the_second_time() -> None:
     series = [*still(20), 1200.0, 1200.0]
     assert (judged({"events.volume": series}, 20)["events.volume"].when) == "information"

@@ -35,8 +35,13 @@ from tests.monitoring.records import moved
             "The average of “sessions_28d” over customers rose clearly: 3.1 in the latest period, usually 2.4 to 2.6.",
             "顾客“sessions_28d”的平均值上升明显：最近一期为 3.1，平常在 2.4 到 2.6 之间。",
         ),
+        (
+            moved("events.volume", kind="volume", value=94.6, interval=(99.0, 101.0), effect=-0.054, direction="down"),
+            "The number of actions that reached us fell by 5.4 %: 95 in the latest period, usually 99 to 101.",
+            "收到的行为数下降了 5.4 %：最近一期为 95，平常在 99 到 101 之间。",
+        ),
     ],
-    ids=["nulls", "volume", "a unit", "a mean"],
+    ids=["nulls", "volume", "a unit", "a mean", "a little"],
 )  # fmt: skip
 def test_a_signal_that_moved_is_a_sentence_in_both_languages(found, en, zh) -> None:
     assert sentences.changed(found) == Words(en, zh)

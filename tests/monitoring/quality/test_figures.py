@@ -75,6 +75,13 @@ def test_what_is_promised_needs_no_label() -> None:
     assert found["map"] == pytest.approx((first + second) / 2)
 
 
+def test_a_promise_of_a_sample_counts_for_those_that_were_not_kept() -> None:
+    more = Said(THREE.user, THREE.probability, THREE.label, THREE.threshold, np.array([1.0, 3.0, 1.0]))
+    said, all_ = 0.9 + 3 * (0.6 + 0.7), (0.9 + 0.2) + 3 * (0.6 + 0.7) + (0.1 + 0.1)
+    assert expected(more)["precision"] == pytest.approx(said / (1 + 3 * 2))
+    assert expected(more)["recall"] == pytest.approx(said / all_)
+
+
 def test_promises_that_are_calibrated_come_true() -> None:
     """A world that draws its labels from the probabilities: realised figures are near the estimate."""
     rng = np.random.default_rng(0)

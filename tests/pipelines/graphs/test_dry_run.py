@@ -19,10 +19,13 @@ import numpy as np
 import pytest
 import yaml
 
+from bentos.release import Release
 from components.policy import reward_table
 from components.policy.rewards import Kpi
 from feature_repo import columns, files
+from pipelines.environment import place as find_place
 from pipelines.graphs import index
+from pipelines.releases import release as releases
 from tests.pipelines.conftest import Shop, open_shop
 from tests.pipelines.runs.step_lines import problems
 from tests.policy.test_policy_steps import SPEC as EXPLORER
@@ -119,7 +122,10 @@ def _shown(shop: Shop) -> None:
     """Declare a policy, and leave answers that were shown greedily with what came of them: a first explorer enters."""
     shop.edit(policy=EXPLORER | {"candidates": 20, "guard": {"share": 0.5}})
     (shop.home / columns.REQUESTS_FOLDER).mkdir(exist_ok=True)
-    answers = [line | {"probabilities": []} for line in lines(40, greedy=True)]  # of no model, so no sample of drift
+    place = find_place(shop.spec, "local", variables=shop.environment())
+    serves = Release.load(releases.assembled(place, releases.resolved(place))).id
+    told = {"release": serves, "probabilities": []}  # of no model, so no sample of drift
+    answers = [line | told for line in lines(40, greedy=True)]
     log = shop.home / columns.REQUESTS_FOLDER / "2026-11-01.00001.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in answers))
     rng = np.random.default_rng(0)
