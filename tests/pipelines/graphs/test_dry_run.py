@@ -123,7 +123,8 @@ def _shown(shop: Shop) -> None:
     shop.edit(policy=EXPLORER | {"candidates": 20, "guard": {"share": 0.5}})
     (shop.home / columns.REQUESTS_FOLDER).mkdir(exist_ok=True)
     place = find_place(shop.spec, "local", variables=shop.environment())
-    serves = Release.load(releases.assembled(place, releases.resolved(place))).id
+    with releases.variables(place):
+        serves = Release.load(releases.assembled(place, releases.resolved(place))).id
     told = {"release": serves, "probabilities": []}  # of no model, so no sample of drift
     answers = [line | told for line in lines(40, greedy=True)]
     log = shop.home / columns.REQUESTS_FOLDER / "2026-11-01.00001.jsonl"
