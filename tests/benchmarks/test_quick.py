@@ -57,6 +57,7 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "experiments": {"worlds", "shares"},
     "uplift": {"truth"},
+    "feedback": {"items", "weeks", "sides"},
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }
@@ -69,6 +70,7 @@ OWN_WORLD = (
     "demo",
     "domains",
     "experiments",
+    "feedback",
     "forms",
     "gpu",
     "online",
