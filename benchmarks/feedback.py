@@ -2,8 +2,8 @@
 
 Items have a written appeal, and are bought only where they are shown. Each week the ranker is made anew from all so
 far: by purchases (`counted`), or by purchases a look (`rated`), each counting 1 over how likely its item was shown at
-that place, as doors log it. In the first week nobody knows anything: a few purchases fell to items by luck. Lists are drawn,
-and their propensities computed, by the product's own code. Users look less at lower places, as NDCG has it.
+that place, as doors log it. In the first week nobody knows anything: a few purchases fell to items by luck. Lists are
+drawn, and their propensities computed, by the product's own code. Users look less at lower places, as NDCG has it.
 
 Letters: I items, K places, N answers a week.
 """
