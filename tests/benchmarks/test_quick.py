@@ -58,6 +58,7 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "experiments": {"worlds", "shares"},
     "uplift": {"truth"},
+    "feedback": {"items", "weeks", "sides"},
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }
@@ -72,6 +73,7 @@ OWN_WORLD = (
     "demo",
     "domains",
     "experiments",
+    "feedback",
     "forms",
     "gpu",
     "online",
