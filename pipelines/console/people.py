@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from bentos.client import Recommender, Unanswered
 from bentos.console.ports.people import Fact, Intent, Item, Past, Person, Seen, Sent
 from components.content import words
+from components.content.writers import chinese
 from feature_repo import columns
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.ids import plain
@@ -73,7 +74,7 @@ class ServedPeople:
             degraded=str(found["degraded"] or ""),
             intents=tuple(Intent(one["name"], one["probability"]) for one in found["intents"]),
             items=tuple(
-                _item(place, shown, one, position=one["position"], title=one.get("title") or "")
+                _item(place, shown, one, language=language, position=one["position"], title=one.get("title") or "")
                 for one in found["items"]
             ),
             events=_events(found["events"], shown),
@@ -90,7 +91,6 @@ class ServedPeople:
         texts, untold = _texts(place, raw_id, [one.item_id for one in said.items], language)
         likeliest = sorted(every.intents, key=lambda one: -one.probability)[:MOST_INTENTS]
         chances = {one.name: one.probability for one in every.intents}
-        notes = [untold, _COUNTED if counts else ""]
         return Person(
             pseudonym=pseudonym,
             live=True,
@@ -107,6 +107,7 @@ class ServedPeople:
                     place,
                     shown,
                     one.model_dump(),
+                    language=language,
                     position=number,
                     title=one.title,
                     text=texts.get(one.item_id),
@@ -115,7 +116,8 @@ class ServedPeople:
                 for number, one in enumerate(said.items, 1)
             ),
             events=_events(_past(place, pseudonym), shown),
-            note=" ".join(one for one in notes if one),
+            counts=counts,
+            untold=untold,
         )
 
     def event_types(self) -> tuple[str, ...]:
@@ -159,14 +161,12 @@ class ServedPeople:
         return Sent(taken.accepted, taken.duplicates, taken.ignored, event, item_id)
 
 
-_COUNTED = "This look went the way of customers, so the request log counts it as an answer that somebody saw."
-
-
 def _item(
     place: Installation,
     shown: Catalogue | None,
     said: Mapping[str, Any],
     *,
+    language: str,
     position: int,
     title: str,
     text: "Description | None" = None,
@@ -175,7 +175,7 @@ def _item(
     """Return an item as a page shows it; `said` has item_id, source and reasons as the service says them."""
     item_id, settings = str(said[columns.ITEM_ID]), place.environment.console
     row = shown.row(item_id) if shown else {}
-    reasons = {name: _reason(place, name, value) for name, value in (said.get("reasons") or {}).items()}
+    reasons = {name: _reason(place, name, value, language) for name, value in (said.get("reasons") or {}).items()}
     known = dict(row) | {f"reason:{name}": told for name, told in reasons.items()}
     known |= {f"intent:{name}": f"{chance:.0%}" for name, chance in (chances or {}).items()}
     return Item(
@@ -192,8 +192,9 @@ def _item(
     )
 
 
-def _reason(place: Installation, name: str, value: float) -> str:
-    return words.reason(name, value, place.spec.verb, place.spec.data.step)
+def _reason(place: Installation, name: str, value: float, language: str) -> str:
+    said = chinese.reason if language == "zh" else words.reason
+    return said(name, value, place.spec.verb, place.spec.data.step)
 
 
 def _texts(
@@ -207,9 +208,9 @@ def _texts(
             for part in _parts(items, place.spec.content.max_items):
                 found |= _described(client, raw_id, part, spoken)
     except Unanswered as refusal:
-        return found, f"No texts: {refusal}"
+        return found, str(refusal)
     except (SpecError, ServerError) as error:
-        return found, f"No texts: {error}"
+        return found, str(error)
     return found, ""
 
 

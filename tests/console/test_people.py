@@ -129,6 +129,17 @@ def test_a_picture_is_an_image_that_names_no_page() -> None:
     assert 'referrerpolicy="no-referrer"' in page
 
 
+def test_a_look_that_counts_and_texts_that_are_missing_are_said() -> None:
+    person = replace(PERSON, counts=True, untold="events is not among its scopes")
+    visitor = client(Ports(people=FakePeople(person)))
+    send(visitor, "/console/people", user=RAW)
+    said = text(visitor.get(PAGE))
+    assert "the request log counts it as an answer that somebody saw" in said
+    assert "No customer saw this answer" not in said
+    assert "No texts: events is not among its scopes" in said
+    assert "热门" in text(visitor.get(f"{PAGE}?lang=zh"))
+
+
 def test_the_page_speaks_chinese_and_remembers_it() -> None:
     visitor = client(Ports(people=FakePeople()))
     assert 'lang="zh-Hans"' in visitor.get("/console/people?lang=zh").text

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from bentos.console import elsewhere
+from bentos.console import elsewhere, words
 from bentos.console.doorman import Visitor
 from bentos.console.gate import PSEUDONYM
 from bentos.console.ports.people import People, Person
@@ -21,6 +21,7 @@ from bentos.http.problems import refused as refusal_of
 
 LIST, PERSON = "people.html.jinja", "person.html.jinja"
 BLOCK = "person"  # of PERSON
+SOURCE = "people.source_"
 QUICK = 2  # kinds of events that each item has a button for
 
 
@@ -123,8 +124,14 @@ def _about(request: Request, found: Person | None) -> dict[str, Any]:
         "quick": QUICK,
         "moved": moved(before, found) if before and found and found.live else None,
         "address": _address(pseudonym),
+        "sources": _sources(request.state.language),
         "links": elsewhere.links(request, lambda links: links.versions()) if found else (),
     }
+
+
+def _sources(language: str) -> dict[str, str]:
+    """Return the sources of candidates that have words; others keep their names."""
+    return {key.removeprefix(SOURCE): said for key, said in words.WORDS[language].items() if key.startswith(SOURCE)}
 
 
 def _typed(request: Request) -> dict[str, str]:

@@ -76,7 +76,9 @@ class Person:
     intents: tuple[Intent, ...]
     items: tuple[Item, ...]
     events: tuple[Past, ...]  # the newest first
-    note: str = ""
+    note: str = ""  # what else there is to say, in English
+    counts: bool = False  # this look is in the request log as an answer that somebody saw
+    untold: str = ""  # why items have no texts; "" where they have
 
 
 @dataclass(frozen=True)

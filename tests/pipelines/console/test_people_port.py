@@ -94,19 +94,20 @@ def test_a_look_counts_as_nothing_shown_and_texts_come_as_customers_read_them(he
     assert door.asked[2][1]["language"] == "zh"
     (item,) = found.items
     assert (item.title, item.source) == ("Tropical fruit: bananas · 40 lb", "history")
-    assert item.reasons == ("bought in 24 weeks", "last 2 weeks ago", "intent 0.482")
+    assert item.reasons == ("在24周里买过", "最近一次是2周前", "意图概率 0.482")
     assert item.text.startswith("Tropical fruit: bananas")
-    assert {fact.name: fact.value for fact in item.facts}["reason:weeks_bought"] == "bought in 24 weeks"
+    assert {fact.name: fact.value for fact in item.facts}["reason:weeks_bought"] == "在24周里买过"
     assert [one.name for one in found.intents] == ["visit", "buy:TROPICAL FRUIT"]
     assert (found.live, found.segment, found.rung) == (True, "tropical fruit, vegetables", "fresh")
-    assert found.note == ""
+    assert (found.note, found.untold, found.counts) == ("", "", False)
     assert RAW not in str(found)
 
 
 def test_where_no_routes_are_known_a_look_counts_and_the_page_says_so(here: Installation, door: Door) -> None:
     found = people.port(lambda: here).asked(RAW, "en")
     assert [way[1:] for way in door.ways()] == [("", KEY)] * 3
-    assert "the request log counts it" in found.note
+    assert found.counts
+    assert found.items[0].reasons == ("bought in 24 weeks", "last 2 weeks ago", "intent 0.482")
 
 
 def test_a_look_asks_the_door_that_answers_the_person(here: Installation, door: Door) -> None:
@@ -124,7 +125,7 @@ def test_texts_that_cannot_be_had_are_left_out_and_said(here: Installation, door
     routed(here, door)
     door.instead["/describe"] = (403, {"error": "events is not among its scopes", "where": "a", "allowed": "b"})
     found = people.port(lambda: here).asked(RAW, "en")
-    assert (found.items[0].text, found.note) == ("", "No texts: events is not among its scopes")
+    assert (found.items[0].text, found.untold) == ("", "events is not among its scopes")
 
 
 def test_an_event_goes_the_way_of_customers_and_the_log_says_who_without_the_id(
