@@ -136,8 +136,11 @@ class ServedPeople:
         told: Sequence[str | None] = allowed or counted
         return tuple(dict.fromkeys(one for one in told if one and one not in spec.data.without_item))
 
-    def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
-        """Send an event in somebody's name; an item that is none is refused, and nothing is stored."""
+    def send(self, raw_id: str, event: str, item_id: str, *, who: str, once: str = "") -> Sent:
+        """Send an event in somebody's name; an item that is none is refused, and nothing is stored.
+
+        What is sent again with the same `once` is stored once: the service tells it by the event's id.
+        """
         from pydantic import ValidationError
 
         from bentos.endpoints.schemas import Event
@@ -150,7 +153,7 @@ class ServedPeople:
         if shown is not None and not shown.knows(item_id):
             raise SpecError(f"item: '{item_id}' is no item of the catalogue{shown.nearest(item_id)}; nothing was sent")
         try:
-            made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=uuid.uuid4().hex)
+            made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=once or uuid.uuid4().hex)
         except ValidationError as error:
             raise SpecError(f"event: {rejected(error, Event)}") from None
         with sent.noted(place, who=who, event=event, item_id=item_id), service.customer(place) as client:

@@ -136,12 +136,14 @@ def test_an_event_goes_the_way_of_customers_and_the_log_says_who_without_the_id(
     with caplog.at_level(logging.INFO, logger="intentflow.console"):
         sent = port.send(RAW, "purchase", "1082185", who="key 1f0c, console")
     assert sent.accepted == 1
-    ((path, body, token, key),) = door.asked
+    path, body, token, key = door.asked[0]
     assert (path, token, key) == ("/events", "", KEY)
     (event,) = body["events"]
     assert (event["user_id"], event["item_id"], event["event"]) == (RAW, "1082185", "purchase")
-    assert event["event_id"]
-    (kept,) = noted.read(here)
+    assert len(event["event_id"]) == 32
+    port.send(RAW, "purchase", "1082185", who="key 1f0c, console", once="f" * 33)
+    assert door.asked[1][1]["events"][0]["event_id"] == "f" * 33
+    kept, _ = noted.read(here)
     assert (kept.who, kept.event, kept.item_id, kept.answered) == ("key 1f0c, console", "purchase", "1082185", True)
     written = (here.home / noted.FILE).read_text()
     assert RAW not in written
