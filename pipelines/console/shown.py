@@ -87,7 +87,7 @@ def _newest(place: Installation, since_s: float) -> tuple[list[Mapping[str, Any]
     return found[-MOST:], len(found) > MOST
 
 
-def answers_since(place: Installation, since_s: float) -> Iterator[list[Mapping[str, Any]]]:
+def answers_since(place: Installation, since_s: float) -> Iterator[Sequence[Mapping[str, Any]]]:
     """Yield the logged answers of /recommend, a file's at a time, the newest file first."""
     import pyarrow.compute as pc
 

@@ -53,7 +53,8 @@ def answer(number: int, *items: str, user: str = "", at: dt.datetime = WALL, **m
         {"item_id": i, "position": n, "score": 1.0, "source": "popular", "propensity": 1.0}
         for n, i in enumerate(items, 1)
     ]
-    line = {"request_id": f"r{number}", "logged_at": at.isoformat(), "endpoint": "recommend", "release": "r"}
+    line: dict[str, Any] = {"request_id": f"r{number}", "logged_at": at.isoformat(), "endpoint": "recommend"}
+    line |= {"release": "r"}
     line |= {"policy": "greedy@1", "user_id": user or f"u{number}", "now": CLOCK, "rung": "fresh", "asked": {"k": 2}}
     return line | {"items": shown, "numbers": {}, "lists": {"a": [1.0]}, "mirrored": False, "sample": 1.0} | more
 
@@ -223,7 +224,7 @@ class _Everybody(Doorman):
     def __init__(self) -> None:
         super().__init__(None, session_s=60)
 
-    open = False  # type: ignore[assignment]
+    open = False
 
     def require(self, visitor: Any) -> None:
         visitor.who = "key 1f0c, console"
