@@ -38,8 +38,8 @@ USERS = [f"{RAW}u{n:02d}" for n in range(40)]  # of the checkerboard: even users
 CONSOLE_KEY = "SHOP_CONSOLE_KEY"  # variable that holds the key by which the console asks the service
 GUESTS = [f"{RAW}guest-{n:02d}" for n in range(60)]  # whom the data do not know
 ROLLOUT = {
-    "shadow": {"requests": 0}, "steps": [0.5, 1.0], "step_requests": 3, "hold_s": 0, "wait_s": 900, "on_missing": "hold",
-    "keep_previous_s": 3600,
+    "shadow": {"requests": 0}, "steps": [0.5, 1.0], "step_requests": 3, "hold_s": 0, "wait_s": 900,
+    "on_missing": "hold", "keep_previous_s": 3600,
 }  # fmt: skip
 EXPERIMENT = {
     "name": "shorter-lists",
@@ -87,6 +87,12 @@ class Console:
     def promote(self, version: str) -> None:
         """Have the registry name another champion; the loop rolls it out."""
         self.run("promote", version)
+
+    def taken_back(self) -> str:
+        """Return the version that was rolled back last."""
+        history = self.shop.json("status", str(self.shop.spec))["history"]
+        moves = [move for move in history if move["alias"] == "champion"]
+        return str(moves[-1]["origin"])
 
     def serves(self, version: str, *, seconds: float = 120) -> None:
         """Wait until a version serves alone, while people ask."""

@@ -209,13 +209,26 @@ def test_without_javascript_somebody_is_found_an_event_sent_and_a_rule_saved(con
         visitor.sees("Every door keeps to it")
 
 
-def test_zz_roll_back(quick: Visitor, console: Console) -> None:
+def test_roll_back(quick: Visitor, console: Console) -> None:
     """Last: it ends the experiment, and another release serves."""
-    before = console.standing()["stable"]["version"]
+    champion, before = (console.shop.aliases()[alias] for alias in ("champion", "previous"))
     quick.click(said("frame.releases"))
-    quick.click(said("releases.back_to", to="1"))
+    quick.click(said("releases.back_to", to=before))
     quick.click(said("releases.confirm"))
-    quick.sees(said("releases.champion", version="1"))
-    console.serves("1")
-    assert before != "1"
-    assert [s.state for s in processes.status(console.place.home) if s.name.startswith("router")] == ["running"]
+    shown = quick.sees(said("releases.champion", version=before))
+    assert f"key {console.admin.split('_')[1]}, console" in shown
+    console.serves(before)
+    assert console.shop.aliases()["champion"] == before != champion
+    assert [s.state for s in processes.status(console.place.home) if s.name == "router"] == ["running"]
+
+
+def test_while_a_rollout_runs_there_is_no_way_back(owner: Visitor, console: Console) -> None:
+    """After the rollback: the version that was taken back is promoted again, and nobody asks, so it waits."""
+    champion = console.shop.aliases()["champion"]
+    owner.open(f"{console.url}/releases")
+    again = console.taken_back()
+    console.promote(again)
+    until(lambda: console.standing()["candidate"], seconds=60, what="a rollout", tell=console.tell)
+    owner.open(f"{console.url}/releases/rollback")
+    assert "is under way" in owner.sees("is under way")
+    assert console.shop.aliases()["champion"] == again != champion, "nothing was moved"
