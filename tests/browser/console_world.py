@@ -86,13 +86,7 @@ class Console:
 
     def promote(self, version: str) -> None:
         """Have the registry name another champion; the loop rolls it out."""
-        self.run("promote", version)
-
-    def taken_back(self) -> str:
-        """Return the version that was rolled back last."""
-        history = self.shop.json("status", str(self.shop.spec))["history"]
-        moves = [move for move in history if move["alias"] == "champion"]
-        return str(moves[-1]["origin"])
+        self.run("promote", "--version", version)
 
     def serves(self, version: str, *, seconds: float = 120) -> None:
         """Wait until a version serves alone, while people ask."""

@@ -223,12 +223,9 @@ def test_roll_back(quick: Visitor, console: Console) -> None:
 
 
 def test_while_a_rollout_runs_there_is_no_way_back(owner: Visitor, console: Console) -> None:
-    """After the rollback: the version that was taken back is promoted again, and nobody asks, so it waits."""
-    champion = console.shop.aliases()["champion"]
-    owner.open(f"{console.url}/releases")
-    again = console.taken_back()
-    console.promote(again)
+    """After the rollback version 2 is promoted once more, and nobody asks, so its rollout waits."""
+    console.promote("2")
     until(lambda: console.standing()["candidate"], seconds=60, what="a rollout", tell=console.tell)
     owner.open(f"{console.url}/releases/rollback")
-    assert "is under way" in owner.sees("is under way")
-    assert console.shop.aliases()["champion"] == again != champion, "nothing was moved"
+    owner.sees("is under way")
+    assert console.shop.aliases()["champion"] == "2", "nothing was moved"
