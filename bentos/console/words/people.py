@@ -62,6 +62,8 @@ EN = {
     "sent": "The event {event} of item {item} was stored. The list below was asked for after it.",
     "ignored": "The event {event} of item {item} was not stored: this person asked to be forgotten.",
     "id_here": "User id of this person",
+    "id_again": "this session does not know the person's id, so nothing was sent. Give it below and send once more; "
+    "what you typed is there still.",
     "back": "All people",
 }
 
@@ -126,5 +128,6 @@ ZH = {
     "sent": "已保存事件 {event}，物品 {item}。下方列表为此后重新查询的结果。",
     "ignored": "事件 {event}（物品 {item}）未保存：此用户已要求被遗忘。",
     "id_here": "此用户的编号",
+    "id_again": "本次会话不知道此用户的编号，因此没有发送。请在下方填写编号后再发送；您填写的内容仍在。",
     "back": "全部用户",
 }
