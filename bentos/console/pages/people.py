@@ -20,6 +20,7 @@ from bentos.console.ports.people import People, Person
 from bentos.console.render import REFUSALS, done, refused, render
 from bentos.console.settings import ROOT
 from bentos.http.problems import refused as refusal_of
+from feature_repo.errors import SpecError
 
 LIST, PERSON = "people.html.jinja", "person.html.jinja"
 BLOCK = "person"  # of PERSON
@@ -81,6 +82,8 @@ def send(request: Request) -> Response:
     raw_id = form.get("user") or visitor.raw_id(pseudonym) or ""
     shown: Person | None = visitor.kept(f"shown {pseudonym}")
     try:
+        if not raw_id:  # a session that began after the page was opened, as after a key's end
+            raise SpecError(words.text(request.state.language, "people.id_again"))
         if port.pseudonym(raw_id) != pseudonym:
             raise refusal_of("user id", "is another person's", "the id of whose page this is")
         before = shown or port.asked(raw_id, request.state.language)

@@ -65,6 +65,8 @@ EN = {
     "sent_before": "The event {event} of item {item} was stored before: this form was sent twice.",
     "ignored": "The event {event} of item {item} was not stored: this person asked to be forgotten.",
     "id_here": "User id of this person",
+    "id_again": "this session does not know the person's id, so nothing was sent. Give it below and send once more; "
+    "what you typed is there still.",
     "back": "All people",
     "source_history": "history",
     "source_neighbours": "neighbours",
@@ -148,6 +150,7 @@ ZH = {
     "sent_before": "事件 {event}（物品 {item}）此前已保存：该表单提交了两次。",
     "ignored": "事件 {event}（物品 {item}）未保存：此用户已要求被遗忘。",
     "id_here": "此用户的编号",
+    "id_again": "本次会话不知道此用户的编号，因此没有发送。请在下方填写编号后再发送；您填写的内容仍在。",
     "back": "全部用户",
     "source_history": "历史行为",
     "source_neighbours": "相似物品",
