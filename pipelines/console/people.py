@@ -21,6 +21,7 @@ from feature_repo.privacy import pseudonyms
 from pipelines.assistants import people
 from pipelines.console import catalogue, sent, service
 from pipelines.console.catalogue import Catalogue
+from pipelines.console.recent import Recent
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ LONGEST_ID = 256  # characters
 LOOKED_AT = 2000  # newest answers of the log, for whom was answered
 MOST_INTENTS, MOST_REASONS = 12, 4
 END_OF_TIME = 2.0**62  # epoch seconds: every event is before
+KINDS: "Recent[tuple[str, ...]]" = Recent(60.0)  # of events in a run's data
 log = logging.getLogger("intentflow.console")
 T = TypeVar("T")
 
@@ -121,10 +123,11 @@ class ServedPeople:
         )
 
     def event_types(self) -> tuple[str, ...]:
-        """Return the kinds of events with an item that the spec speaks of."""
+        """Return the kinds of events with an item that the spec speaks of; where of none, those of the last data."""
         from components.data.row_rules import OneOf
 
-        spec = self._place().spec
+        place = self._place()
+        spec = place.spec
         allowed = [
             str(value)
             for rule in spec.data.contract.get("events", ())
@@ -134,10 +137,15 @@ class ServedPeople:
         ranking = spec.models.ranking
         counted = (*(intent.event for intent in spec.intents), ranking.event, *ranking.kinds)
         told: Sequence[str | None] = allowed or counted
+        if not any(told):  # a spec that `init` wrote for a file of purchases need name no kind
+            told = _kinds(place)
         return tuple(dict.fromkeys(one for one in told if one and one not in spec.data.without_item))
 
-    def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
-        """Send an event in somebody's name; an item that is none is refused, and nothing is stored."""
+    def send(self, raw_id: str, event: str, item_id: str, *, who: str, once: str = "") -> Sent:
+        """Send an event in somebody's name; an item that is none is refused, and nothing is stored.
+
+        What is sent again with the same `once` is stored once: the service tells it by the event's id.
+        """
         from pydantic import ValidationError
 
         from bentos.endpoints.schemas import Event
@@ -150,7 +158,7 @@ class ServedPeople:
         if shown is not None and not shown.knows(item_id):
             raise SpecError(f"item: '{item_id}' is no item of the catalogue{shown.nearest(item_id)}; nothing was sent")
         try:
-            made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=uuid.uuid4().hex)
+            made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=once or uuid.uuid4().hex)
         except ValidationError as error:
             raise SpecError(f"event: {rejected(error, Event)}") from None
         with sent.noted(place, who=who, event=event, item_id=item_id), service.customer(place) as client:
@@ -229,6 +237,24 @@ def _past(place: Installation, pseudonym: str) -> list[dict[str, Any]]:
     from pipelines.answers import explain
 
     return explain.events_of(place, pseudonym, before=END_OF_TIME)
+
+
+def _kinds(place: Installation) -> tuple[str, ...]:
+    """Return the kinds of events in the last run's data; () where that is on no disk of this machine."""
+    import pyarrow.parquet as pq
+
+    from pipelines.runs import local
+
+    run = local.last_run(place.home)
+    if run is None:
+        return ()
+    path = run.folders["clean"] / "events.parquet"
+
+    def read() -> tuple[str, ...]:
+        found = pq.read_table(path, columns=[columns.EVENT])[columns.EVENT].unique().to_pylist()
+        return tuple(sorted(str(kind) for kind in found if kind))
+
+    return KINDS.of(path, read)
 
 
 def _events(found: Sequence[Mapping[str, Any]], shown: Catalogue | None) -> tuple[Past, ...]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from feature_repo import columns
 from feature_repo.clock import DAY_S
+from feature_repo.errors import SpecError
+from pipelines import namespace
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -85,12 +87,17 @@ def _newest(place: Installation, since_s: float) -> tuple[list[Mapping[str, Any]
     return found[-MOST:], len(found) > MOST
 
 
-def answers_since(place: Installation, since_s: float) -> Iterator[list[Mapping[str, Any]]]:
+def answers_since(place: Installation, since_s: float) -> Iterator[Sequence[Mapping[str, Any]]]:
     """Yield the logged answers of /recommend, a file's at a time, the newest file first."""
     import pyarrow.compute as pc
 
     from feature_repo.logs import object_store, request_log, shipped_log
 
+    if not place.environment.requests.url and namespace.watched(place.environment):
+        raise SpecError(
+            "figures: request logs stay with the doors' pods, so nothing can be counted here; give `requests: {url: …}` "
+            "in the environment, so that they are shipped"
+        )
     if place.environment.requests.url:
         with object_store.reached(place.environment.requests.url) as store:
             answers = shipped_log.read(store, names=READ, since_s=since_s, newest_first=True)

@@ -53,7 +53,8 @@ def answer(number: int, *items: str, user: str = "", at: dt.datetime = WALL, **m
         {"item_id": i, "position": n, "score": 1.0, "source": "popular", "propensity": 1.0}
         for n, i in enumerate(items, 1)
     ]
-    line = {"request_id": f"r{number}", "logged_at": at.isoformat(), "endpoint": "recommend", "release": "r"}
+    line: dict[str, Any] = {"request_id": f"r{number}", "logged_at": at.isoformat(), "endpoint": "recommend"}
+    line |= {"release": "r"}
     line |= {"policy": "greedy@1", "user_id": user or f"u{number}", "now": CLOCK, "rung": "fresh", "asked": {"k": 2}}
     return line | {"items": shown, "numbers": {}, "lists": {"a": [1.0]}, "mirrored": False, "sample": 1.0} | more
 
@@ -223,7 +224,7 @@ class _Everybody(Doorman):
     def __init__(self) -> None:
         super().__init__(None, session_s=60)
 
-    open = False  # type: ignore[assignment]
+    open = False
 
     def require(self, visitor: Any) -> None:
         visitor.who = "key 1f0c, console"
@@ -261,6 +262,24 @@ def test_the_window_is_chosen_by_address() -> None:
     wrong = page(Ports(kpis=watching.kpis()), "/console?days=1e9&lang=zh")
     assert "点击率（CTR）" in wrong
     assert re.search(r'days=28"[^>]*aria-current="true"', wrong)
+
+
+def test_where_logs_stay_in_pods_the_figures_say_so_and_the_rest_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import namespace
+
+    where = here(tmp_path)
+    monkeypatch.setattr(namespace, "watched", lambda _: "shop")
+
+    class Pods(watching.Kpis):
+        def tiles(self, days: int) -> Tiles:
+            return kpis.tiles(where, days=days)
+
+    text = words(page(Ports(kpis=Pods())))
+    assert "figures: request logs stay with the doors' pods" in text
+    assert "What serves Version 2" in text
+    assert "CTR" not in text
 
 
 def test_the_first_page_names_what_runs_what_did_not_start_and_what_to_try() -> None:

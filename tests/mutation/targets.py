@@ -78,10 +78,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "monitoring/retraining/reason.py": ("tests/monitoring/retraining/test_reason.py",),
     "monitoring/quality/figures.py": ("tests/monitoring/quality/test_figures.py",),
     "monitoring/quality/fall.py": ("tests/monitoring/quality/test_fall.py",),
+    "monitoring/quality/kpis.py": ("tests/monitoring/quality/test_kpis.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout, and experiments.
     "pipelines/rollout/experiment_analysis.py": ("tests/pipelines/rollout/test_experiment_numbers.py",),
+    "pipelines/rollout/experiment_power.py": ("tests/pipelines/rollout/test_experiment_power.py",),
     "pipelines/rollout/experiments.py": ("tests/pipelines/rollout/test_experiments.py",),
     "pipelines/rollout/outcomes.py": ("tests/pipelines/rollout/test_outcomes.py",),
     "components/uplift/effects.py": ("tests/uplift/test_uplift.py",),

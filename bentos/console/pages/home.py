@@ -7,12 +7,11 @@ from starlette.routing import Route
 from bentos.console import elsewhere, figures
 from bentos.console.chart import chart
 from bentos.console.ports.watch import Kpis, Tile
-from bentos.console.render import render
+from bentos.console.render import REFUSALS, render, told
 from bentos.console.settings import ROOT
 
 DAYS = (1, 7, 28, 90)  # windows to choose from
 DEFAULT_DAYS = 28
-STANDARD = ("ctr", "conversion", "revenue", "coverage", "degraded")  # tiles that have words of their own
 
 
 def show(request: Request) -> Response:
@@ -21,15 +20,19 @@ def show(request: Request) -> Response:
     if port is None:
         return render(request, "home.html.jinja", tiles=None, standing=None, links=())
     days = chosen(request.query_params.get("days", ""))
-    standing = port.standing()
+    standing, tiles, refusal = port.standing(), None, ""
+    try:
+        tiles = port.tiles(days)
+    except REFUSALS as error:  # what serves is shown all the same
+        _, refusal = told(error)
     return render(
         request,
         "home.html.jinja",
-        tiles=port.tiles(days),
+        tiles=tiles,
+        refusal=refusal,
         standing=standing,
         days=days,
         choices=DAYS,
-        standard=STANDARD,
         drawn=drawn,
         newest=newest,
         number=figures.number,

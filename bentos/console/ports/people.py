@@ -110,5 +110,8 @@ class People(Protocol):
     def event_types(self) -> tuple[str, ...]:
         """Return the kinds of events that the spec declares."""
 
-    def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
-        """Send an event in somebody's name; an item that is none is refused, and nothing is stored."""
+    def send(self, raw_id: str, event: str, item_id: str, *, who: str, once: str = "") -> Sent:
+        """Send an event in somebody's name; an item that is none is refused, and nothing is stored.
+
+        What is sent again with the same `once` is stored once.
+        """
