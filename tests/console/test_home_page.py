@@ -1,6 +1,7 @@
 """The overview: figures of logs that were counted by hand, and the page that shows them or why there are none."""
 
 import datetime as dt
+import gzip
 import json
 import re
 from collections.abc import Sequence
@@ -143,6 +144,19 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     nobody = figures(where)["degraded"]
     assert nobody.value == 0.0
     assert nobody.high == pytest.approx(0.1224, abs=1e-3)  # none of 30: it may be one in eight
+
+
+def test_what_doors_shipped_is_counted_as_what_lies_here(tmp_path: Path) -> None:
+    where = here(tmp_path)
+    answers, events = forty()
+    pod = tmp_path / "shipped" / "recommender-0a1b2c3d4e5f-7d9f8b6c5-aaaaa"
+    closed(pod, "2026-11-30.00000.parquet", answers)
+    with gzip.open(pod / "2026-11-30.00000.jsonl.gz", "wt") as stream:
+        stream.write("".join(json.dumps(one) + "\n" for one in events))
+    requests = where.environment.requests.model_copy(update={"url": str(tmp_path / "shipped")})
+    away = replace(where, environment=where.environment.model_copy(update={"requests": requests}))
+    found = figures(away)
+    assert (found["ctr"].value, found["conversion"].value, found["revenue"].value) == (10 / 80, 5 / 40, 50 / 80)
 
 
 def test_of_a_log_that_is_too_long_the_newest_count_and_the_page_says_so(
