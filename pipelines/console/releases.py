@@ -72,10 +72,11 @@ class LiveReleases:
             stable=_release_of(routes, "stable"),
             recorded=recorded,
             whole=routes.get("mode", "stable") == "stable" and not routes.get("arms"),
-            standing=str(rollout.get("text", "")),
+            # Of a service that no loop has looked at yet it would say that nothing serves.
+            standing=str(rollout.get("text", "")) if rollout.get("stable") or rollout.get("candidate") else "",
             problem=str(rollout.get("problem", "")),
             notice=str(rollout.get("notice", "")),
-            back=WayBack(champion, previous, why),
+            back=WayBack(champion, previous, why, state.experiment.name if state.experiment else ""),
             last=last,
         )
 

@@ -3,6 +3,7 @@
 A user's list before and after a change is the service's own answer to `PUT /rules` with `preview`.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +22,7 @@ from bentos.console.ports.rules import (
     UserLists,
     Written,
 )
+from feature_repo import columns
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.environment import Installation
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 SHOWN = 20  # changes, the newest
 MOST_VALUES = 100  # of a text column, those that most items have
 NAMED = 5  # items that a rule is about
+NAMES = (columns.ITEM_ID, columns.TITLE)  # of whom it is, where items are people
+COSTS_S = 120.0  # that a preview waits for the one before: each holds the test weeks in memory
 FEW = 500  # distinct values past which a column's values are names, not choices
 Service = Callable[[Installation], AbstractContextManager["Recommender"]]
 
@@ -52,6 +56,7 @@ class LiveRules:
 
     def __init__(self, place: Callable[[], Installation], service: Service) -> None:
         self._place, self._service = place, service
+        self._one = threading.Lock()
 
     def held(self) -> HeldRules:
         """Return what holds now."""
@@ -63,18 +68,20 @@ class LiveRules:
             catalogue, segments = rules.catalogue_of(place)
             shown = catalogue.refresh()
             changes = _changes(catalogue)
+        people = catalogue.release.ranking.exclude_self
         return HeldRules(
             version=catalogue.snapshot.head.version,
             rules=_held(catalogue, changes),
             changes=tuple(_rows(changes, _newest(catalogue)))[:SHOWN],
             changes_in_all=sum(len(change.entries) for change in changes),
-            columns=_columns(shown.vocabulary.items),
+            columns=_columns(shown.vocabulary.items, without=NAMES if people else ()),
             placements=tuple(catalogue.release.placements),
             segments=segments,
             events=tuple(shown.vocabulary.signs.numbers),
             impressions=bool(shown.vocabulary.signs.shown),
             timezone=catalogue.release.calendar.timezone,
             unread=shown.rules.unread,
+            people=people,
         )
 
     def preview(self, ask: "RulesRequest", *, placement: str, user: str) -> Preview:
@@ -83,7 +90,7 @@ class LiveRules:
 
         place = self._place()
         match = _match(*rules.judged(place, ask), names=[one.root.name for one in ask.rules])
-        cost, no_cost = _or_why(lambda: _cost(rules.previewed(place, ask, placement=placement or None)))
+        cost, no_cost = _or_why(lambda: self._costed(place, ask, placement))
         if not user:
             return Preview(match, cost, no_cost, None, "")
         lists, no_lists = _or_why(lambda: self._lists(place, ask, placement, user))
@@ -112,6 +119,16 @@ class LiveRules:
             changes = [change for change in _changes(catalogue) if change.version == version]
             newest = _newest(catalogue)
         return Written(version, repeated=False, changes=tuple(_rows(changes, newest))) if changes else None
+
+    def _costed(self, place: Installation, ask: "RulesRequest", placement: str) -> Cost:
+        from pipelines import rules
+
+        if not self._one.acquire(timeout=COSTS_S):
+            raise ServerError("another preview is being measured; press Preview again")
+        try:
+            return _cost(rules.previewed(place, ask, placement=placement or None))
+        finally:
+            self._one.release()
 
     def _lists(self, place: Installation, ask: "RulesRequest", placement: str, user: str) -> UserLists:
         from bentos.client import Unanswered
@@ -196,11 +213,12 @@ def _match(catalogue: "OpenCatalogue", book: "RuleBook", *, names: Sequence[str]
     if read is None or isinstance(read.rule, Bought | New | Shown):
         return None
     shown = catalogue.current
-    titles = tuple(shown.titles[item] for item in sorted(read.about)[:NAMED])
+    named = () if catalogue.release.ranking.exclude_self else sorted(read.about)[:NAMED]
+    titles = tuple(shown.titles[item] for item in named)
     return Match(len(read.about), len(shown.titles), titles)
 
 
-def _columns(items: "pa.Table") -> tuple[Column, ...]:
+def _columns(items: "pa.Table", *, without: Sequence[str]) -> tuple[Column, ...]:
     """Return what rules may ask of items, with the values that a text has most often, where they are few."""
     from components.ranking.rules import masks
     from components.ranking.rules.expression import OPERATORS
@@ -208,6 +226,7 @@ def _columns(items: "pa.Table") -> tuple[Column, ...]:
     return tuple(
         Column(name, kind, OPERATORS[kind], _values(items[name]) if kind in ("text", "texts") else ())
         for name, kind in masks.kinds(items).items()
+        if name not in without
     )
 
 

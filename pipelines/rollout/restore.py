@@ -48,6 +48,11 @@ def refusal(place: Installation, state: State, champion: str, previous: str) -> 
             f"rollback: rollout {state.rollout} of {state.candidate} is under way ({at}); wait for its end, or take it "
             "back with `intentflow rollback`"
         )
+    if place.environment.kubernetes.namespace and state.stable is None:
+        return (
+            "rollback: no loop has recorded what serves on the cluster; run `intentflow rollback` where the cluster "
+            "can be reached"
+        )
     if not champion:
         return "rollback: no version is the champion; `intentflow rollback` gives a lost alias back"
     if not previous:
@@ -65,7 +70,7 @@ def restore(
 
     '' for `who` is the user of this process. With `wanted` it is done only from that champion to that version, and not
     while a rollout runs: Unwanted says what is otherwise, and nothing was moved. With `by_loop` this process touches no
-    door and no route, as where it has no account of the cluster: the loop there follows, and what it records is awaited.
+    door and no route, as where it has no account of the cluster: the loop there follows, and its record is awaited.
     """
     if by_loop:
         return _moved(place, why, who, wanted)

@@ -79,7 +79,9 @@ def test_in_chinese_every_page_fits(visitor: Visitor, door: Listening) -> None:
     for path in PAGES:
         visitor.open(f"{door.url}/console{path}")
         assert visitor.page.run("document.documentElement.lang").startswith("zh"), path
-        visitor.page.call("Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=False)
+        visitor.page.call(
+            "Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=False
+        )
         wrong += [f"{path} {one}" for one in measured.faults(visitor.page)]
     wrong += axe.grave(visitor.page)
     visitor.open(f"{door.url}/console?lang=en")

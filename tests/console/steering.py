@@ -140,7 +140,7 @@ class PaperReleases:
     champion: str = "2"
     previous: str = "1"
     refusal: str = ""  # of every rollback, such as while a rollout runs
-    last: LastRollback = LastRollback("none")
+    last: LastRollback = field(default_factory=lambda: LastRollback("none"))
     moves: list[Move] = field(default_factory=lambda: [Move("champion", "1", "2", "pipeline (ana)", AT, "better")])
 
     def shown(self) -> ReleasesShown:

@@ -36,7 +36,7 @@ def log_of(place: Installation) -> DocumentLog:  # noqa: F811
     return document_log(place.spec.name)
 
 
-def put(place: Installation, kind, *documents, who: str = "key 1f0c, console", minute: float = 0) -> int:  # noqa: ANN001, F811
+def put(place: Installation, kind, *documents, who: str = "key 1f0c, console", minute: float = 0) -> int:  # noqa: F811
     log = log_of(place)
     at = NOON + dt.timedelta(minutes=minute)
     return log.put(kind, list(documents), who=who, at=at, after=log.refreshed(Snapshot())).version

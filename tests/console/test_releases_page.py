@@ -1,4 +1,4 @@
-"""The page of releases over a real registry and the rollout's own loop: who serves, and a rollback that is read back."""
+"""The page of releases over a real registry and the rollout's own loop: who serves, a rollback that is read back."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from bentos.router.routes import Backend, Routes
-from components.registry import aliases
+from components.registry import aliases, rollout_tags
 from components.registry.release import model_name
 from feature_repo.errors import ServerError
 from pipelines.console.releases import LiveReleases
@@ -21,6 +21,8 @@ from pipelines.environment import place as find_place
 from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
 from pipelines.rollout import loop, restore
+from pipelines.rollout.experiment_state import ExperimentState
+from pipelines.rollout.state import State
 from tests.console.pages import Page, opened, pressed, visitor
 from tests.patience import patient
 from tests.pipelines.rollout.test_loop import PaperActuator, place, registry  # noqa: F401 (fixtures)
@@ -59,7 +61,7 @@ def rolled(tmp_path_factory: pytest.TempPathFactory, registry: Path) -> tuple[Pa
 
 @pytest.fixture
 def served(
-    place: Installation,  # noqa: F811
+    place: Installation,
     paper: PaperActuator,
     rolled: tuple[Path, PaperActuator],
     monkeypatch: pytest.MonkeyPatch,
@@ -72,28 +74,28 @@ def served(
     return place
 
 
-def look(place: Installation, paper: PaperActuator, times: int = 1) -> None:  # noqa: F811
+def look(place: Installation, paper: PaperActuator, times: int = 1) -> None:
     for _ in range(times):
         with held(place) as lease:
             loop.once(place, paper, lease)
 
 
-def promote(place: Installation, version: str) -> None:  # noqa: F811
+def promote(place: Installation, version: str) -> None:
     with variables(place):
         aliases.promote("grocery", version, who="ana", why="better")
 
 
-def registered(place: Installation) -> mlflow.MlflowClient:  # noqa: F811
+def registered(place: Installation) -> mlflow.MlflowClient:
     with variables(place):
         return mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_TRACKING_URI"])
 
 
-def holders(place: Installation) -> dict[str, str]:  # noqa: F811
+def holders(place: Installation) -> dict[str, str]:
     with variables(place):
         return aliases.status("grocery").holders
 
 
-def browser(place: Installation, **settings: float) -> TestClient:  # noqa: F811
+def browser(place: Installation, **settings: float) -> TestClient:
     return visitor(releases=LiveReleases(lambda: place, **settings))
 
 
@@ -180,7 +182,7 @@ def test_while_a_rollout_runs_it_is_refused_in_a_sentence(served: Installation, 
 def test_where_there_is_nothing_before_it_says_so(
     place: Installation,
     paper: PaperActuator,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in place.variables.items():
         monkeypatch.setenv(name, value)
@@ -193,7 +195,7 @@ def test_where_there_is_nothing_before_it_says_so(
 def test_where_no_service_runs_the_alias_moves_and_the_page_says_that_nothing_serves(
     place: Installation,
     paper: PaperActuator,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in place.variables.items():
         monkeypatch.setenv(name, value)
@@ -247,7 +249,7 @@ def test_one_that_takes_long_is_said_to_run_and_a_second_is_refused(
     assert "every 2s" not in part, "it asks no more"
 
 
-def elsewhere(place: Installation) -> Installation:  # noqa: F811
+def elsewhere(place: Installation) -> Installation:
     """The same registry, of an environment that rolls out on a cluster of which this process knows nothing."""
     settings = place.environment.kubernetes.model_copy(update={"namespace": "shop"})
     return replace(place, environment=place.environment.model_copy(update={"kubernetes": settings}))
@@ -276,6 +278,34 @@ def test_on_a_cluster_without_a_loop_it_is_no_success(served: Installation, monk
     text = pressed(visit, opened(visit, "/console/releases/rollback"), "Roll back now").text
     assert "version 1 is the champion, but the rollout's loop did not record in 0 s that it serves" in text
     assert "as read back" not in text
+
+
+def test_on_a_cluster_where_no_loop_ever_looked_nothing_is_moved(
+    place: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with variables(place):
+        aliases.notice("grocery")
+    promote(place, "2")
+    visit = visitor(releases=LiveReleases(lambda: elsewhere(place)))
+    assert "no loop has recorded what serves on the cluster" in opened(visit, "/console/releases").text
+    form = {"champion": "2", "to": "1", "why": "x"}
+    assert visit.post("/console/releases/rollback", data=form | {"csrf": csrf(visit)}).status_code == 409
+    assert holders(place) == {"champion": "2", "previous": "1"}
+
+
+def csrf(visit: TestClient) -> str:
+    """The token of the visitor's own forms, as the page gives it to htmx."""
+    return visit.get("/console/releases").text.partition('"X-CSRF-Token": "')[2][:64]
+
+
+def test_an_experiment_under_way_is_named_before_it_ends(served: Installation) -> None:
+    with variables(served):
+        state = State.of(rollout_tags.read("grocery").state)
+        tried = ExperimentState(1, {"name": "warmer"}, ())
+        rollout_tags.write("grocery", replace(state, experiment=tried).document())
+    text = opened(browser(served), "/console/releases/rollback").text
+    assert "Experiment warmer is under way, and ends with a rollback." in text
 
 
 def test_what_serves_and_is_no_version_of_ours_is_said(served: Installation, paper: PaperActuator) -> None:

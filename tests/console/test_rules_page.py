@@ -1,6 +1,7 @@
 """The page of rules over a real document log: put, change, remove, undo; two owners at once; what is refused."""
 
 import contextlib
+import datetime as dt
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ from bentos.recommender import rule_changes
 from bentos.recommender.catalogue import OpenCatalogue
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo.documents.changes import RULE
-from feature_repo.documents.log import DocumentLog
+from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.errors import ServerError, SpecError, StoreAway
 from pipelines import rules as live
+from pipelines.console import rules as filled
 from pipelines.console.rules import LiveRules
 from tests.bentos import conftest as tiny
 from tests.bentos.recommender.test_item_changes import client as door_client
@@ -47,6 +49,7 @@ class Installed:
         self.world.opened = []  # type: ignore[attr-defined]
         self.costs: list[tuple[Any, str | None]] = []
         self.no_cost = ""
+        self.people = False  # whether items are users
 
     def catalogue(self, _: Any) -> tuple[OpenCatalogue, tuple[str, ...]]:
         from dataclasses import replace
@@ -54,6 +57,8 @@ class Installed:
         release = replace(
             self.world.release(), rules=RULES.validate_python(RULED), placements=PLACEMENTS.validate_python(PLACES)
         )
+        if self.people:
+            release = replace(release, ranking=release.ranking.model_copy(update={"exclude_self": True}))
         words: Any = live._Release(self.words)
         found = OpenCatalogue(release, words, self.world.log(), lambda items, _: live._Release(items.vocabulary))  # type: ignore[arg-type,return-value]
         return found, ("calm", "keen")
@@ -234,7 +239,7 @@ def test_one_who_is_quicker_between_the_look_and_the_write_is_not_written_over(
     path = "/console/rules/edit?name=no%20soup"
     for_ann = pressed(ann, opened(ann, path), "Preview", value__0="BREAD")
     for_bob = pressed(bob, opened(bob, path), "Preview", value__0="FRUIT")
-    write, written = DocumentLog.put, []
+    write, written = DocumentLog.put, list[str]()
 
     def later(log: DocumentLog, *args: Any, **named: Any) -> Any:
         if not written:
@@ -245,6 +250,19 @@ def test_one_who_is_quicker_between_the_look_and_the_write_is_not_written_over(
     monkeypatch.setattr(DocumentLog, "put", later)
     assert "changed by somebody else" in pressed(bob, for_bob, "Save", status=409).text
     assert shopped.changes()[-1][3]["where"] == "category = 'BREAD'"
+
+
+def test_a_rule_that_a_newer_version_wrote_is_named_and_not_written_over(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    newer = {"kind": "mirror", "name": "no soup", "times": 2}
+    log = shopped.world.log()
+    log.put(RULE, [("no soup", newer)], who="key 1", at=dt.datetime.now(dt.UTC), after=log.refreshed(Snapshot()))
+    visit = browser()
+    assert "and this one cannot read them: no soup." in opened(visit, "/console/rules").text
+    refused = pressed(visit, beer(visit), "Save", status=409)
+    assert "Version 1," in refused.text
+    assert [entry[3] for entry in shopped.changes()] == [newer]
 
 
 def test_a_change_is_undone_and_the_undo_is_one_too(browser: Callable[[], TestClient], shopped: Installed) -> None:
@@ -307,11 +325,36 @@ def test_a_clash_is_refused_by_name_also_where_it_came_between_preview_and_save(
 
 def test_a_rule_that_is_about_no_item_is_said_to_do_nothing(browser: Callable[[], TestClient]) -> None:
     visit = browser()
-    assert "It is about 2 of 6 items, such as: leek soup, pea soup." in beer(visit).text
+    assert "It is about 2 of 6 items. Such as: leek soup, pea soup." in beer(visit).text
     typo = beer(visit, value__0="soup")
     assert "It is about none of the 6 items: as it stands it does nothing." in typo.text
     page = opened(visit, "/console/rules/new?kind=bought")
     assert "It is about" not in pressed(visit, page, "Preview", days="3").text, "that is each user's own"
+
+
+def test_where_items_are_people_no_form_names_one(browser: Callable[[], TestClient], shopped: Installed) -> None:
+    shopped.people = True
+    visit = browser()
+    assert "kind=pin" not in visit.get("/console/rules").text
+    page = visit.get("/console/rules/new?kind=filter").text
+    assert "<option>category</option>" in page
+    for name in ("item_id", "title", "leek soup", "i2"):
+        assert f'<option value="{name}">' not in page
+        assert f"<option>{name}</option>" not in page
+    seen = beer(visit)
+    assert "It is about 2 of 6 items." in seen.text
+    assert "leek soup" not in seen.text
+
+
+def test_a_second_cost_waits_for_the_first_and_says_so(
+    browser: Callable[[], TestClient], shopped: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filled, "COSTS_S", 0.01)
+    visit = browser()
+    port = visit.app.state.ports.rules  # type: ignore[attr-defined]
+    with port._one:
+        assert "The cost was not measured: another preview is being measured" in beer(visit).text
+    assert "NDCG@10 changes by" in beer(visit).text
 
 
 def test_a_user_s_list_is_shown_before_and_after(browser: Callable[[], TestClient], shopped: Installed) -> None:

@@ -114,9 +114,14 @@ def _list(request: Request, error: Exception | None = None) -> Response:
         held=held,
         rules=[(one, rule_words.sentence(language, one.document, zone)) for one in held.rules],
         changes=[(one, _told(language, one, zone)) for one in held.changes],
-        kinds=[one for one in FIELDS if one != "shown" or held.impressions],
+        kinds=[one for one in FIELDS if one not in _without(held)],
         token=secrets.token_hex(8),
     )
+
+
+def _without(held: HeldRules) -> set[str]:
+    """Return the kinds that no rule of this recommender can have."""
+    return {kind for kind, absent in (("shown", not held.impressions), ("pin", held.people)) if absent}
 
 
 def _told(language: words.Language, change: RuleChange, zone: str) -> str:

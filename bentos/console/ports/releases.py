@@ -51,6 +51,7 @@ class WayBack:
     champion: str
     to: str
     refusal: str = ""
+    experiment: str = ""  # that is under way, and ends with it
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class HeldRules:
     impressions: bool = False  # whether the row says what was shown
     timezone: str = "UTC"  # the shop's
     unread: tuple[str, ...] = ()  # names of rules that a newer version wrote
+    people: bool = False  # items are users here, and no rule names one
 
     def rule(self, name: str) -> HeldRule | None:
         """Return the rule of a name."""
