@@ -333,3 +333,21 @@ def test_lines_to_copy_ask_for_a_made_up_visitor_and_keep_to_the_contract(
     keyed = where.environment.serving.model_copy(update={"auth": "keys"})
     object.__setattr__(where, "environment", where.environment.model_copy(update={"serving": keyed}))
     assert "X-API-Key: $INTENTFLOW_KEY" in start.start(where).tries[0].command
+
+
+def test_the_page_has_words_for_every_reason_that_a_figure_may_have() -> None:
+    from typing import get_args
+
+    from bentos.console.ports import watch
+    from bentos.console.words import home
+    from monitoring.quality import kpis as figures_of
+
+    reasons = [one for one in get_args(watch.Why) if one]
+    assert get_args(watch.Why) == get_args(figures_of.Why)
+    assert {f"why_{one}" for one in reasons} <= home.EN.keys()
+    assert {f"why_{one}_about" for one in reasons if one != "none"} <= home.EN.keys()
+    for why in reasons:
+        tile = replace(watching.CTR, value=None, low=None, high=None, why=why)
+        shown_as = words(page(Ports(kpis=watching.Kpis(replace(watching.TILES, tiles=(tile,))))))
+        assert home.EN[f"why_{why}"] in shown_as
+        assert "12.5 %" not in shown_as
