@@ -95,8 +95,8 @@ def answers_since(place: Installation, since_s: float) -> Iterator[Sequence[Mapp
 
     if not place.environment.requests.url and namespace.watched(place.environment):
         raise SpecError(
-            "figures: request logs stay with the doors' pods, so nothing can be counted here; give `requests: {url: …}` "
-            "in the environment, so that they are shipped"
+            "figures: request logs stay with the doors' pods, so nothing can be counted here; give "
+            "`requests: {url: …}` in the environment, so that they are shipped"
         )
     if place.environment.requests.url:
         with object_store.reached(place.environment.requests.url) as store:
