@@ -63,7 +63,7 @@ def status(place: Installation) -> dict[str, Any]:
         "aliases": registry.holders,
         "dangling": registry.dangling,
         "drift": drift_status.summary(place.home, marks),
-        "retraining": retraining.shown(place) if (watched and not problem) or not place.unmade else {},
+        "retraining": retraining.shown(place) if not problem and (watched or not place.unmade) else {},
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
