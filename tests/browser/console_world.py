@@ -106,6 +106,13 @@ class Console:
             with contextlib.suppress(requests.RequestException, Unanswered):
                 self.ask([user])
 
+    def without_rules(self) -> None:
+        """Remove every live rule."""
+        found = self.shop.json("rules", str(self.shop.spec), "list", "--env", str(self.env))["rules"]
+        if names := [rule["name"] for rule in found]:
+            done = self.shop.here("rules", str(self.shop.spec), "remove", *names, "--env", str(self.env))
+            assert done.returncode == 0, done.stderr
+
     def ask(self, users: Sequence[str] = USERS, *, buys: bool = False) -> None:
         """Let people look at their list once; every fourth one buys what stands first."""
         with Recommender(self.door, api_key=self.reader) as client:
@@ -147,6 +154,7 @@ def opened(shop: Shop, folder: Path) -> Iterator[Console]:
     env, file = keyed(folder)
     admin = keys.make(file, name="owner", scopes=("admin", "recommend", "events"), server=True)
     reader = keys.make(file, name="shop", scopes=("recommend", "events"), server=True)
+    asks = keys.make(file, name="console", scopes=("recommend", "events", "admin"), server=True)
     place = find_place(shop.spec, str(env), variables=shop.environment())
     console = Console(shop, env, "", "", file, admin, reader, folder / "console.log", folder / "loop.log")
     console.run("reconcile")
@@ -158,7 +166,7 @@ def opened(shop: Shop, folder: Path) -> Iterator[Console]:
         found = Console(shop, env, url, router.url, file, admin, reader, console.log, console.loop_log)
         stack.enter_context(_running(shop, found.loop_log, "reconcile", env, "--watch", "--every", "0.5"))
         port = url.rpartition(":")[2].partition("/")[0]
-        stack.enter_context(_running(shop, found.log, "console", env, "--port", port, told={CONSOLE_KEY: reader}))
+        stack.enter_context(_running(shop, found.log, "console", env, "--port", port, told={CONSOLE_KEY: asks}))
         _answers(found)
         yield found
 

@@ -22,7 +22,7 @@ from tests.browser.visitor import Keyboard, Visitor
 from tests.pipelines.conftest import RAW
 from tests.pipelines.rollout.laptop import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("unruled")]
 MOST_CLICKS = 4
 ANN, BOB, CAT, DAN = USERS[2], USERS[4], USERS[6], USERS[8]  # all like even items
 

@@ -43,18 +43,20 @@ class Tour:
     def walk(self, key: str, user: str, rule: tuple[str, str]) -> None:
         """Take every picture."""
         visitor = self.visitor
+        visitor.page.call("Emulation.setScrollbarsHidden", hidden=True)
         visitor.open(f"{self.console}?lang=en", width=WIDE)
         if key:
             visitor.fill(said("frame.key"), key)
             visitor.enter()
             visitor.sees(said("frame.sign_out"))
             visitor.loaded()
-        self.take("home")
+        self.take("home", height=900)
         visitor.click(said("frame.people"))
         visitor.fill(said("people.user"), user)
         visitor.enter()
         visitor.sees(said("people.live"))
-        self.take("person", height=1000)
+        self.take("person", height=900)
+        self.take("why", at="#items-title")
         self.take("phone", width=PHONE, dark=True)
         last = visitor.page.run("[...document.querySelectorAll('ol.items .quick button')].pop().ariaLabel")
         visitor.click(last)
@@ -86,7 +88,7 @@ class Tour:
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
-        place = f"document.querySelector('{at}').scrollIntoView()" if at else "scrollTo(0, 0)"
+        place = f"document.querySelector('{at}').scrollIntoView(), scrollBy(0, -16)" if at else "scrollTo(0, 0)"
         page.run(f"document.activeElement.blur(); {place}; 0")
         time.sleep(0.3)  # marks of what changed fade
         wrong = measured.faults(page)
