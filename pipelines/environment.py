@@ -229,7 +229,9 @@ class Console(Slice):
         description="Of the service, as the console reaches it; empty: the one that runs on this machine",
     )
     key_env: str = Field(
-        default="", description="Variable that holds the key it asks with; scopes recommend and events"
+        default="",
+        description="Variable that holds the key it asks with; scopes recommend and events, and admin for the lists "
+        "that a rule's preview shows",
     )
     picture: str = Field(default="", description="Column of items that holds addresses of pictures; empty: none shown")
     picture_origins: list[str] = Field(

@@ -137,10 +137,13 @@ def _written(
 
 
 def _require_as_seen(catalogue: OpenCatalogue, held: Snapshot, seen: Mapping[str, str]) -> None:
-    """Refuse a change of a rule whose text is not the one that its editor saw."""
-    now = {rule.name: rule for rule in after(catalogue, [], held)} if seen else {}
+    """Refuse a change of a rule whose text is not the one that its editor saw, or that nobody here can read."""
+    if not seen:
+        return
+    unread: list[str] = []
+    now = {rule.name: rule for rule in book.merged(catalogue.release.rules, held.of(RULE), unread=unread)}
     for name, text in seen.items():
-        if seen_as(now.get(name)) != text:
+        if name in unread or seen_as(now.get(name)) != text:
             raise Overtaken(name)
 
 

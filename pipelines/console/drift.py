@@ -107,7 +107,7 @@ def _usual(record: "WatchRecord | None", history: "Sequence[PeriodValues]") -> t
     from monitoring.page import sentences
 
     moved = {one.signal for one in record.verdicts} if record else set()
-    found: list[Signal] = []
+    found = list[Signal]()
     for name in FIRST:
         points = _points(name, history)
         if name not in moved and len(points) >= 2 and len(found) < USUAL:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from bentos.client import Recommender, Unanswered
 from bentos.console.ports.people import Fact, Intent, Item, Past, Person, Seen, Sent
 from components.content import words
+from components.content.writers import chinese
 from feature_repo import columns
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.ids import plain
@@ -20,6 +21,7 @@ from feature_repo.privacy import pseudonyms
 from pipelines.assistants import people
 from pipelines.console import catalogue, sent, service
 from pipelines.console.catalogue import Catalogue
+from pipelines.console.recent import Recent
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ LONGEST_ID = 256  # characters
 LOOKED_AT = 2000  # newest answers of the log, for whom was answered
 MOST_INTENTS, MOST_REASONS = 12, 4
 END_OF_TIME = 2.0**62  # epoch seconds: every event is before
+KINDS: "Recent[tuple[str, ...]]" = Recent(60.0)  # of events in a run's data
 log = logging.getLogger("intentflow.console")
 T = TypeVar("T")
 
@@ -73,7 +76,7 @@ class ServedPeople:
             degraded=str(found["degraded"] or ""),
             intents=tuple(Intent(one["name"], one["probability"]) for one in found["intents"]),
             items=tuple(
-                _item(place, shown, one, position=one["position"], title=one.get("title") or "")
+                _item(place, shown, one, language=language, position=one["position"], title=one.get("title") or "")
                 for one in found["items"]
             ),
             events=_events(found["events"], shown),
@@ -90,7 +93,6 @@ class ServedPeople:
         texts, untold = _texts(place, raw_id, [one.item_id for one in said.items], language)
         likeliest = sorted(every.intents, key=lambda one: -one.probability)[:MOST_INTENTS]
         chances = {one.name: one.probability for one in every.intents}
-        notes = [untold, _COUNTED if counts else ""]
         return Person(
             pseudonym=pseudonym,
             live=True,
@@ -107,6 +109,7 @@ class ServedPeople:
                     place,
                     shown,
                     one.model_dump(),
+                    language=language,
                     position=number,
                     title=one.title,
                     text=texts.get(one.item_id),
@@ -115,14 +118,16 @@ class ServedPeople:
                 for number, one in enumerate(said.items, 1)
             ),
             events=_events(_past(place, pseudonym), shown),
-            note=" ".join(one for one in notes if one),
+            counts=counts,
+            untold=untold,
         )
 
     def event_types(self) -> tuple[str, ...]:
-        """Return the kinds of events with an item that the spec speaks of."""
+        """Return the kinds of events with an item that the spec speaks of; where of none, those of the last data."""
         from components.data.row_rules import OneOf
 
-        spec = self._place().spec
+        place = self._place()
+        spec = place.spec
         allowed = [
             str(value)
             for rule in spec.data.contract.get("events", ())
@@ -132,10 +137,15 @@ class ServedPeople:
         ranking = spec.models.ranking
         counted = (*(intent.event for intent in spec.intents), ranking.event, *ranking.kinds)
         told: Sequence[str | None] = allowed or counted
+        if not any(told):  # a spec that `init` wrote for a file of purchases need name no kind
+            told = _kinds(place)
         return tuple(dict.fromkeys(one for one in told if one and one not in spec.data.without_item))
 
-    def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
-        """Send an event in somebody's name; an item that is none is refused, and nothing is stored."""
+    def send(self, raw_id: str, event: str, item_id: str, *, who: str, once: str = "") -> Sent:
+        """Send an event in somebody's name; an item that is none is refused, and nothing is stored.
+
+        What is sent again with the same `once` is stored once: the service tells it by the event's id.
+        """
         from pydantic import ValidationError
 
         from bentos.endpoints.schemas import Event
@@ -148,7 +158,7 @@ class ServedPeople:
         if shown is not None and not shown.knows(item_id):
             raise SpecError(f"item: '{item_id}' is no item of the catalogue{shown.nearest(item_id)}; nothing was sent")
         try:
-            made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=uuid.uuid4().hex)
+            made = Event(user_id=raw_id, item_id=item_id, event=event, event_id=once or uuid.uuid4().hex)
         except ValidationError as error:
             raise SpecError(f"event: {rejected(error, Event)}") from None
         with sent.noted(place, who=who, event=event, item_id=item_id), service.customer(place) as client:
@@ -159,14 +169,12 @@ class ServedPeople:
         return Sent(taken.accepted, taken.duplicates, taken.ignored, event, item_id)
 
 
-_COUNTED = "This look went the way of customers, so the request log counts it as an answer that somebody saw."
-
-
 def _item(
     place: Installation,
     shown: Catalogue | None,
     said: Mapping[str, Any],
     *,
+    language: str,
     position: int,
     title: str,
     text: "Description | None" = None,
@@ -175,7 +183,7 @@ def _item(
     """Return an item as a page shows it; `said` has item_id, source and reasons as the service says them."""
     item_id, settings = str(said[columns.ITEM_ID]), place.environment.console
     row = shown.row(item_id) if shown else {}
-    reasons = {name: _reason(place, name, value) for name, value in (said.get("reasons") or {}).items()}
+    reasons = {name: _reason(place, name, value, language) for name, value in (said.get("reasons") or {}).items()}
     known = dict(row) | {f"reason:{name}": told for name, told in reasons.items()}
     known |= {f"intent:{name}": f"{chance:.0%}" for name, chance in (chances or {}).items()}
     return Item(
@@ -192,8 +200,9 @@ def _item(
     )
 
 
-def _reason(place: Installation, name: str, value: float) -> str:
-    return words.reason(name, value, place.spec.verb, place.spec.data.step)
+def _reason(place: Installation, name: str, value: float, language: str) -> str:
+    said = chinese.reason if language == "zh" else words.reason
+    return said(name, value, place.spec.verb, place.spec.data.step)
 
 
 def _texts(
@@ -207,9 +216,9 @@ def _texts(
             for part in _parts(items, place.spec.content.max_items):
                 found |= _described(client, raw_id, part, spoken)
     except Unanswered as refusal:
-        return found, f"No texts: {refusal}"
+        return found, str(refusal)
     except (SpecError, ServerError) as error:
-        return found, f"No texts: {error}"
+        return found, str(error)
     return found, ""
 
 
@@ -228,6 +237,24 @@ def _past(place: Installation, pseudonym: str) -> list[dict[str, Any]]:
     from pipelines.answers import explain
 
     return explain.events_of(place, pseudonym, before=END_OF_TIME)
+
+
+def _kinds(place: Installation) -> tuple[str, ...]:
+    """Return the kinds of events in the last run's data; () where that is on no disk of this machine."""
+    import pyarrow.parquet as pq
+
+    from pipelines.runs import local
+
+    run = local.last_run(place.home)
+    if run is None:
+        return ()
+    path = run.folders["clean"] / "events.parquet"
+
+    def read() -> tuple[str, ...]:
+        found = pq.read_table(path, columns=[columns.EVENT])[columns.EVENT].unique().to_pylist()
+        return tuple(sorted(str(kind) for kind in found if kind))
+
+    return KINDS.of(path, read)
 
 
 def _events(found: Sequence[Mapping[str, Any]], shown: Catalogue | None) -> tuple[Past, ...]:

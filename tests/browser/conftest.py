@@ -43,6 +43,13 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         yield found
 
 
+@pytest.fixture
+def unruled(console: Console) -> Iterator[None]:
+    """Leave no rule of a test to the next."""
+    yield
+    console.without_rules()
+
+
 @pytest.fixture(scope="module")
 def owner(console: Console, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     """The shop's owner, signed in."""

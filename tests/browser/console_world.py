@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,11 @@ from tests.pipelines.conftest import RAW, ROOT, Shop, open_shop
 from tests.pipelines.rollout.laptop import GATES, tail, until
 
 USERS = [f"{RAW}u{n:02d}" for n in range(40)]  # of the checkerboard: even users buy even items
+CONSOLE_KEY = "SHOP_CONSOLE_KEY"  # variable that holds the key by which the console asks the service
 GUESTS = [f"{RAW}guest-{n:02d}" for n in range(60)]  # whom the data do not know
 ROLLOUT = {
     "shadow": {"requests": 0}, "steps": [0.5, 1.0], "step_requests": 3, "hold_s": 0, "wait_s": 900,
-    "on_missing": "hold",
-    "keep_previous_s": 3600,
+    "on_missing": "hold", "keep_previous_s": 3600,
 }  # fmt: skip
 EXPERIMENT = {
     "name": "shorter-lists",
@@ -86,7 +86,7 @@ class Console:
 
     def promote(self, version: str) -> None:
         """Have the registry name another champion; the loop rolls it out."""
-        self.run("promote", version)
+        self.run("promote", "--version", version)
 
     def serves(self, version: str, *, seconds: float = 120) -> None:
         """Wait until a version serves alone, while people ask."""
@@ -105,6 +105,13 @@ class Console:
                 return
             with contextlib.suppress(requests.RequestException, Unanswered):
                 self.ask([user])
+
+    def without_rules(self) -> None:
+        """Remove every live rule."""
+        found = self.shop.json("rules", str(self.shop.spec), "list", "--env", str(self.env))["rules"]
+        if names := [rule["name"] for rule in found]:
+            done = self.shop.here("rules", str(self.shop.spec), "remove", *names, "--env", str(self.env))
+            assert done.returncode == 0, done.stderr
 
     def ask(self, users: Sequence[str] = USERS, *, buys: bool = False) -> None:
         """Let people look at their list once; every fourth one buys what stands first."""
@@ -136,6 +143,7 @@ def keyed(folder: Path) -> tuple[Path, Path]:
     document = yaml.safe_load((ROOT / "pipelines" / "environments" / "local.yaml").read_text())
     file = folder / "keys.json"
     document["serving"] = {"auth": "keys", "keys_file": str(file)}
+    document["console"] = {"key_env": CONSOLE_KEY}
     (folder / "keyed.yaml").write_text(yaml.safe_dump(document))
     return folder / "keyed.yaml", file
 
@@ -146,6 +154,7 @@ def opened(shop: Shop, folder: Path) -> Iterator[Console]:
     env, file = keyed(folder)
     admin = keys.make(file, name="owner", scopes=("admin", "recommend", "events"), server=True)
     reader = keys.make(file, name="shop", scopes=("recommend", "events"), server=True)
+    asks = keys.make(file, name="console", scopes=("recommend", "events", "admin"), server=True)
     place = find_place(shop.spec, str(env), variables=shop.environment())
     console = Console(shop, env, "", "", file, admin, reader, folder / "console.log", folder / "loop.log")
     console.run("reconcile")
@@ -157,16 +166,18 @@ def opened(shop: Shop, folder: Path) -> Iterator[Console]:
         found = Console(shop, env, url, router.url, file, admin, reader, console.log, console.loop_log)
         stack.enter_context(_running(shop, found.loop_log, "reconcile", env, "--watch", "--every", "0.5"))
         port = url.rpartition(":")[2].partition("/")[0]
-        stack.enter_context(_running(shop, found.log, "console", env, "--port", port))
+        stack.enter_context(_running(shop, found.log, "console", env, "--port", port, told={CONSOLE_KEY: asks}))
         _answers(found)
         yield found
 
 
 @contextmanager
-def _running(shop: Shop, log: Path, verb: str, env: Path, *arguments: str) -> Iterator[None]:
-    """Keep a verb running, as a person's terminal does."""
+def _running(
+    shop: Shop, log: Path, verb: str, env: Path, *arguments: str, told: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Keep a verb running, as a person's terminal does; `told` are more variables."""
     command = [sys.executable, "-m", "pipelines.cli", verb, str(shop.spec), "--env", str(env), *arguments]
-    variables = shop.environment() | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    variables = shop.environment() | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | dict(told or {})
     with log.open("ab") as stream:
         process = subprocess.Popen(command, env=variables, stdout=stream, stderr=stream)
     try:

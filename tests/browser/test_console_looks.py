@@ -18,6 +18,10 @@ from tests.browser.visitor import Visitor
 from tests.console.visits import ANN, RAW
 
 WIDTHS = (390, 820, 1440)
+# What a browser refuses by the page's own policy, and scripts that fail, are seen by nobody else.
+HEARD = """window.heard = [];
+addEventListener('securitypolicyviolation', (e) => heard.push(`${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+addEventListener('error', (e) => heard.push(e.message || `${e.target.tagName} was not loaded`), true);"""
 PAGES = (
     "", "/start", "/people", f"/people/{ANN}", "/rules", "/rules/new?kind=filter", "/rules/new?kind=price",
     "/rules/edit?name=no+beer", "/rules/remove?name=no+beer", "/experiments", "/releases", "/releases/rollback",
@@ -35,6 +39,8 @@ def door() -> Iterator[Listening]:
 @pytest.fixture(scope="module")
 def visitor(door: Listening, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     with browsed(chromium(), tmp_path_factory.mktemp("looks") / "profile", QUIET) as page:
+        page.call("Page.enable")
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=HEARD)
         yield Visitor(page)
 
 
@@ -42,6 +48,7 @@ def faults(page: Page, *, widths: tuple[int, ...] = WIDTHS) -> list[str]:
     """Return what is wrong with a page in each width, and to axe in light and dark."""
     shown = page.text()
     found = [f"a fault: {shown}" for language in words.LANGUAGES if words.text(language, "frame.fault_about") in shown]
+    found += [f"the browser says: {one}" for one in page.run("window.heard")]
     for width in widths:
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         found += [f"{width} px: {one}" for one in measured.faults(page)]

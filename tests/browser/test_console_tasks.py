@@ -14,7 +14,6 @@ from bentos.client import Recommender
 from bentos.console import words
 from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines.releases import processes
-from pipelines.releases.release import variables
 from tests.browser import console_world
 from tests.browser.conftest import QUIET, chromium
 from tests.browser.console_world import USERS, Console
@@ -23,7 +22,7 @@ from tests.browser.visitor import Keyboard, Visitor
 from tests.pipelines.conftest import RAW
 from tests.pipelines.rollout.laptop import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("unruled")]
 MOST_CLICKS = 4
 ANN, BOB, CAT, DAN = USERS[2], USERS[4], USERS[6], USERS[8]  # all like even items
 
@@ -66,8 +65,7 @@ def first_items(console: Console, user: str) -> list[str]:
 
 def test_find_a_person(quick: Visitor, console: Console) -> None:
     shown = find(quick, ANN)
-    with variables(console.place):
-        hidden = pseudonym(ANN, console.place.pseudonym_key)
+    hidden = pseudonym(ANN, (console.place.home / "secrets" / "pseudonym.key").read_text())
     assert hidden in shown
     assert hidden in quick.page.run("location.pathname")
     assert RAW not in shown + quick.page.run("location.href")
@@ -211,13 +209,23 @@ def test_without_javascript_somebody_is_found_an_event_sent_and_a_rule_saved(con
         visitor.sees("Every door keeps to it")
 
 
-@pytest.mark.order("last")
 def test_roll_back(quick: Visitor, console: Console) -> None:
     """Last: it ends the experiment, and another release serves."""
-    before = console.standing()["stable"]["version"]
+    champion, before = (console.shop.aliases()[alias] for alias in ("champion", "previous"))
     quick.click(said("frame.releases"))
-    quick.click(said("releases.roll_back"))
+    quick.click(said("releases.back_to", to=before))
     quick.click(said("releases.confirm"))
-    console.serves("1")
-    assert before != "1"
-    assert [s.state for s in processes.status(console.place.home) if s.name.startswith("router")] == ["running"]
+    shown = quick.sees(said("releases.champion", version=before))
+    assert f"key {console.admin.split('_')[1]}, console" in shown
+    console.serves(before)
+    assert console.shop.aliases()["champion"] == before != champion
+    assert [s.state for s in processes.status(console.place.home) if s.name == "router"] == ["running"]
+
+
+def test_while_a_rollout_runs_there_is_no_way_back(owner: Visitor, console: Console) -> None:
+    """After the rollback version 2 is promoted once more, and nobody asks, so its rollout waits."""
+    console.promote("2")
+    until(lambda: console.standing()["candidate"], seconds=60, what="a rollout", tell=console.tell)
+    owner.open(f"{console.url}/releases/rollback")
+    owner.sees("is under way")
+    assert console.shop.aliases()["champion"] == "2", "nothing was moved"

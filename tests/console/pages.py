@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,16 +12,17 @@ from bentos.console import app
 from bentos.console.doorman import Doorman
 from bentos.console.ports import Ports
 from bentos.console.settings import Settings
+from bentos.http.auth import KeyFile
 
 SITE = "http://127.0.0.1:7080"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def visitor(**ports: Any) -> TestClient:
-    """Return a browser without scripts on a console without keys."""
+def visitor(*, keys: Path | None = None, **ports: Any) -> TestClient:
+    """Return a browser without scripts; with a file of keys one has to sign in."""
     settings = Settings(name="shop")
-    found = app.application(Ports(**ports), Doorman(None, session_s=settings.session_s), settings)
-    return TestClient(found, base_url=SITE)
+    doorman = Doorman(None if keys is None else KeyFile(keys), session_s=settings.session_s)
+    return TestClient(app.application(Ports(**ports), doorman, settings), base_url=SITE)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from monitoring import announcement, checks_history
 from monitoring.drift import watch_record
 from monitoring.drift_verdicts import CLASSES, Verdict
 from monitoring.retraining import machine
+from monitoring.retraining.reason import Reason
 from monitoring.spec import Monitoring
 from pipelines.console import drift
 from pipelines.environment import Installation, place
@@ -104,11 +105,11 @@ def test_what_was_done_is_read_from_retraining_s_state(where: Installation) -> N
     rule, day = machine.Rule(cooldown_s=0, after_failures=2), machine.DAY_S
     state = machine.State()
     for n, result in enumerate(("no_gain", "refused")):
-        reason = machine.Reason("world", f"prices moved {n}", f"k{n}")
+        reason = Reason("world", f"prices moved {n}", f"k{n}")
         state, _ = machine.decide(state, reason, rule, at=(10 + 40 * n) * day)
         state = machine.judged(state, result, said="map -0.01", version=str(n + 2))  # type: ignore[arg-type]
         state = machine.settled(state, result, rule, at=(11 + 40 * n) * day)  # type: ignore[arg-type]
-    state, _ = machine.decide(state, machine.Reason("world", "again", "k9"), rule, at=99 * day)
+    state, _ = machine.decide(state, Reason("world", "again", "k9"), rule, at=99 * day)
     (where.home / "monitoring").mkdir(parents=True)
     (where.home / "monitoring" / "retraining.json").write_text(json.dumps(state.document()))
     found = drift.watched(where)

@@ -1,5 +1,6 @@
 """The pages about people over a fake port."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from bentos.console.pages.people import moved
 from bentos.console.ports import Ports
 from bentos.console.ports.people import Intent, Item
 from feature_repo.errors import ServerError
-from tests.console.visits import ANN, BOB, PERSON, RAW, FakePeople, client, send, text
+from tests.console.visits import ANN, BOB, PERSON, RAW, FakePeople, client, csrf, send, text
 
 PAGE = f"/console/people/{ANN}"
 
@@ -55,6 +56,22 @@ def test_an_event_is_sent_in_the_owner_s_name_and_the_list_says_what_changed() -
     assert "1. Rolls up 1" in page
     assert "2. Bananas down 1" in page
     assert "was stored" not in text(visitor.get(PAGE))
+
+
+def test_a_form_that_is_sent_twice_is_one_event_and_each_form_is_another() -> None:
+    people = FakePeople()
+    visitor = client(Ports(people=people))
+    send(visitor, "/console/people", user=RAW)
+    page = visitor.get(PAGE)
+    every = re.findall(r'name="once" value="([0-9a-f]+)"', page.text)
+    assert len({*every}) == 1 + len(PERSON.items)
+    form = {"csrf": csrf(page), "once": every[0], "event": "view", "item": "i1"}
+    assert [visitor.post(PAGE, data=form).status_code for _ in range(2)] == [303, 303]
+    assert len(people.sent) == 1
+    assert "was stored before: this form was sent twice" in text(visitor.get(PAGE))
+    visitor.post(PAGE, data=form | {"once": every[1]})
+    visitor.post(PAGE, data=form | {"once": "x' or 1"})
+    assert (len(people.sent), people.once[-1]) == (3, "")
 
 
 def test_htmx_gets_the_person_alone() -> None:
@@ -127,6 +144,17 @@ def test_a_picture_is_an_image_that_names_no_page() -> None:
     page = visitor.get(PAGE).text
     assert '<img src="https://img.example/1.jpg" alt=""' in page
     assert 'referrerpolicy="no-referrer"' in page
+
+
+def test_a_look_that_counts_and_texts_that_are_missing_are_said() -> None:
+    person = replace(PERSON, counts=True, untold="events is not among its scopes")
+    visitor = client(Ports(people=FakePeople(person)))
+    send(visitor, "/console/people", user=RAW)
+    said = text(visitor.get(PAGE))
+    assert "the request log counts it as an answer that somebody saw" in said
+    assert "No customer saw this answer" not in said
+    assert "No texts: events is not among its scopes" in said
+    assert "热门" in text(visitor.get(f"{PAGE}?lang=zh"))
 
 
 def test_the_page_speaks_chinese_and_remembers_it() -> None:

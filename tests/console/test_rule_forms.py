@@ -104,29 +104,80 @@ def test_a_clock_of_the_shop_becomes_an_instant() -> None:
     assert document_of(july, COLUMNS, ZONE)["start"] == "2026-07-01T08:00:00-04:00"
 
 
+def filtered(*conditions: Condition) -> Fields:
+    return Fields("filter", "a", conditions=conditions)
+
+
+COLUMN_NAMES = "category, price, new one, in, tags"
+KINDS_NAMED = "filter, cap, pin, boost, bury, price, stock, bought, shown, new"
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        (Fields("hide", "a"), "kind: 'hide' is no kind of rule"),
-        (Fields("pin", "a", {"item": "1", "place": "first"}), "place: 'first' is no whole number"),
+        (Fields("hide", "a"), f"kind: 'hide' is no kind of rule; allowed: {KINDS_NAMED}"),
+        (
+            Fields("pin", "a", {"item": "1", "place": "first"}),
+            "place: 'first' is no whole number; allowed: a whole number, such as 3",
+        ),
+        (
+            Fields("cap", "a", {"at_most": "1234567890"}),
+            "at_most: '1234567890' is no whole number; allowed: a whole number, such as 3",
+        ),
         (Fields("price", "a", {"least": "2,50"}), "least: '2,50' is no number; allowed: a number such as 2.50"),
-        (Fields("price", "a", {"least": "nan"}), "least: 'nan' is no number"),
-        (Fields("filter", "a", conditions=(Condition("", "=", "x"),)), "condition 1: 'x' stands beside no column"),
-        (Fields("filter", "a", conditions=(Condition("colour", "=", "x"),)), "items have no column 'colour'"),
-        (Fields("filter", "a", conditions=(Condition("price", "<", "x"),)), "condition 1: 'x' is no number"),
-        (Fields("filter", "a", conditions=(Condition("price", "<", ""),)), "price < what? The value is missing"),
-        (Fields("filter", "a", conditions=(Condition("price", "is known", "2"),)), "takes no value"),
-        (Fields("filter", "a", conditions=(Condition("new one", "=", "ja"),)), "'ja' is neither true nor false"),
-        (Fields("filter", "a", conditions=(Condition("category", "=", "a'b\"c"),)), "both kinds of quotes"),
-        (Fields("filter", "a", conditions=(Condition("price", "=", "1"),), where="price = 1"), "conditions and a text"),
-        (Fields("shown", "a", times={"start": "soon"}), "start: 'soon' is no time"),
-        (Fields("shown", "a", times={"end": "2026-03-08T02:30"}), "end: '2026-03-08T02:30' is no time of America"),
+        (Fields("price", "a", {"most": "nan"}), "most: 'nan' is no number; allowed: a number such as 2.50"),
+        (
+            filtered(Condition("", "=", "x")),
+            "condition 1: 'x' stands beside no column; allowed: a column, or no value",
+        ),
+        (
+            filtered(Condition("price", "<", "2"), Condition("colour", "=", "x")),
+            f"condition 2: items have no column 'colour'; allowed: {COLUMN_NAMES}",
+        ),
+        (filtered(Condition("price", "<", "x")), "condition 1: 'x' is no number; allowed: a number such as 2.50"),
+        (
+            filtered(Condition("price", "<", "")),
+            "condition 1: price < what? The value is missing; allowed: a value, or 'is unknown'",
+        ),
+        (
+            filtered(Condition("price", "is known", "2")),
+            "condition 1: 'is known' takes no value, and '2' was given; allowed: no value",
+        ),
+        (
+            filtered(Condition("new one", "=", "ja")),
+            "condition 1: 'ja' is neither true nor false; allowed: true or false",
+        ),
+        (
+            filtered(Condition("category", "=", "a'b\"c")),
+            "condition 1: the value has both kinds of quotes; allowed: one kind of quotes in it",
+        ),
+        (
+            Fields("filter", "a", conditions=(Condition("price", "=", "1"),), where="price = 1"),
+            "where: there are conditions and a text; allowed: one of the two: empty the other",
+        ),
+        (
+            Fields("shown", "a", times={"start": "soon"}),
+            "start: 'soon' is no time; allowed: a date and a time, such as 2026-12-01T08:00",
+        ),
+        (
+            Fields("shown", "a", times={"end": "2026-03-08T02:30"}),
+            f"end: '2026-03-08T02:30' is no time of {ZONE}: clocks are put forward then; allowed: an hour later",
+        ),
     ],
 )
 def test_what_is_typed_wrongly_is_one_line_with_its_place(fields: Fields, said: str) -> None:
-    with pytest.raises(Rejected, match="allowed: ") as refused:
+    with pytest.raises(Rejected) as refused:
         document_of(fields, COLUMNS, ZONE)
-    assert said in str(refused.value)
+    assert str(refused.value) == said
+
+
+def test_a_form_has_room_for_one_condition_more_and_for_no_more_than_twenty() -> None:
+    def of(count: int) -> Fields:
+        return fields_of({"kind": "filter", "name": "a", "where": " and ".join(["price < 2"] * count)}, ZONE)
+
+    assert [len(of(count).rows) for count in (1, 2, 3, 7, 19)] == [3, 3, 4, 8, 20]
+    assert (of(20).conditions, of(20).where.count("price")) == ((), 20), "more than rows can show is text"
+    assert len(Fields("filter").rows) == 3
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -1,6 +1,7 @@
 """The page of rules over a real document log: put, change, remove, undo; two owners at once; what is refused."""
 
 import contextlib
+import datetime as dt
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from bentos.recommender import rule_changes
 from bentos.recommender.catalogue import OpenCatalogue
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo.documents.changes import RULE
-from feature_repo.documents.log import DocumentLog
+from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.errors import ServerError, SpecError, StoreAway
 from pipelines import rules as live
 from pipelines.console import rules as filled
@@ -238,7 +239,7 @@ def test_one_who_is_quicker_between_the_look_and_the_write_is_not_written_over(
     path = "/console/rules/edit?name=no%20soup"
     for_ann = pressed(ann, opened(ann, path), "Preview", value__0="BREAD")
     for_bob = pressed(bob, opened(bob, path), "Preview", value__0="FRUIT")
-    write, written = DocumentLog.put, []
+    write, written = DocumentLog.put, list[str]()
 
     def later(log: DocumentLog, *args: Any, **named: Any) -> Any:
         if not written:
@@ -249,6 +250,19 @@ def test_one_who_is_quicker_between_the_look_and_the_write_is_not_written_over(
     monkeypatch.setattr(DocumentLog, "put", later)
     assert "changed by somebody else" in pressed(bob, for_bob, "Save", status=409).text
     assert shopped.changes()[-1][3]["where"] == "category = 'BREAD'"
+
+
+def test_a_rule_that_a_newer_version_wrote_is_named_and_not_written_over(
+    browser: Callable[[], TestClient], shopped: Installed
+) -> None:
+    newer = {"kind": "mirror", "name": "no soup", "times": 2}
+    log = shopped.world.log()
+    log.put(RULE, [("no soup", newer)], who="key 1", at=dt.datetime.now(dt.UTC), after=log.refreshed(Snapshot()))
+    visit = browser()
+    assert "and this one cannot read them: no soup." in opened(visit, "/console/rules").text
+    refused = pressed(visit, beer(visit), "Save", status=409)
+    assert "Version 1," in refused.text
+    assert [entry[3] for entry in shopped.changes()] == [newer]
 
 
 def test_a_change_is_undone_and_the_undo_is_one_too(browser: Callable[[], TestClient], shopped: Installed) -> None:

@@ -1,9 +1,11 @@
 """The pages that change things over doubles of their ports: in both languages, with markup as text."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from bentos import keys
 from tests.console import steering
 from tests.console.pages import Page, opened, pressed, visitor
 
@@ -47,3 +49,24 @@ def test_the_doubles_do_what_the_pages_ask() -> None:
     assert "changed by somebody else" in pressed(visit, seen, "Save", status=409).text
     done = pressed(visit, opened(visit, "/console/releases/rollback"), "Roll back now")
     assert "release r1 serves, as read back" in done.text
+
+
+def test_a_key_that_is_revoked_before_a_save_loses_no_rule_and_the_new_one_is_who_saved_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bentos.http.auth.LOOK_S", -1.0)
+    file, rules = tmp_path / "keys.json", steering.rules()
+    first = keys.make(file, name="owner", scopes=("admin",), server=True)
+    visit = visitor(keys=file, rules=rules)
+    pressed(visit, Page(visit.get("/console/rules").text), "Sign in", key=first)
+    seen = pressed(visit, opened(visit, "/console/rules/edit?name=no+beer"), "Preview", value__0="WINE")
+    keys.revoke(file, first.split("_")[1])
+    asked = pressed(visit, seen, "Save", status=401)
+    assert "What you typed is kept" in asked.text
+    assert rules.log == []
+    second = keys.make(file, name="owner", scopes=("admin",), server=True)
+    again = pressed(visit, asked, "Sign in", key=second)
+    assert rules.log == [], "signing in alone saves nothing"
+    assert "no beer put" in pressed(visit, again, "Send it now").text
+    (change,) = rules.log
+    assert (change.who, change.document["where"]) == (f"key {second.split('_')[1]}, console", "category = 'WINE'")  # type: ignore[index]

@@ -12,7 +12,7 @@ CONSOLE = Path(words.__file__).parents[1]
 TEMPLATES = sorted((CONSOLE / "templates").glob("*.jinja"))
 PAGES = sorted(CONSOLE.rglob("*.py"))
 PREFIXES = "|".join(sorted({key.partition(".")[0] for key in words.WORDS["en"]}))
-KEY = re.compile(rf"""["']((?:{PREFIXES})\.[a-z_0-9]+)["'](?!\s*~)""")
+KEY = re.compile(rf"""["']((?:{PREFIXES})\.[a-z_0-9]*[a-z0-9])["'](?!\s*~)""")
 
 
 def test_both_languages_have_the_same_keys() -> None:

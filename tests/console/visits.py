@@ -87,6 +87,7 @@ class FakePeople:
 
     person: Person = PERSON
     sent: list[tuple[str, ...]] = field(default_factory=list)
+    once: list[str] = field(default_factory=list)
     error: Exception | None = None
 
     def seen(self) -> tuple[Seen, ...]:
@@ -115,11 +116,14 @@ class FakePeople:
         """Return two."""
         return ("view", "purchase")
 
-    def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
+    def send(self, raw_id: str, event: str, item_id: str, *, who: str, once: str = "") -> Sent:
         """Remember an event; what it is about comes first from now on."""
         known = {item.item_id: item for item in self.person.items}
         if item_id not in known:
             raise SpecError(f"item: '{item_id}' is no item of the catalogue; nothing was sent")
+        if once and once in self.once:
+            return Sent(0, 1, 0, event, item_id)
+        self.once.append(once)
         self.sent.append((raw_id, event, item_id, who))
         rest = [item for item in self.person.items if item.item_id != item_id]
         items = tuple(replace(item, position=n) for n, item in enumerate([known[item_id], *rest], 1))

@@ -146,4 +146,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # The console.
     "bentos/console/doorman.py": ("tests/console/test_doorman.py", "tests/console/test_gate.py"),
     "bentos/console/forms.py": ("tests/console/test_forms.py",),
+    # The console's forms of rules.
+    "bentos/console/rule_forms.py": ("tests/console/test_rule_forms.py",),
 }

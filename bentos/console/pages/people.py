@@ -3,6 +3,8 @@
 A raw id is typed into a form and stays in the session's memory; addresses have pseudonyms.
 """
 
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +13,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from bentos.console import elsewhere
+from bentos.console import elsewhere, words
 from bentos.console.doorman import Visitor
 from bentos.console.gate import PSEUDONYM
 from bentos.console.ports.people import People, Person
 from bentos.console.render import REFUSALS, done, refused, render
 from bentos.console.settings import ROOT
 from bentos.http.problems import refused as refusal_of
+from feature_repo.errors import SpecError
 
 LIST, PERSON = "people.html.jinja", "person.html.jinja"
 BLOCK = "person"  # of PERSON
+ONCE = re.compile(r"[0-9a-f]{32}[0-9]{1,4}")  # of a form of a page: what is sent twice is one event
+SOURCE = "people.source_"
 QUICK = 2  # kinds of events that each item has a button for
 
 
@@ -77,15 +82,18 @@ def send(request: Request) -> Response:
     raw_id = form.get("user") or visitor.raw_id(pseudonym) or ""
     shown: Person | None = visitor.kept(f"shown {pseudonym}")
     try:
+        if not raw_id:  # a session that began after the page was opened, as after a key's end
+            raise SpecError(words.text(request.state.language, "people.id_again"))
         if port.pseudonym(raw_id) != pseudonym:
             raise refusal_of("user id", "is another person's", "the id of whose page this is")
         before = shown or port.asked(raw_id, request.state.language)
-        sent = port.send(raw_id, form.get("event"), form.get("item"), who=request.state.who)
+        once = form.get("once") if ONCE.fullmatch(form.get("once")) else ""
+        sent = port.send(raw_id, form.get("event"), form.get("item"), who=request.state.who, once=once)
     except REFUSALS as error:
         return refused(request, PERSON, error, block=BLOCK, **_about(request, shown), typed=_typed(request))
     visitor.remember(pseudonym, raw_id)
     visitor.keep(f"before {pseudonym}", before)
-    key = "people.ignored" if sent.ignored else "people.sent"
+    key = "people.ignored" if sent.ignored else "people.sent_before" if sent.duplicates else "people.sent"
     if request.headers.get("hx-request") != "true":
         return done(request, _address(pseudonym), key, event=sent.event, item=sent.item_id)
     done(request, _address(pseudonym), key, event=sent.event, item=sent.item_id)
@@ -123,8 +131,15 @@ def _about(request: Request, found: Person | None) -> dict[str, Any]:
         "quick": QUICK,
         "moved": moved(before, found) if before and found and found.live else None,
         "address": _address(pseudonym),
+        "once": secrets.token_hex(16),
+        "sources": _sources(request.state.language),
         "links": elsewhere.links(request, lambda links: links.versions()) if found else (),
     }
+
+
+def _sources(language: str) -> dict[str, str]:
+    """Return the sources of candidates that have words; others keep their names."""
+    return {key.removeprefix(SOURCE): said for key, said in words.WORDS[language].items() if key.startswith(SOURCE)}
 
 
 def _typed(request: Request) -> dict[str, str]:

@@ -76,7 +76,9 @@ class Person:
     intents: tuple[Intent, ...]
     items: tuple[Item, ...]
     events: tuple[Past, ...]  # the newest first
-    note: str = ""
+    note: str = ""  # what else there is to say, in English
+    counts: bool = False  # this look is in the request log as an answer that somebody saw
+    untold: str = ""  # why items have no texts; "" where they have
 
 
 @dataclass(frozen=True)
@@ -108,5 +110,8 @@ class People(Protocol):
     def event_types(self) -> tuple[str, ...]:
         """Return the kinds of events that the spec declares."""
 
-    def send(self, raw_id: str, event: str, item_id: str, *, who: str) -> Sent:
-        """Send an event in somebody's name; an item that is none is refused, and nothing is stored."""
+    def send(self, raw_id: str, event: str, item_id: str, *, who: str, once: str = "") -> Sent:
+        """Send an event in somebody's name; an item that is none is refused, and nothing is stored.
+
+        What is sent again with the same `once` is stored once.
+        """

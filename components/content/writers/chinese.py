@@ -14,6 +14,33 @@ DID = {"bought": "买", "listened to": "听", "watched": "看", "read": "读", "
 STEPS = {"week": "周", "day": "天", "hour": "小时"}
 NAMED = {"category": "类别", "brand": "品牌", "package_size": "规格"}
 
+# A ranker's reasons, of somebody who is spoken of: as components/content/words.py says them in English.
+REASONS = {
+    "weeks_bought": "在{steps}里{did}过",
+    "weeks_since": "最近一次是{steps}前",
+    "category_weeks": "在{steps}里{did}过同类别的其他商品",
+    "wrote_weeks": "在{steps}里联系过此用户",
+    "wrote_since": "{steps}前联系过此用户",
+    "common_acquaintances": "与此用户有{n}位共同好友",
+    "friends_of_friends": "此用户的{n}位好友与其有联系",
+    "intent": "意图概率 {n}",
+    "popular_share": "在全体用户中的占比 {n}",
+    "segment_share": "在所属分群中的占比 {n}",
+}
+
+
+def reason(name: str, value: float, verb: str, step: str) -> str:
+    """Return a ranker's reason as a person reads it; one that has no words here keeps its name.
+
+    >>> reason("weeks_bought", 24.0, "bought", "week"), reason("intent", 0.4928, "bought", "week")
+    ('在24周里买过', '意图概率 0.4928')
+    >>> reason("ctr_7d", 0.5, "bought", "week")
+    'ctr 7d 0.5'
+    """
+    steps, did = f"{value:g}{STEPS.get(step, '周')}", DID.get(verb, "选")
+    said = REASONS.get(name)
+    return f"{name.replace('_', ' ')} {value:g}" if said is None else said.format(steps=steps, did=did, n=f"{value:g}")
+
 
 class Chinese:
     """Writes fixed sentences in Chinese."""

@@ -1,6 +1,7 @@
 """What the console asks the service about people, by which way and under which key; a door that gives its examples."""
 
 import dataclasses
+import datetime as dt
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,13 +19,14 @@ from bentos.client import Unanswered
 from bentos.endpoints import describe, events, intents, recommend
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
-from feature_repo import env_names
+from feature_repo import env_names, files
 from feature_repo.errors import ServerError, SpecError
 from pipelines.console import catalogue, changes, people, service
 from pipelines.console import sent as noted
 from pipelines.console.catalogue import Catalogue
 from pipelines.environment import Console, Installation, place
 from pipelines.releases import serving
+from tests import worlds
 from tests.bentos.conftest import vocabulary
 from tests.bentos.sockets import listening
 from tests.pipelines.conftest import ROOT
@@ -94,19 +96,20 @@ def test_a_look_counts_as_nothing_shown_and_texts_come_as_customers_read_them(he
     assert door.asked[2][1]["language"] == "zh"
     (item,) = found.items
     assert (item.title, item.source) == ("Tropical fruit: bananas · 40 lb", "history")
-    assert item.reasons == ("bought in 24 weeks", "last 2 weeks ago", "intent 0.482")
+    assert item.reasons == ("在24周里买过", "最近一次是2周前", "意图概率 0.482")
     assert item.text.startswith("Tropical fruit: bananas")
-    assert {fact.name: fact.value for fact in item.facts}["reason:weeks_bought"] == "bought in 24 weeks"
+    assert {fact.name: fact.value for fact in item.facts}["reason:weeks_bought"] == "在24周里买过"
     assert [one.name for one in found.intents] == ["visit", "buy:TROPICAL FRUIT"]
     assert (found.live, found.segment, found.rung) == (True, "tropical fruit, vegetables", "fresh")
-    assert found.note == ""
+    assert (found.note, found.untold, found.counts) == ("", "", False)
     assert RAW not in str(found)
 
 
 def test_where_no_routes_are_known_a_look_counts_and_the_page_says_so(here: Installation, door: Door) -> None:
     found = people.port(lambda: here).asked(RAW, "en")
     assert [way[1:] for way in door.ways()] == [("", KEY)] * 3
-    assert "the request log counts it" in found.note
+    assert found.counts
+    assert found.items[0].reasons == ("bought in 24 weeks", "last 2 weeks ago", "intent 0.482")
 
 
 def test_a_look_asks_the_door_that_answers_the_person(here: Installation, door: Door) -> None:
@@ -124,7 +127,7 @@ def test_texts_that_cannot_be_had_are_left_out_and_said(here: Installation, door
     routed(here, door)
     door.instead["/describe"] = (403, {"error": "events is not among its scopes", "where": "a", "allowed": "b"})
     found = people.port(lambda: here).asked(RAW, "en")
-    assert (found.items[0].text, found.note) == ("", "No texts: events is not among its scopes")
+    assert (found.items[0].text, found.untold) == ("", "events is not among its scopes")
 
 
 def test_an_event_goes_the_way_of_customers_and_the_log_says_who_without_the_id(
@@ -135,12 +138,14 @@ def test_an_event_goes_the_way_of_customers_and_the_log_says_who_without_the_id(
     with caplog.at_level(logging.INFO, logger="intentflow.console"):
         sent = port.send(RAW, "purchase", "1082185", who="key 1f0c, console")
     assert sent.accepted == 1
-    ((path, body, token, key),) = door.asked
+    path, body, token, key = door.asked[0]
     assert (path, token, key) == ("/events", "", KEY)
     (event,) = body["events"]
     assert (event["user_id"], event["item_id"], event["event"]) == (RAW, "1082185", "purchase")
-    assert event["event_id"]
-    (kept,) = noted.read(here)
+    assert len(event["event_id"]) == 32
+    port.send(RAW, "purchase", "1082185", who="key 1f0c, console", once="f" * 33)
+    assert door.asked[1][1]["events"][0]["event_id"] == "f" * 33
+    kept, _ = noted.read(here)
     assert (kept.who, kept.event, kept.item_id, kept.answered) == ("key 1f0c, console", "purchase", "1082185", True)
     written = (here.home / noted.FILE).read_text()
     assert RAW not in written
@@ -259,6 +264,20 @@ def test_kinds_of_events_are_the_contract_s_or_those_that_the_spec_counts(here: 
 
     assert of("synthetic.yaml") == ("purchase",)
     assert set(of("shop-events.yaml")) >= {"view", "purchase"}
+
+
+def test_kinds_of_events_that_no_spec_names_are_those_of_the_data(here: Installation) -> None:
+    """As of a shop whose spec `init` wrote from a file of purchases alone."""
+    events = [worlds.event("ann", "i1", dt.datetime(2024, 1, 2, tzinfo=dt.UTC), session="s", event=kind)
+              for kind in ("rent", "purchase", "rent")]  # fmt: skip
+    clean = worlds.World(events, [worlds.item("i1", "C1")], ["ann"], 1).write(here.home / "clean")
+    intents = tuple(one.model_copy(update={"event": None}) for one in here.spec.intents)
+    data = here.spec.data.model_copy(update={"contract": {}})
+    unnamed = dataclasses.replace(here, spec=here.spec.model_copy(update={"intents": intents, "data": data}))
+    assert people.port(lambda: unnamed).event_types() == (), "no run yet"
+    files.write_json(here.home / "run.json", {"folders": {"clean": str(clean)}, "release_version": "1", "passed": True,
+                                              "steps": [], "seconds": 1.0, "parameters": {}})  # fmt: skip
+    assert people.port(lambda: unnamed).event_types() == ("purchase", "rent")
 
 
 def test_whom_nobody_answered_is_said(here: Installation) -> None:

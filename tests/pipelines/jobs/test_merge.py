@@ -172,3 +172,18 @@ def test_the_log_goes_on_in_a_folder_whose_day_was_merged(tmp_path):
     lines.append(b"{}")
     lines.close()
     assert names(Path(tmp_path)) == ["2026-03-08.00000.jsonl", "2026-03-08.day.parquet"]
+
+
+def test_tables_come_newest_file_first_and_hold_each_answer_once(tmp_path):
+    expected = here(tmp_path)
+    found = [one["request_id"].to_pylist() for one in request_log.tables(tmp_path, names=["request_id"])]
+    assert [some[0] for some in found] == ["2026-03-10-0", "2026-03-08-6", "2026-03-08-4", "2026-03-08-0"]
+    assert sorted(name for some in found for name in some) == expected
+    kept = (tmp_path / "2026-03-08.00003.parquet").read_bytes()
+    merge(opened(str(tmp_path)), now=NOW, settle_hours=2)
+    (tmp_path / "2026-03-08.00003.parquet").write_bytes(kept)  # the merge was killed before it deleted this one
+    again = [one["request_id"].to_pylist() for one in request_log.tables(tmp_path, names=["request_id"])]
+    assert again[0] == ["2026-03-10-0"]
+    assert sorted(name for some in again for name in some) == expected
+    newest = (tmp_path / "2026-03-10.00000.parquet").stat().st_mtime
+    assert list(request_log.tables(tmp_path, names=["request_id"], since_s=newest + 60)) == []
