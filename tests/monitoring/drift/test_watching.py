@@ -39,6 +39,12 @@ def test_a_source_that_lost_the_weeks_that_it_had_is_at_fault() -> None:
     assert said(older, record(whole)) == [("events.volume", "down", "data_fault")]
 
 
+def test_too_short_a_history_is_undecided() -> None:
+    found = judged("shop", weeks(5, events_volume=900.0), PERIODS, Monitoring(), release="1", at=0)  # type: ignore[arg-type]
+    assert (found.reason, found.judged) == ("undecided", 0)
+    assert found.why == "5 weeks are over, 7 are needed to tell what is ordinary"
+
+
 def test_another_champion_is_no_drift_of_its_scores() -> None:
     before, now = weeks(scores_spread_buy=0.4), weeks(scores_spread_buy=0.2)
     assert said(now, record(before)) == [], "the present champion says 0.2 of every week"
