@@ -34,18 +34,22 @@ def a_year_before(period: int, *, days: int) -> range:
     return range(period - back - near, period - back + near + 1)
 
 
-def as_accepted(
-    history: Mapping[int, Mapping[str, Any]], accepted: Mapping[str, dt.date], *, calendar: Calendar
-) -> dict[int, dict[str, Any]]:
-    """Return a history without the values that accepted ones took the place of; SpecError of no signal's name."""
-    names = {name for values in history.values() for name in values}
-    for said in accepted:
+def require_known(accepted: Mapping[str, dt.date], history: Mapping[int, Mapping[str, Any]]) -> None:
+    """Raise SpecError where what is accepted names no signal of a history: a typing error would hold for ever."""
+    names = sorted({name for values in history.values() for name in values})
+    for said in accepted if names else ():
         if not any(_is_of(name, said) for name in names):
-            near = ", ".join(difflib.get_close_matches(said, sorted(names), n=3, cutoff=0.3))
+            near = ", ".join(difflib.get_close_matches(said, names, n=3, cutoff=0.3))
             raise SpecError(
                 f"monitoring.signals.accepted: '{said}' is no signal of this recommender, nor how one's name begins; "
                 f"{f'near it: {near}' if near else 'drift.json names those that moved'}"
             )
+
+
+def as_accepted(
+    history: Mapping[int, Mapping[str, Any]], accepted: Mapping[str, dt.date], *, calendar: Calendar
+) -> dict[int, dict[str, Any]]:
+    """Return a history without the values that accepted ones took the place of."""
 
     def is_kept(name: str, day: dt.date) -> bool:
         return not any(_is_of(name, said) and day < first for said, first in accepted.items())

@@ -12,7 +12,7 @@ from pathlib import Path
 from monitoring.drift import watch_record
 from monitoring.drift.measuring import measured
 from monitoring.drift.model_signals import SERVED_BY
-from monitoring.drift.occasions import as_accepted, explanation
+from monitoring.drift.occasions import as_accepted, explanation, require_known
 from monitoring.drift.period_reader import Folders, Periods
 from monitoring.drift.signal_verdicts import LEAST, Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import KEPT, Measured, kind_of
@@ -53,6 +53,7 @@ def judged(
     at: int,
 ) -> WatchRecord:
     """Judge a history and say what its newest period means."""
+    require_known(spec.signals.accepted, history)
     table = Table.of(as_accepted(history, spec.signals.accepted, calendar=periods.calendar))
     if len(table.periods) <= LEAST:
         why = f"{len(table.periods)} {periods.calendar.step}s are over, {LEAST + 1} are needed to tell what is ordinary"

@@ -12,7 +12,9 @@ from feature_repo.errors import SpecError
 from feature_repo.rows import UserRows
 from monitoring import steps
 from monitoring.drift import workspace
+from monitoring.drift.compare import Drift
 from monitoring.spec import Monitoring
+from tests.monitoring.records import moved, record
 
 pytestmark = pytest.mark.world
 
@@ -149,3 +151,25 @@ def test_a_workspace_must_be_named(world, tmp_path: Path, monkeypatch: pytest.Mo
             report="no",
             log_metric=lambda name, value: None,
         )
+
+
+@pytest.mark.parametrize(
+    ("windows", "alarms", "verdict", "reason"),
+    [
+        ("stable", [moved()], "faulty", "data_fault"),
+        ("drifted", [moved()], "faulty", "data_fault"),
+        ("lost", [], "lost", "data_fault"),
+        ("drifted", [], "drifted", "world"),  # quiet signals take nothing back
+        ("stable", [moved(reason="performance")], "drifted", "performance"),
+        ("stable", [], "stable", "none"),
+        ("undecided", [], "undecided", "undecided"),
+    ],
+)
+def test_windows_and_signals_say_one_word_of_one_class(windows: str, alarms: list, verdict: str, reason: str) -> None:
+    said = record(*alarms, reason=alarms[0].reason if alarms else "none")
+    drift = Drift(windows, "so", 0.0, {}, {})  # type: ignore[arg-type]
+    word, _ = steps._together(drift, said)
+    assert (word, steps._document(said, word, windows=windows)["class"]) == (verdict, reason)
+    mark = steps._mark(said, word)
+    assert mark is not None
+    assert (mark["class"], mark["alarms"]) == (reason, [one.signal for one in alarms])

@@ -89,6 +89,7 @@ def test_answers_by_value() -> None:
             "rung": ["fresh", "stale", "segment", "popular"],
             "degraded": [False, False, True, False],
             "latency_ms": [1.0, 2.0, 3.0, 10.0],
+            "stands_for": [1.0, 1.0, 1.0, 2.0],  # one of them is of a sample of a half
         }
     )
     shown = pd.DataFrame(
@@ -102,7 +103,7 @@ def test_answers_by_value() -> None:
     )
     held = ItemValues(("category.A",), csr_matrix(np.array([[1], [0]])))
     found = values(request_signals.measure(made(answers=answers, shown=shown, values=held)))
-    assert (found["requests.volume"], found["requests.users"]) == (4, 3)
+    assert (found["requests.volume"], found["requests.users"]) == (5, 3)
     assert (found["requests.modelled"], found["requests.degraded"]) == (0.5, 0.25)
     assert found["requests.latency.p50"] == 2.5
     assert (found["shown.items"], found["shown.top"]) == (3, 1.0)

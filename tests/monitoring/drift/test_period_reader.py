@@ -216,15 +216,16 @@ def test_a_category_that_the_catalogue_forgot_is_gone(folders: Folders, tmp_path
     assert [(v.signal, v.value, v.reason) for v in record.alarms] == [(name, 0.0, "data_fault")]
 
 
-def test_too_short_a_history_is_undecided(tmp_path: Path) -> None:
-    short = made(tmp_path / "made", worlds.checkerboard(users=30, weeks=12))
-    told = files.read_json(short.clean / "snapshot.json")
-    files.write_json(short.clean / "snapshot.json", told | {"weeks": 5})
-    record, _ = watching.watch("shop", short, Monitoring(), release="1", home=None, at=5)
-    assert (record.reason, record.judged) == ("undecided", 0)
-    assert record.why == "5 weeks are over, 7 are needed to tell what is ordinary"
+def test_a_week_that_lost_its_values_is_a_fault(folders: Folders, periods: Periods, tmp_path: Path) -> None:
+    lost = changed(folders, tmp_path / "lost", lambda e: without_values(e, since=periods.calendar.start(WEEKS)))
+    record, _ = watching.watch("shop", lost, Monitoring(), release="1", home=None, at=5)
+    found = {v.signal: (v.when, v.reason, v.since) for v in record.alarms}
+    assert record.reason == "data_fault"
+    assert found["events.null.value"] == ("now", "data_fault", WEEKS)
+    assert "features.agree.value_28d" in found, "the rows still hold what the events lost"
 
 
+@pytest.mark.slow  # Evidently compares windows twice; the case above asks the signals alone
 def test_the_step_says_faulty_where_the_newest_week_lost_values_and_nothing_is_trained(
     folders: Folders, periods: Periods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
-from monitoring.drift.occasions import as_accepted, explanation
+from monitoring.drift.occasions import as_accepted, explanation, require_known
 from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import Measured
 from monitoring.spec import Floors, Occasion, Signals
@@ -135,7 +135,9 @@ def test_what_a_person_accepts_is_a_reference_of_its_own() -> None:
     assert [state.judged[row] for row in (19, 20, 25, 26)] == [1, 1, 1, 2], "six weeks of it are a reference"
     assert state.moves == [[]] * 30
     with pytest.raises(SpecError, match=r"signals\.accepted: 'events.nul' is no signal .*near it: events.null.value"):
-        as_accepted(history, {"events.nul": dt.date(2024, 1, 1)}, calendar=CALENDAR)
+        require_known({"events.nul": dt.date(2024, 1, 1)}, history)
+    require_known(said, history)
+    require_known(said, {})  # nothing was measured yet
 
 
 def test_rounding_of_a_number_that_is_always_the_same_is_no_deviation() -> None:

@@ -1,6 +1,9 @@
 """A history joined with what was measured now: whose word counts for which period."""
 
+import pytest
+
 from feature_repo.calendar import Calendar
+from feature_repo.errors import SpecError
 from monitoring.drift.model_signals import SERVED_BY
 from monitoring.drift.signals import Measured
 from monitoring.drift.watch_record import PeriodValues
@@ -37,6 +40,26 @@ def test_a_source_that_lost_the_weeks_that_it_had_is_at_fault() -> None:
     older = {week: whole[week] for week in range(1, WEEKS - 1)}
     assert said(older, []) == []
     assert said(older, record(whole)) == [("events.volume", "down", "data_fault")]
+
+
+def test_too_short_a_history_is_undecided() -> None:
+    found = judged("shop", weeks(5, events_volume=900.0), PERIODS, Monitoring(), release="1", at=0)  # type: ignore[arg-type]
+    assert (found.reason, found.judged) == ("undecided", 0)
+    assert found.why == "5 weeks are over, 7 are needed to tell what is ordinary"
+
+
+def test_accepted_values_are_quiet_and_a_name_of_none_is_refused() -> None:
+    found = weeks(events_volume=900.0)
+    found[WEEKS] = {"events.volume": Measured(300.0, USERS)}
+
+    def told(accepted: dict[str, str]) -> str:
+        spec = Monitoring.model_validate({"signals": {"accepted": accepted}})
+        return judged("shop", found, PERIODS, spec, release="1", at=0).reason  # type: ignore[arg-type]
+
+    assert told({}) == "data_fault"
+    assert told({"events.volume": PERIODS.starts(WEEKS)[:10]}) == "undecided", "six such weeks are a reference"
+    with pytest.raises(SpecError, match=r"'event.volume' is no signal .*near it: events.volume"):
+        told({"event.volume": "2024-01-01"})
 
 
 def test_another_champion_is_no_drift_of_its_scores() -> None:
