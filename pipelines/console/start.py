@@ -14,7 +14,7 @@ from pipelines.console import shown, standing
 from pipelines.environment import Installation
 
 VISITOR = "first-visitor"
-KEY = "INTENTFLOW_KEY"  # of the lines, where the service asks for one
+KEY = "RECOMMENDER_KEY"  # of the lines, where the service asks for one
 AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 
 

@@ -332,7 +332,7 @@ def test_lines_to_copy_ask_for_a_made_up_visitor_and_keep_to_the_contract(
     }
     keyed = where.environment.serving.model_copy(update={"auth": "keys"})
     object.__setattr__(where, "environment", where.environment.model_copy(update={"serving": keyed}))
-    assert "X-API-Key: $INTENTFLOW_KEY" in start.start(where).tries[0].command
+    assert "X-API-Key: $RECOMMENDER_KEY" in start.start(where).tries[0].command
 
 
 def test_the_page_has_words_for_every_reason_that_a_figure_may_have() -> None:

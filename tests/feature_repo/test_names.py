@@ -62,5 +62,7 @@ def test_manifests_name_only_variables_that_the_code_reads() -> None:
     known = {value for name, value in vars(env_names).items() if name.isupper()}
     for path in (ROOT / "pipelines" / "environments").glob("*.yaml"):  # what an environment fills in
         known |= set(VARIABLE.findall(path.read_text()))
+    for path in (ROOT / "k8s").rglob("environment.yaml"):  # and what one of a cluster says that it asks with
+        known |= set(re.findall(r"key_env: (INTENTFLOW_\w+)", path.read_text()))
     for path in sorted((ROOT / "k8s").rglob("*.yaml")):
         assert set(VARIABLE.findall(path.read_text())) <= known, path

@@ -224,6 +224,7 @@ def test_jobs_are_told_with_their_last_result_and_why_they_failed(applied, sched
         "  cronjob     job-materialise  '0 3 * * *'  never ran",
         "  cronjob     job-monitor  '30 5 * * *'  failed T3: PodFailurePolicy: Container job failed with exit code 2; "
         "Pod/job-monitor-1-x job: data.source: no such file, exit code 2",
+        "  cronjob     job-quality  '0 7 * * *' (suspended)  never ran",
         "  cronjob     job-score  '0 4 * * *'  waiting 2026-11-02T04:00:00Z: Pod/job-score-1-x: Unschedulable, 0/1 "
         "nodes are available: Insufficient cpu",
         f"  job         materialise-{ID}  done T2",
