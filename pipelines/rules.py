@@ -93,7 +93,7 @@ def changed(
 
 
 def judged(place: Installation, ask: "RulesRequest") -> "tuple[OpenCatalogue, RuleBook]":
-    """Return the rules that would hold after a request, over which items; one that cannot be kept or clashes is refused.
+    """Return the rules that would hold after a request, and over which items; refuse what clashes or cannot be kept.
 
     It is the judgement of a change; nothing is written or measured.
     """

@@ -95,8 +95,8 @@ def answers_since(place: Installation, since_s: float) -> Iterator[Sequence[Mapp
 
     if not place.environment.requests.url and namespace.watched(place.environment):
         raise SpecError(
-            "figures: request logs stay with the doors' pods, so nothing can be counted here; give `requests: {url: …}` "
-            "in the environment, so that they are shipped"
+            "figures: request logs stay with the doors' pods, so nothing can be counted here; give "
+            "`requests: {url: …}` in the environment, so that they are shipped"
         )
     if place.environment.requests.url:
         with object_store.reached(place.environment.requests.url) as store:
@@ -117,8 +117,9 @@ def events_since(place: Installation, since_s: float) -> Iterator[Mapping[str, A
             yield from shipped_log.read_events(store)
         return
     for path in json_lines.files(place.home / columns.EVENTS_FOLDER):
-        if path.stat().st_mtime >= since_s:
-            yield from json_lines.read(path)
+        there = path if path.exists() else path.with_name(f"{path.name}{json_lines.PACKED}")  # compressed meanwhile
+        if there.stat().st_mtime >= since_s:
+            yield from json_lines.read(there)
 
 
 def catalogue(place: Installation, release: str) -> set[str]:

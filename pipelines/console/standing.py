@@ -8,7 +8,7 @@ from feature_repo.errors import ServerError
 from monitoring.reason_classes import NONE, PERFORMANCE, UNDECIDED
 from pipelines.environment import Installation
 
-ENDED_WELL = ("promoted", "")  # results of a rollout that nobody need look at
+ENDED_WELL = ("promoted", "abandoned", "")  # results of a rollout that nobody need look at; another took its place
 Found = Mapping[str, Any]
 
 

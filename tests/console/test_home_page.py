@@ -1,6 +1,7 @@
 """The overview: figures of logs that were counted by hand, and the page that shows them or why there are none."""
 
 import datetime as dt
+import gzip
 import json
 import re
 from collections.abc import Sequence
@@ -143,6 +144,19 @@ def test_what_is_not_known_says_why_and_never_zero(tmp_path: Path) -> None:
     nobody = figures(where)["degraded"]
     assert nobody.value == 0.0
     assert nobody.high == pytest.approx(0.1224, abs=1e-3)  # none of 30: it may be one in eight
+
+
+def test_what_doors_shipped_is_counted_as_what_lies_here(tmp_path: Path) -> None:
+    where = here(tmp_path)
+    answers, events = forty()
+    pod = tmp_path / "shipped" / "recommender-0a1b2c3d4e5f-7d9f8b6c5-aaaaa"
+    closed(pod, "2026-11-30.00000.parquet", answers)
+    with gzip.open(pod / "2026-11-30.00000.jsonl.gz", "wt") as stream:
+        stream.write("".join(json.dumps(one) + "\n" for one in events))
+    requests = where.environment.requests.model_copy(update={"url": str(tmp_path / "shipped")})
+    away = replace(where, environment=where.environment.model_copy(update={"requests": requests}))
+    found = figures(away)
+    assert (found["ctr"].value, found["conversion"].value, found["revenue"].value) == (10 / 80, 5 / 40, 50 / 80)
 
 
 def test_of_a_log_that_is_too_long_the_newest_count_and_the_page_says_so(
@@ -319,3 +333,21 @@ def test_lines_to_copy_ask_for_a_made_up_visitor_and_keep_to_the_contract(
     keyed = where.environment.serving.model_copy(update={"auth": "keys"})
     object.__setattr__(where, "environment", where.environment.model_copy(update={"serving": keyed}))
     assert "X-API-Key: $INTENTFLOW_KEY" in start.start(where).tries[0].command
+
+
+def test_the_page_has_words_for_every_reason_that_a_figure_may_have() -> None:
+    from typing import get_args
+
+    from bentos.console.ports import watch
+    from bentos.console.words import home
+    from monitoring.quality import kpis as figures_of
+
+    reasons = [one for one in get_args(watch.Why) if one]
+    assert get_args(watch.Why) == get_args(figures_of.Why)
+    assert {f"why_{one}" for one in reasons} <= home.EN.keys()
+    assert {f"why_{one}_about" for one in reasons if one != "none"} <= home.EN.keys()
+    for why in reasons:
+        tile = replace(watching.CTR, value=None, low=None, high=None, why=why)
+        shown_as = words(page(Ports(kpis=watching.Kpis(replace(watching.TILES, tiles=(tile,))))))
+        assert home.EN[f"why_{why}"] in shown_as
+        assert "12.5 %" not in shown_as

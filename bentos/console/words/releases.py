@@ -95,8 +95,7 @@ ZH = {
     "by_hand": "在控制台手动操作",
     "confirm": "立即回退",
     "cancel": "保持不变",
-    "done": "版本 {to} 已成为冠军（{note}）；经读回确认，发布 {serving} 正在服务，"
-    "用时 {seconds} 秒。操作者：{who}。",
+    "done": "版本 {to} 已成为冠军（{note}）；经读回确认，发布 {serving} 正在服务，用时 {seconds} 秒。操作者：{who}。",
     "done_unserved": "版本 {to} 已成为冠军（{note}）。此处没有运行中的服务："
     "启动服务之前没有用户由它应答。操作者：{who}。",
     "running": "从版本 {champion} 到 {to} 的回退由 {who} 发起，已进行 {seconds} 秒。"

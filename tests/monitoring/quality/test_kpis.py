@@ -1,6 +1,7 @@
 """A shop's figures by hand: shares, amounts and coverage with their intervals, and why there are none."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -115,3 +116,9 @@ def test_coverage_counts_each_item_once_and_what_came_live_too() -> None:
     assert [one.value for one in found.days] == [0.25, 0.25]
     assert kpis.coverage([], {"tea"}).why == "none"
     assert kpis.coverage(shown, set()).why == "unlisted"
+
+
+def test_every_reason_is_one_that_is_declared() -> None:
+    named = (kpis.KNOWN, kpis.NONE, kpis.FEW, kpis.RARE, kpis.UNRIPE, kpis.UNVALUED, kpis.UNLISTED)
+    assert named == get_args(kpis.Why)
+    assert Figure(why="none") == Figure(None, None, None, 0, 0, "none", ())
