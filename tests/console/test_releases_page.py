@@ -96,7 +96,7 @@ def holders(place: Installation) -> dict[str, str]:
         return aliases.status("grocery").holders
 
 
-def browser(place: Installation) -> TestClient:  # noqa: F811
+def browser(place: Installation) -> TestClient:
     """A visitor who waits for a rollback to its end, however busy the machine is."""
     return visitor(releases=LiveReleases(lambda: place, patience_s=patient(120)))
 
