@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,8 +96,18 @@ def holders(place: Installation) -> dict[str, str]:
         return aliases.status("grocery").holders
 
 
-def browser(place: Installation, **settings: float) -> TestClient:
-    return visitor(releases=LiveReleases(lambda: place, **settings))
+def browser(place: Installation) -> TestClient:
+    """A visitor who waits for a rollback to its end, however busy the machine is."""
+    return visitor(releases=LiveReleases(lambda: place, patience_s=patient(120)))
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """A rollback that a test began ends with it: it works on this process's variables."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "rollback":
+            thread.join(patient(120))
 
 
 def test_the_page_says_who_serves_what_was_judged_and_why(served: Installation) -> None:
@@ -215,7 +226,7 @@ def test_what_serving_does_not_follow_is_no_success(
     paper.broken["start"] = ServerError("no port is free")
     paper.up.pop("r1", None)
     monkeypatch.setattr(restore, "STARTS_S", 0.1)
-    visit = browser(served, patience_s=patient(60))
+    visit = browser(served)
     said = pressed(visit, opened(visit, "/console/releases/rollback"), "Roll back now").text
     assert "The rollback from version 2 to 1, asked for by console, did not come to its end: " in said
     assert "version 1 is the champion, but serving did not follow" in said
