@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.patience import patient
 
 START_S, WAIT_S = patient(60.0), patient(60.0)
+TRIES = 6  # at what may be asked twice
 VIEW = {"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32, "ArrowDown": 40, "ArrowUp": 38}
 TYPED = {"Enter": "\r", "Space": " "}  # what a key writes
@@ -25,12 +26,12 @@ class Page:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._number = socket, 0
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, *, wait_s: float = WAIT_S, **params: Any) -> dict[str, Any]:
         """Send a command and return its result."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(timeout=WAIT_S))
+            message = json.loads(self._socket.recv(timeout=wait_s))
             if message.get("id") == self._number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
@@ -47,9 +48,20 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def asked(self, script: str) -> Any:
+        """Evaluate JavaScript that may run twice: asked while a page gives way to another, it may stay unanswered."""
+        for _ in range(TRIES - 1):
+            try:
+                found = self.call("Runtime.evaluate", wait_s=WAIT_S / TRIES, expression=script, returnByValue=True)
+            except TimeoutError:
+                continue
+            assert "exceptionDetails" not in found, found
+            return found["result"].get("value")
+        return self.run(script)
+
     def text(self) -> str:
         """Return what the page shows."""
-        return str(self.run("document.body ? document.body.innerText : ''")).replace("\u00a0", " ")
+        return str(self.asked("document.body ? document.body.innerText : ''")).replace("\u00a0", " ")
 
     def shows(self, text: str, *, seconds: float = WAIT_S) -> str:
         """Wait until the page shows a text; return all that it shows."""

@@ -60,14 +60,14 @@ class Visitor:
     def fill(self, label: str, text: str) -> None:
         """Click into a field and write into it, instead of what it holds."""
         self._mouse(chosen(FILLED, label), label)
-        self.page.run("document.activeElement.select?.(); 0")
+        self.page.asked("document.activeElement.select?.(); 0")
         self.page.type(text)
 
     def choose(self, label: str, option: str) -> None:
         """Click on a list and choose from it; a browser without a head shows no list, so it is set."""
         self._mouse(chosen(FILLED, label), label)
         self.page.press("Escape")
-        self.page.run(
+        self.page.asked(
             f"(() => {{ const e = {chosen('select', label)}; const o = [...e.options]"
             f".find((o) => o.text.trim() === {json.dumps(option)} || o.value === {json.dumps(option)});"
             " e.value = o.value; e.dispatchEvent(new Event('input', {bubbles: true}));"
@@ -86,7 +86,7 @@ class Visitor:
         """Keep what the page looks like in a window of this width."""
         clip = {}
         if whole:
-            height = self.page.run("document.documentElement.scrollHeight")
+            height = self.page.asked("document.documentElement.scrollHeight")
             clip = {"clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}}
         data = self.page.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip)["data"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class Visitor:
             " return r ? {x: Math.round(r.x + r.width / 2), y: Math.round(r.y + r.height / 2)} : null; })()"
         )
         place, deadline = None, time.monotonic() + WAIT_S
-        while (now := self.page.run(box)) is None or now != place:  # it stands still
+        while (now := self.page.asked(box)) is None or now != place:  # it stands still
             assert time.monotonic() < deadline, f"nothing is called '{words}':\n{self.page.text()[:3000]}"
             place = now
             time.sleep(0.05)
@@ -110,7 +110,7 @@ class Visitor:
 
     def _until(self, script: str, what: str) -> None:
         deadline = time.monotonic() + WAIT_S
-        while not self.page.run(script):
+        while not self.page.asked(script):
             assert time.monotonic() < deadline, f"{what}:\n{self.page.text()[:2000]}"
             time.sleep(0.05)
 
@@ -125,13 +125,13 @@ class Keyboard(Visitor):
         """Go to what these words name with the tabulator, and press Enter, or Space on what has no Enter."""
         self._to(PRESSED, words)
         what = "document.activeElement.matches('input[type=checkbox], input[type=radio], summary')"
-        self.page.press("Space" if self.page.run(what) else "Enter")
+        self.page.press("Space" if self.page.asked(what) else "Enter")
         self.visited.append(words)
 
     def fill(self, label: str, text: str) -> None:
         """Go to a field with the tabulator and write."""
         self._to(FILLED, label)
-        self.page.run("document.activeElement.select?.(); 0")
+        self.page.asked("document.activeElement.select?.(); 0")
         self.page.type(text)
 
     def choose(self, label: str, option: str) -> None:
@@ -139,7 +139,7 @@ class Keyboard(Visitor):
         self._to(FILLED, label)
         for letter in option:
             self.page.call("Input.dispatchKeyEvent", type="char", text=letter)
-        chosen_now = self.page.run("document.activeElement.selectedOptions[0].text.trim()")
+        chosen_now = self.page.asked("document.activeElement.selectedOptions[0].text.trim()")
         assert chosen_now == option, f"'{label}' is '{chosen_now}', not '{option}'"
 
     def _to(self, kinds: str, words: str) -> None:
@@ -148,13 +148,13 @@ class Keyboard(Visitor):
         passed = []
         for _ in range(self.most_tabs):
             self.page.press("Tab")
-            if self.page.run(f"document.activeElement === ({wanted})"):
+            if self.page.asked(f"document.activeElement === ({wanted})"):
                 ring = (
                     "(() => { const s = getComputedStyle(document.activeElement);"
                     " return (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== 'none';"
                     " })()"
                 )
-                assert self.page.run(ring), f"'{words}' has the focus and does not show it"
+                assert self.page.asked(ring), f"'{words}' has the focus and does not show it"
                 return
-            passed.append(self.page.run(f"({NAMED})(document.activeElement).slice(0, 30)"))
+            passed.append(self.page.asked(f"({NAMED})(document.activeElement).slice(0, 30)"))
         raise AssertionError(f"the tabulator never came to '{words}', only to {passed}")
