@@ -14,6 +14,7 @@ from pipelines.spec import parse
 
 SPEC = yaml.safe_load((Path(__file__).parents[2] / "pipelines/specs/shop-events.yaml").read_text())
 NO_BEER = {"kind": "filter", "name": "no beer", "where": "category = 'BEER'"}
+EXPLORES = {"name": "softmax", "guard": {"share": 0.1}}
 
 
 def with_rules(*rules: dict[str, Any], **more: Any) -> Any:
@@ -63,6 +64,13 @@ def test_times_are_read_as_yaml_and_as_text() -> None:
         ([{"kind": "bought", "name": "b", "days": 1, "event": "cart"}], {}, "rules[0].event: 'cart' is no kind"),
         ([], {"placements": {"home": {"k": 400}}}, "placements.home.k: 400 is above serving.max_k 100"),
         ([], {"placements": {"home": {"algorithm": "best"}}}, "placements.home.algorithm"),
+        ([], {"policy": EXPLORES | {"guard": {"placements": ["hom"]}}}, "'hom' is no placement; declare `placements`"),
+        (
+            [],
+            {"placements": {"home": {}}, "policy": EXPLORES | {"guard": {"placements": ["hom"]}}},
+            "policy.guard.placements: 'hom' is no placement; have home; did you mean 'home'?",
+        ),
+        ([], {"policy": EXPLORES | {"candidates": 2}}, "policy.candidates: 2 is below serving.k"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_when_the_spec_is_loaded(
