@@ -98,7 +98,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/mending.py": ("tests/pipelines/rollout/test_mending.py",),
     "pipelines/rollout/pods.py": ("tests/pipelines/rollout/test_pods.py",),
     "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
-    "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
+    "pipelines/rollout/sequential.py": (
+        "tests/pipelines/rollout/test_sequential.py",
+        "tests/pipelines/rollout/test_experiment_numbers.py",
+    ),
     # The spec's checks.
     "pipelines/spec.py": (
         "tests/pipelines/test_spec_events.py",
@@ -110,6 +113,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_clock.py",
         "tests/pipelines/test_spec_kinds.py",
         "tests/pipelines/test_spec_people.py",
+        "tests/pipelines/test_spec_rules.py",
         "tests/data/test_leave_one_out.py",
     ),
     "components/content/grounding/rules.py": ("tests/content/test_checker.py",),

@@ -149,7 +149,9 @@ def test_a_worse_release_ends_it_and_is_not_promoted() -> None:
 def test_figures_are_kept_while_nothing_is_shown_and_the_longest_time_ends_it() -> None:
     world = tried().saw((6000, 300), (4000, 205))
     assert world.state.experiment is not None
-    assert world.state.experiment.seen["new"]["word"] == "undecided"
+    seen = world.state.experiment.seen["new"]
+    assert seen["word"] == "undecided"
+    assert seen["interval"][0] < 0 < seen["difference"] < seen["interval"][1]
     world.now += 10 * DAY + experiments.SETTLED_S
     world.settle()
     assert world.state.tried["result"] == "no difference"
