@@ -84,10 +84,6 @@ class Console:
         done = self.shop.run(verb, str(self.shop.spec), *arguments, "--env", str(self.env))
         assert done.returncode == 0, done.stderr
 
-    def promote(self, version: str) -> None:
-        """Have the registry name another champion; the loop rolls it out."""
-        self.run("promote", "--version", version)
-
     def serves(self, version: str, *, seconds: float = 120) -> None:
         """Wait until a version serves alone, while people ask."""
 
@@ -107,11 +103,17 @@ class Console:
                 self.ask([user])
 
     def without_rules(self) -> None:
-        """Remove every live rule."""
+        """Remove every live rule, and wait until no door keeps to one."""
         found = self.shop.json("rules", str(self.shop.spec), "list", "--env", str(self.env))["rules"]
         if names := [rule["name"] for rule in found]:
             done = self.shop.here("rules", str(self.shop.spec), "remove", *names, "--env", str(self.env))
             assert done.returncode == 0, done.stderr
+            until(self._free, seconds=15, what="lists without rules", tell=self.tell)
+
+    def _free(self) -> bool:
+        """Tell whether no list of a few people, who are of every arm, follows a rule."""
+        with Recommender(self.door, api_key=self.reader) as client:
+            return not any(client.recommend(user, k=5).rules for user in USERS[:12])
 
     def ask(self, users: Sequence[str] = USERS, *, buys: bool = False) -> None:
         """Let people look at their list once; every fourth one buys what stands first."""

@@ -118,7 +118,7 @@ def test_a_key_that_ends_keeps_what_was_typed(console: Console, tmp_path: Path) 
         visitor.fill(said("frame.key"), console.admin)
         visitor.enter()
         visitor.click(said("frame.send"))
-        assert said("people.id_again") in alert(visitor), "the raw id was the ended session's"
+        visitor.sees(said("people.id_again"))  # the raw id was the ended session's
         assert page.run("document.querySelector('#item').value") == "i0"
         visitor.fill(said("people.id_here"), USERS[14])
         visitor.click(said("people.send_button"))
