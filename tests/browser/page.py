@@ -17,7 +17,12 @@ START_S, WAIT_S = patient(60.0), patient(60.0)
 TRIES = 6  # at what may be asked twice
 VIEW = {"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32, "ArrowDown": 40, "ArrowUp": 38}
+LEFT = "Inspected target navigated or closed"  # as Chromium says it
 TYPED = {"Enter": "\r", "Space": " "}  # what a key writes
+
+
+class LeftPage(AssertionError):
+    """A command found its page on the way out."""
 
 
 class Page:
@@ -33,6 +38,8 @@ class Page:
         while True:
             message = json.loads(self._socket.recv(timeout=wait_s))
             if message.get("id") == self._number:
+                if LEFT in str(message.get("error")):
+                    raise LeftPage(message)
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
@@ -53,7 +60,8 @@ class Page:
         for _ in range(TRIES - 1):
             try:
                 found = self.call("Runtime.evaluate", wait_s=WAIT_S / TRIES, expression=script, returnByValue=True)
-            except TimeoutError:
+            except (TimeoutError, LeftPage):
+                time.sleep(0.1)
                 continue
             assert "exceptionDetails" not in found, found
             return found["result"].get("value")
