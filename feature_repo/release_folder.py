@@ -219,6 +219,8 @@ def _checked(document: dict[str, Any], place: object) -> dict[str, Any]:
         expected = digest_of(document)
     except UnicodeEncodeError as error:  # half of a pair of surrogates, which JSON can write and UTF-8 cannot
         raise DataError(f"{place}: holds text that is no Unicode; {ANEW}") from error
+    except ValueError as error:  # 1e400, which JSON can write and a number cannot hold
+        raise DataError(f"{place}: holds a number that is too large; {ANEW}") from error
     if document.get(ID) != expected:
         raise DataError(f"{place}: id '{document.get(ID)}' is not the digest of the rest, '{expected}'")
     if wrong := [name for name, kind in SHAPE.items() if not isinstance(document.get(name, kind()), kind)]:

@@ -79,7 +79,7 @@ def restore(archive: Path, home: Path) -> dict[str, Any]:
         state = Path(scratch) / STATE
         try:
             moved = _moved(state, about["home"], str(home))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # a table may have a name that is no text
             raise DataError(f"{archive}: holds a database that cannot be read: {error}") from error
         if home.exists():
             home.rmdir()

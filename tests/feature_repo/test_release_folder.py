@@ -93,6 +93,12 @@ def test_half_a_character_is_one_line(tmp_path: Path) -> None:
         ReleaseFolder.read(tmp_path)
 
 
+def test_a_number_that_no_number_holds_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "release.json").write_text('{"id": "1", "name": "shop", "k": 1e4003}')
+    with pytest.raises(DataError, match="a number that is too large"):
+        ReleaseFolder.read(tmp_path)
+
+
 def test_a_part_without_a_digest_is_one_line(tmp_path: Path) -> None:
     files.write_json(tmp_path / "release.json", release_folder.identified(rest(FORMAT_1) | {"intent": {}}))
     with pytest.raises(DataError, match="holds no digest of 'intent'"):

@@ -97,6 +97,19 @@ def test_nothing_is_written_over_and_half_an_archive_leaves_nothing(home: Path, 
     assert list((tmp_path / "there").iterdir()) == []
 
 
+def test_a_database_whose_table_has_a_name_that_is_no_text_is_one_line(home: Path, tmp_path: Path) -> None:
+    archive, database = tmp_path / "shop.tar.gz", home / "mlflow" / "mlflow.db"
+    database.write_bytes(
+        database.read_bytes()
+        .replace(b"CREATE TABLE runs", b"CREATE TABLE ru\x81s")
+        .replace(b"tablerunsruns", b"tableru\x81sru\x81s")
+    )
+    backup.save(home, archive)
+    with pytest.raises(DataError, match="holds a database that cannot be read"):
+        backup.restore(archive, tmp_path / "there" / "shop")
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 SERVERS = """\
 name: servers
 mlflow: {tracking_uri: "http://ana:mlpass@mlflow:5000"}
