@@ -97,14 +97,17 @@ def test_nothing_is_written_over_and_half_an_archive_leaves_nothing(home: Path, 
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_a_database_whose_table_has_a_name_that_is_no_text_is_one_line(home: Path, tmp_path: Path) -> None:
+def test_a_database_whose_mistake_is_no_text_is_one_line(home: Path, tmp_path: Path) -> None:
+    """SQLite names the table that it cannot read, and the name is no UTF-8."""
     archive, database = tmp_path / "shop.tar.gz", home / "mlflow" / "mlflow.db"
-    database.write_bytes(
-        database.read_bytes()
-        .replace(b"CREATE TABLE runs", b"CREATE TABLE ru\x81s")
-        .replace(b"tablerunsruns", b"tableru\x81sru\x81s")
-    )
-    backup.save(home, archive)
+    broken = database.read_bytes().replace(b"tablerunsruns", b"tableru\x81sru\x81s")
+    database.write_bytes(broken.replace(b"CREATE TABLE runs (id", b"CREATE TABLE ru\x81s ((d"))
+    with tarfile.open(archive, "w:gz") as tar:  # `save` would not have written it
+        for name, found in (("backup.json", json.dumps({"home": "/was/here", "name": "shop"}).encode()),
+                            ("state/mlflow/mlflow.db", database.read_bytes())):  # fmt: skip
+            about = tarfile.TarInfo(name)
+            about.size = len(found)
+            tar.addfile(about, io.BytesIO(found))
     with pytest.raises(DataError, match="holds a database that cannot be read"):
         backup.restore(archive, tmp_path / "there" / "shop")
     assert list((tmp_path / "there").iterdir()) == []
