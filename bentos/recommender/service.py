@@ -19,7 +19,8 @@ from bentos.access import Access
 from bentos.http.auth import check
 from bentos.http.bounded_pool import ALONE, BoundedPool
 from bentos.http.event_bounds import EventBounds
-from bentos.http.guard import Guard
+from bentos.http.guard import PAGES, PROBES, Guard
+from bentos.http.known_paths import KnownPaths
 from bentos.http.limits import Limits
 from bentos.http.own_port import OwnPort
 from bentos.http.tracing import Tracing
@@ -39,6 +40,7 @@ from components.intent.decisions import Thresholds
 from components.intent.forecasts.score import ForecastScorer
 from components.intent.sessions.score import SessionScorer, held
 from components.step import reason_left
+from feature_repo.endpoints import POPULAR
 from feature_repo.errors import SpecError
 from feature_repo.fallback import Fallback
 from feature_repo.privacy import sealing
@@ -90,6 +92,10 @@ class Recommender:
             self._opened.tracing.close()
 
 
+guarded = functools.partial(Guard, state=app.state, scopes=scopes())
+Recommender.add_asgi_middleware(  # type: ignore[attr-defined]
+    KnownPaths, known=frozenset((*scopes(), *PAGES, *PROBES, "/metrics", POPULAR)), guard=guarded
+)
 Recommender.add_asgi_middleware(OwnPort, state=app.state)  # type: ignore[attr-defined]
 Recommender.add_asgi_middleware(Guard, state=app.state, scopes=scopes())  # type: ignore[attr-defined]
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib.util
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from bentos.endpoints.events import EventsRequest
 from bentos.endpoints.operations import OPERATIONS
 from bentos.endpoints.recommend import RecommendRequest
 from bentos.endpoints.schemas import Event
+from bentos.http import headers
 from bentos.http.breaker import Breaker
 from bentos.http.problems import Rejected
 from bentos.recommender.clock import make_clock
@@ -281,6 +283,23 @@ def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
     for metric in metrics_catalogue.of("models"):
         kind, labels = seen[metric.name]
         assert (kind, labels) == (metric.kind, set(metric.labels)), metric.name
+
+
+@pytest.mark.parametrize("kind", ["GET", "POST", "PUT"])
+def test_paths_that_a_stranger_makes_up_are_refused_and_add_nothing_to_the_metrics(live: Live, kind: str) -> None:
+    for path in ("/made-up-1", "/assets/made-up-2.js", "/recommend/made-up-3", "//made-up-4"):
+        answer = requests.request(kind, live.server.url + path, data="{}", timeout=patient(10))
+        assert answer.status_code in (404, 405)
+        assert answer.headers[headers.RELEASE] == Release.load(live.toy.release).id
+    assert "made-up" not in requests.get(f"{live.server.url}/metrics", timeout=patient(10)).text
+
+
+def test_assets_of_bentomls_page_are_there(live: Live) -> None:
+    page = requests.get(live.server.url, timeout=patient(10)).text
+    found = re.findall(r'(?:src|href)="\.?(/?(?:assets|static_content)/[^"]+)"', page)
+    assert found
+    for one in found:
+        assert requests.get(f"{live.server.url}/{one.lstrip('/')}", timeout=patient(10)).status_code == 200
 
 
 def test_every_endpoint_is_in_the_openapi_document(live: Live) -> None:
