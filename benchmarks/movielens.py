@@ -111,9 +111,7 @@ def sequences_of(examples: Examples) -> list[np.ndarray]:
     if (number := np.diff(examples.bought.offsets)).max(initial=1) > 1:
         raise DataError(f"rows: a test row has {number.max()} items to find; say a spec of `split: leave_one_out`")
     items, at = examples.rows.lists["history_items"], examples.rows.lists["history_last_at"]
-    return [
-        np.append(ordered(items.row(b), at.row(b)), examples.bought.row(b)) for b in range(len(examples))
-    ]
+    return [np.append(ordered(items.row(b), at.row(b)), examples.bought.row(b)) for b in range(len(examples))]
 
 
 def _theirs(peer: str, sequences: Path, *, epochs: int, seeds: int) -> dict[str, Side]:

@@ -58,7 +58,10 @@ from monitoring.spec import Monitoring
 
 # Slices that the environment has now: they change nothing that training makes. Specs of 0.1 are read until 0.3.
 MOVED = ("compute", "jobs")
-GRAPH, OF_KNOWLEDGE = "graph", 50  # the source that reads what is known of items, and its limit where the spec says none
+GRAPH, OF_KNOWLEDGE = (
+    "graph",
+    50,
+)  # the source that reads what is known of items, and its limit where the spec says none
 NEWER = ("vectors", "rules", "placements", "policy", "experiments")  # that dumps have only where a spec says them
 
 
@@ -170,8 +173,8 @@ class Recommender(Slice):
     def _knowledge_is_there(self) -> "Recommender":
         if self.models.ranking.candidates.limit(GRAPH) and self.data.knowledge is None:
             raise ValueError(
-                "models.ranking.candidates.graph: goes from item to item through `data.knowledge`, and there is none; say "
-                "`data: {knowledge: {edges: <file>}}`, or leave graph out"
+                "models.ranking.candidates.graph: goes from item to item through `data.knowledge`, and there is none; "
+                "say `data: {knowledge: {edges: <file>}}`, or leave graph out"
             )
         return self
 

@@ -1,9 +1,9 @@
 """RecBole's SASRec on sequences of an npz file. Runs in its own environment; prints JSON, writes lists to another npz.
 
-`python with_recbole.py SEQUENCES.npz LISTS.npz EPOCHS SEED`. The first file holds `items`, the sequences end to end, and
-`offsets`; each ends with the item that is to be predicted. LISTS gets the best ten of every sequence, `masked` without
-what the sequence holds and `unmasked` with it, [U, 10]. The item before the last stops the training and is known when
-the last is predicted.
+`python with_recbole.py SEQUENCES.npz LISTS.npz EPOCHS SEED`. The first file holds `items`, the sequences end to end,
+and `offsets`; each ends with the item that is to be predicted. LISTS gets the best ten of every sequence, `masked`
+without what the sequence holds and `unmasked` with it, [U, 10]. The item before the last stops the training and is
+known when the last is predicted.
 """
 
 import json

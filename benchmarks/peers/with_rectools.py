@@ -1,6 +1,6 @@
 """RecTools' SASRec on sequences of an npz file. Runs in its own environment; prints JSON, writes lists to another npz.
 
-`python with_rectools.py SEQUENCES.npz LISTS.npz EPOCHS SEED`; the files are those of with_recbole.py. Their defaults but
+`python with_rectools.py SEQUENCES.npz LISTS.npz EPOCHS SEED`; the files are those of with_recbole.py. Its defaults, but
 for width and length, which are RecBole's, so that the two differ by what they are.
 """
 

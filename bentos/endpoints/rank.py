@@ -54,9 +54,7 @@ def answer(door: "Door", ask: RankRequest, context: RequestContext) -> Scores:
     spoke = door.ladder.algorithm_of(state)
     door.write(context, state, asked=logged | door.chosen(spoke))
     scores = [Score(item_id=item, score=value) for item, value in zip(names, values, strict=True)]
-    return Scores(
-        scores=scores, withdrawn=withdrawn, algorithm=spoke, profile=state.profile, **door.signed(context)
-    )
+    return Scores(scores=scores, withdrawn=withdrawn, algorithm=spoke, profile=state.profile, **door.signed(context))
 
 
 CONTRACT = Contract(

@@ -83,8 +83,8 @@ class Recommendations(Answer):
     rules: AppliedRules | None = Field(default=None, description="null: no rule holds, and no placement was named")
     algorithm: str | None = Field(
         default=None,
-        description="What ordered the items: the release's ranker, of several the one that was chosen for this user, or "
-        "the placement's own algorithm; null where no model answered",
+        description="What ordered the items: the release's ranker, of several the one chosen for this user, or the "
+        "placement's own algorithm; null where no model answered",
     )
     intents: list[Intent] = Field(description="The five likeliest")
     set_aside: list[SetAside] = Field(

@@ -79,8 +79,8 @@ def _require_items(db: duckdb.DuckDBPyConnection, *, label: str) -> None:
     edges, unknown, stranger, item = db.execute(query).fetchone() or (0, 0, None, None)
     if unknown == edges:
         raise DataError(
-            f"{PLACE}: none of the {edges:,} triples of {label} is of an item: item_id is such as '{stranger}' there, and "
-            f"such as '{item}' among the items; map item_id to the column that holds the items' ids"
+            f"{PLACE}: none of the {edges:,} triples of {label} is of an item: item_id is such as '{stranger}' there, "
+            f"and such as '{item}' among the items; map item_id to the column that holds the items' ids"
         )
     if unknown:
         log.warning("%s: %d of %d triples are of no item, such as '%s'", PLACE, unknown, edges, stranger)

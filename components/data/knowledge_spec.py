@@ -14,8 +14,8 @@ class Knowledge(Slice):
     """What is known of items beside their own table."""
 
     edges: Table = Field(
-        description="File or glob of triples, .csv, .parquet or .jsonl, with columns item_id, relation and entity, such "
-        "as 12, director, Ang Lee; or a table with `path` and how it is read"
+        description="File or glob of triples, .csv, .parquet or .jsonl, with columns item_id, relation and entity, "
+        "such as 12, director, Ang Lee; or a table with `path` and how it is read"
     )
 
     @field_validator("edges", mode="before")

@@ -42,7 +42,9 @@ class Catalogue:
     state: dict[str, np.ndarray]  # each [I] float64: columns.ITEM_NUMBERS as known at the week; NaN: price unknown
     learnt: int | None = None  # the first so many items were there in training; None: all
     hidden: np.ndarray | None = None  # [I] bool: items that nobody may be shown; None: there are none
-    entities: np.ndarray | None = None  # [I, L] int64: codes of declared knowledge, -1 past the last; None: there is none
+    entities: np.ndarray | None = (
+        None  # [I, L] int64: codes of declared knowledge, -1 past the last; None: there is none
+    )
     like: tuple[Like, ...] = ()  # what items that came later are taken to be like
 
     def __len__(self) -> int:

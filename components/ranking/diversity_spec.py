@@ -21,8 +21,8 @@ class Diversity(Slice):
         default=None,
         ge=0,
         le=1,
-        description="Determinantal point process (Chen, Zhang and Zhou, 2018): weight of the ranker's order against the "
-        "log of what an item adds to the volume of those above, which are alike as for mmr; 1 leaves the order as it is",
+        description="Determinantal point process (Chen, Zhang and Zhou, 2018): weight of the ranker's order against "
+        "the log of what an item adds to the volume of those above, by mmr's likeness; 1 leaves the order as it is",
     )
     calibrate: float | None = Field(
         default=None,

@@ -86,7 +86,15 @@ def features(
     signed = (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
     scores = tuple(OF_LEARNT[name] for name in learnt)
     started = () if start is None else (places.feature(start),)
-    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + (KNOWLEDGE if knowledge else ()) + signed + scores + started
+    return (
+        FEATURES
+        + (PEOPLE if people else ())
+        + (CONTENT if content else ())
+        + (KNOWLEDGE if knowledge else ())
+        + signed
+        + scores
+        + started
+    )
 
 
 @dataclass(frozen=True)

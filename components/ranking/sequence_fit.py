@@ -1,8 +1,8 @@
 """Learn the network of the source `sequence` with torch, as SASRec does; sources/sequence.py serves it.
 
-Every position of a history predicts the item after it, by a softmax over all items where there are at most `WHOLE`, else
-over the right one and `NEGATIVES` that were drawn for the batch. Most of the drawn ones nobody would confuse
-with the right one; to tell it from all of them is what a list asks (`benchmarks/movielens.py` has the difference).
+Every position of a history predicts the item after it, by a softmax over all items where there are at most `WHOLE`,
+else over the right one and `NEGATIVES` that were drawn for the batch. Most of the drawn ones nobody would confuse with
+the right one; to tell it from all of them is what a list asks.
 
 Letters: S sequences, I items, D width, B sequences of a batch, T positions, N negatives.
 """

@@ -20,7 +20,12 @@ TRIPLES = "item_id,relation,entity\n1,director,Ang Lee\n1,genre,drama\n2,directo
 
 def written(folder: Path, triples: str = TRIPLES, *, edges: Any = "edges.csv", items: str = "") -> Data:
     start = dt.datetime(2024, 1, 1, 9, tzinfo=dt.UTC)
-    events = [f"u{n},{item},{start + dt.timedelta(weeks=week):%Y-%m-%d}" for week in range(6) for n in (1, 2) for item in (1, 2, 3)]
+    events = [
+        f"u{n},{item},{start + dt.timedelta(weeks=week):%Y-%m-%d}"
+        for week in range(6)
+        for n in (1, 2)
+        for item in (1, 2, 3)
+    ]
     (folder / "events.csv").write_text("\n".join(["user_id,item_id,timestamp", *events]) + "\n")
     (folder / "edges.csv").write_text(triples)
     source: dict[str, Any] = {"type": "csv", "events": {"path": "events.csv"}}
