@@ -218,6 +218,12 @@ class RemoteRanker:
         arrays, _ = self._ask("/score", arrays, fields)
         return _shaped(arrays, "scores", (len(item_indexes),))
 
+    def algorithm_of(self, rows: UserRows, probabilities: np.ndarray) -> str:
+        """Name the algorithm that scores items for one user (B = 1), whether or not there are several."""
+        arrays, fields = wire.rows_packed(rows)
+        _, fields = self._ask("/algorithm", arrays | {"probabilities": probabilities}, fields)
+        return str(fields["algorithm"])
+
     def by(self, algorithm: str) -> "RemoteRanker":
         """Refuse: the service ranks by its release's model alone."""
         raise DataError(

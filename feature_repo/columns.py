@@ -26,6 +26,8 @@ BRAND = "brand"
 PRICE = "price"
 FIRST_SEEN = "first_seen"
 
+KNOWLEDGE = "knowledge"  # of items: what triples say of them, "relation: entity"
+EDGES = (ITEM_ID, "relation", "entity")  # of the triples
 ITEMS = (ITEM_ID, TITLE, CATEGORY, CATEGORY_PATH, BRAND, PRICE, FIRST_SEEN)  # attributes may follow
 ITEMS_REQUIRED = (ITEM_ID,)
 USERS_REQUIRED = (USER_ID,)

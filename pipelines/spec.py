@@ -58,6 +58,10 @@ from monitoring.spec import Monitoring
 
 # Slices that the environment has now: they change nothing that training makes. Specs of 0.1 are read until 0.3.
 MOVED = ("compute", "jobs")
+GRAPH, OF_KNOWLEDGE = (
+    "graph",
+    50,
+)  # the source that reads what is known of items, and its limit where the spec says none
 NEWER = ("vectors", "rules", "placements", "policy", "experiments")  # that dumps have only where a spec says them
 
 
@@ -153,6 +157,26 @@ class Recommender(Slice):
         ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
         said = ranking | {"vectors": vectors, "candidates": OF_VECTORS | limits}
         return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _items_are_known(cls, document: Any) -> Any:
+        """Have candidates come through what the spec knows of items, unless it says how many."""
+        if not _of(document, "data", "knowledge"):
+            return document
+        models = _of(document, "models")
+        ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
+        said = ranking | {"candidates": {GRAPH: OF_KNOWLEDGE} | limits}
+        return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="after")
+    def _knowledge_is_there(self) -> "Recommender":
+        if self.models.ranking.candidates.limit(GRAPH) and self.data.knowledge is None:
+            raise ValueError(
+                "models.ranking.candidates.graph: goes from item to item through `data.knowledge`, and there is none; "
+                "say `data: {knowledge: {edges: <file>}}`, or leave graph out"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,11 @@ class Explanation(Answer):
     source: str | None = Field(description="Where the candidate came from; null: it was no candidate")
     position: int | None = Field(description="Its place among the candidates, from 1")
     score: float
+    algorithm: str | None = Field(
+        default=None,
+        description="What scored the item: the release's ranker, of several the one that was chosen for this user; "
+        "null where no model answered",
+    )
     intents: list[Intent] = Field(description="The intents that an event with the item would fulfil")
     features: list[Feature]
     causes: list[Causes] | None = Field(
@@ -51,13 +56,16 @@ def answer(door: "Door", ask: ExplainRequest, context: RequestContext) -> Explan
         state, (score,) = door.ladder.score(state, [index])
     targets = door.targets_of(ask.item_id, context)
     features = door.features_of(state, index, targets, reasons=found.reasons if found else {})
-    door.write(context, state, asked={"item_id": door.item_id(ask.item_id), "at": ask.at})
+    spoke = door.ladder.algorithm_of(state)
+    asked = {"item_id": door.item_id(ask.item_id), "at": ask.at}
+    door.write(context, state, asked=asked | door.chosen(spoke))
     return Explanation(
         item_id=ask.item_id,
         title=door.items_of(context).titles[index],
         source=found.source if found else None,
         position=position,
         score=float(found.score) if found else score,
+        algorithm=spoke,
         intents=door.intents_of(state, targets),
         features=features,
         causes=door.causes_of(state, targets, context) if ask.causes else None,
@@ -77,6 +85,7 @@ CONTRACT = Contract(
             "source": "history",
             "position": 1,
             "score": 3.5152,
+            "algorithm": "network",
             "intents": [examples.INTENT, examples.VISIT],
             "features": [{"name": "weeks_since", "value": 2.0, "at": "2018-01-01T04:01:21Z"}],
             "causes": [

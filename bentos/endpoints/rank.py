@@ -33,6 +33,11 @@ class Scores(Answer):
 
     scores: list[Score]
     withdrawn: list[str] = Field(default=[], description="Items asked about that nobody may be shown now: no scores")
+    algorithm: str | None = Field(
+        default=None,
+        description="What scored the items: the release's ranker, of several the one that was chosen for this user; "
+        "null where no model answered",
+    )
     profile: Profile
 
 
@@ -46,9 +51,10 @@ def answer(door: "Door", ask: RankRequest, context: RequestContext) -> Scores:
     with context.stage("rank"):
         state, values = door.ladder.score(state, [index for index in asked if index not in hidden])
     logged = {"item_ids": [door.item_id(item) for item in names], "scores": values, "at": ask.at}
-    door.write(context, state, asked=logged)
+    spoke = door.ladder.algorithm_of(state)
+    door.write(context, state, asked=logged | door.chosen(spoke))
     scores = [Score(item_id=item, score=value) for item, value in zip(names, values, strict=True)]
-    return Scores(scores=scores, withdrawn=withdrawn, profile=state.profile, **door.signed(context))
+    return Scores(scores=scores, withdrawn=withdrawn, algorithm=spoke, profile=state.profile, **door.signed(context))
 
 
 CONTRACT = Contract(
@@ -60,6 +66,7 @@ CONTRACT = Contract(
         {
             "scores": [{"item_id": "1082185", "score": 3.5152}, {"item_id": "995242", "score": 3.38}],
             "withdrawn": [],
+            "algorithm": "network",
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

@@ -83,8 +83,8 @@ class Recommendations(Answer):
     rules: AppliedRules | None = Field(default=None, description="null: no rule holds, and no placement was named")
     algorithm: str | None = Field(
         default=None,
-        description="Which of the release's rankers, or the placement's own algorithm, ordered the items; null where "
-        "there is one ranker for all, or no model answered",
+        description="What ordered the items: the release's ranker, of several the one chosen for this user, or the "
+        "placement's own algorithm; null where no model answered",
     )
     intents: list[Intent] = Field(description="The five likeliest")
     set_aside: list[SetAside] = Field(
@@ -127,7 +127,7 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     return Recommendations(
         items=items,
         rules=applied(ruled),
-        algorithm=spoke or ruled.asked.get(columns.PLACEMENT_ALGORITHM),
+        algorithm=spoke or ruled.asked.get(columns.PLACEMENT_ALGORITHM) or door.ladder.algorithm_of(state),
         intents=likeliest,
         set_aside=aside,
         profile=state.profile,
@@ -187,7 +187,7 @@ CONTRACT = Contract(
                 }
             ],
             "rules": None,
-            "algorithm": None,
+            "algorithm": "network",
             "intents": [examples.VISIT, examples.INTENT],
             "set_aside": [],
             "profile": examples.PROFILE,

@@ -26,7 +26,7 @@ from feature_repo.rows import UserRows
 NOTHING_CHANGED = name_of(Snapshot())
 KEPT = 4  # versions of the catalogue: doors change theirs within seconds of each other
 
-app = models.create_app("/recommend", "/score", "/similar", "/values", "/catalogue")
+app = models.create_app("/recommend", "/score", "/algorithm", "/similar", "/values", "/catalogue")
 
 
 @bentoml.service(name="ranking", workers=1, traffic={"timeout": 65}, logging={"access": {"enabled": False}})
@@ -85,6 +85,10 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
         scores = asked_over(fields).score(rows, probabilities, _integers(arrays, "items"))  # [M]
         return wire.packed({"scores": scores})
 
+    def algorithm(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        rows, probabilities = _one(arrays, fields, targets)
+        return wire.packed({}, {"algorithm": asked_over(fields).algorithm_of(rows, probabilities)})
+
     def values(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)
         exclude, attribute = frozenset(_integers(arrays, "exclude").tolist()), str(fields.get("attribute"))
@@ -95,6 +99,7 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
     calls = {
         "/recommend": recommend,
         "/score": score,
+        "/algorithm": algorithm,
         "/similar": similar,
         "/values": values,
         "/catalogue": catalogue,

@@ -39,7 +39,7 @@ from bentos.release import Release
 from components.ranking.eligibility import own_item
 from components.ranking.rules.book import RuleBook
 from components.ranking.rules.spec import Placement
-from feature_repo import records
+from feature_repo import columns, records
 from feature_repo.documents.log import DocumentLog
 from feature_repo.errors import DataError, nearest
 from feature_repo.fallback import Fallback
@@ -299,6 +299,10 @@ class Door:
     def rules_after(self, ask: RulesRequest) -> RuleBook:
         """Return the rules that would hold after a request; nothing is written."""
         return rule_changes.previewed(self.catalogue, ask, segments=self.ladder.segments)
+
+    def chosen(self, algorithm: str | None) -> dict[str, Any]:
+        """Return what a log line says of the algorithm: its name where the release chooses among several."""
+        return {columns.ALGORITHM: algorithm} if algorithm and self.release.ranking.choose is not None else {}
 
     def signed(self, context: RequestContext) -> dict[str, Any]:
         """Return the fields that every answer ends with."""

@@ -222,6 +222,12 @@ class Ladder:
         group = self._group(rows)
         return state, [self._fallback.score(group, index) for index in indexes]
 
+    def algorithm_of(self, state: ProfileState) -> str | None:
+        """Name the algorithm that scores items for a user; None where no model answers."""
+        if not state.modelled:
+            return None
+        return _tried(lambda: self._ranker_of(state).algorithm_of(state.rows, state.probabilities))
+
     def popular(
         self, *, most: int, n_items: int, exclude: frozenset[int] = frozenset()
     ) -> tuple[np.ndarray, Sequence[Recommended]]:

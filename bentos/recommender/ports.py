@@ -131,6 +131,9 @@ class Ranker(Protocol):
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Return the scores [M] of items for one user (B = 1)."""
 
+    def algorithm_of(self, rows: UserRows, probabilities: np.ndarray) -> str:
+        """Name the algorithm that scores items for one user (B = 1), whether or not there are several."""
+
     def values(
         self, rows: UserRows, probabilities: np.ndarray, *, attribute: str, k: int, exclude: frozenset[int]
     ) -> Sequence[RecommendedValue]:

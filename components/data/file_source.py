@@ -165,13 +165,14 @@ def _zone(table: Table, path: Path, *, place: str) -> str:
 def _found(source: Files, base: Path) -> dict[SourceTable, list[Path]]:
     declared = mapping.tables(source)
     return {
-        label: _matches(table, base, place=mapping.place(label))
+        label: matches(table, base, place=mapping.place(label))
         for label, table in declared.items()
         if isinstance(table, Table)
     }
 
 
-def _matches(table: Table, base: Path, *, place: str) -> list[Path]:
+def matches(table: Table, base: Path, *, place: str) -> list[Path]:
+    """Find a table's files; DataError where a pattern finds none or a file is empty."""
     found = sorted(Path(path) for path in glob.glob(str(base / table.path), recursive=True) if Path(path).is_file())
     if not found:
         folder = (base / table.path).parent

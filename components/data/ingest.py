@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from components.data import forgotten, leave_one_out, sources
+from components.data import forgotten, knowledge, leave_one_out, sources
 from components.data.arrivals import Arrivals, create_arrived, create_plain
 from components.data.database import database, text, write_parquet
 from components.data.derived import leaves_far_out
@@ -54,6 +54,9 @@ def ingest(
     now = now or dt.datetime.now(dt.UTC)
     with files.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
         read = sources.read(db, data.source, base, work=Path(work))
+        if data.knowledge is not None:
+            told = [files.file_digest(path) for path in knowledge.add(db, data.knowledge, base)]
+            read = replace(read, identity=[*read.identity, *told])
         left_out = forgotten.leave_out(db, tombstones, items_are_users=data.items_are_users)
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
@@ -102,7 +105,10 @@ def _arrived(
 
 def source_digest(data: Data, base: Path) -> str:
     """Name the state of a source without reading it, for caching: `sources` says by what."""
-    return sources.state(data.source, base)
+    state = sources.state(data.source, base)
+    if data.knowledge is None:
+        return state
+    return files.digest([state, sources.stats(knowledge.paths(data.knowledge, base))])
 
 
 def example_user(data: Data, base: Path) -> str:
@@ -203,7 +209,7 @@ def _users() -> str:
 
 def _identity(data: Data, read: Read, arrived: Arrivals | None) -> dict[str, object]:
     """Say what makes the data what it is: the rows, how they are read and when late ones came, but not the key."""
-    slices = data.model_dump(mode="json", include={"source", "timezone", "week_start"})
+    slices = data.model_dump(mode="json", include={"source", "timezone", "week_start", "knowledge"})
     if data.split.leave_one_out is not None:
         slices["split"] = data.split.model_dump(mode="json")
     return {"data": slices, "files": read.identity, "late": arrived.late if arrived else []}

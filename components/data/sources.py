@@ -79,11 +79,11 @@ def _state(source: Source, base: Path) -> Any:
         case CompleteJourney():
             return {"package": completejourney.DISTRIBUTION, "version": completejourney.version()}
         case MovieLens():
-            return _stats(movielens.files(source.path, base))
+            return stats(movielens.files(source.path, base))
         case Synthetic() | SyntheticMusic() | SyntheticNews() | Clickstream():
             return {"synthetic": MAKERS[type(source)].VERSION, **source.model_dump()}
         case Files():
-            return _stats(file_source.paths(source, base))
+            return stats(file_source.paths(source, base))
         case Sql():
             return sql.state(source, os.environ)
 
@@ -109,6 +109,7 @@ def _digests(found: list[Path]) -> list[str]:
     return [files.file_digest(path) for path in found]
 
 
-def _stats(found: list[Path]) -> list[list[Any]]:
+def stats(found: list[Path]) -> list[list[Any]]:
+    """Name the state of files by name, size and time."""
     stats = [(path, path.stat()) for path in found]
     return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]

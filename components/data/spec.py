@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from components.data.knowledge_spec import Knowledge
 from components.data.row_rules import Matches, OneOf
 from components.data.rules import Rule, TableName, label, misplaced, of_oneself
 from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
@@ -120,6 +121,9 @@ class Data(Slice):
     """Where rows come from, what they must satisfy, and how time is split."""
 
     source: Annotated[Source, Field(discriminator="type", description="Where the rows are")]
+    knowledge: Knowledge | None = Field(
+        default=None, description="Triples of items, relations and entities, for the candidate source graph"
+    )
     timezone: str = Field(default="UTC", description="Local time of weeks, an IANA zone")
     week_start: Weekday = Field(default="monday", description="First day of a week")
     step: Step = Field(
@@ -155,8 +159,9 @@ class Data(Slice):
         dumped: dict[str, Any] = dump(self)
         if dumped.get("half_lives") == HalfLives().model_dump():
             del dumped["half_lives"]
-        if dumped.get("session_gap") is None:
-            dumped.pop("session_gap", None)
+        for name in ("session_gap", "knowledge"):
+            if dumped.get(name) is None:
+                dumped.pop(name, None)
         if not dumped.get("without_item", True):
             del dumped["without_item"]
         if dumped.get("step") == WEEK:
@@ -183,6 +188,16 @@ class Data(Slice):
         if isinstance(self.source, Files) and self.source.made_times is not None:
             raise ValueError(
                 f"step: {self.step} is finer than the data's clock: the source's times are made up, by week; use week"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _knowledge_is_of_things(self) -> "Data":
+        """Refuse triples about people: `forget` would not find them in the items' tables."""
+        if self.knowledge is not None and self.items_are_users:
+            raise ValueError(
+                "knowledge: items are users, and what is known of people stays in the source, where `forget` reaches "
+                "it; leave knowledge out"
             )
         return self
 

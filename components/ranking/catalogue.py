@@ -42,6 +42,9 @@ class Catalogue:
     state: dict[str, np.ndarray]  # each [I] float64: columns.ITEM_NUMBERS as known at the week; NaN: price unknown
     learnt: int | None = None  # the first so many items were there in training; None: all
     hidden: np.ndarray | None = None  # [I] bool: items that nobody may be shown; None: there are none
+    entities: np.ndarray | None = (
+        None  # [I, L] int64: codes of declared knowledge, -1 past the last; None: there is none
+    )
     like: tuple[Like, ...] = ()  # what items that came later are taken to be like
 
     def __len__(self) -> int:
@@ -82,6 +85,7 @@ class Catalogue:
             kind=_codes(vocabulary.items, columns.CATEGORY_PATH),
             brand=_codes(vocabulary.items, columns.BRAND),
             state=_state(table, vocabulary.items.num_rows, week=week),
+            entities=_entities(vocabulary.items),
         )
 
 
@@ -112,6 +116,13 @@ def _padded(lists: list[tuple[int, ...]], filler: int) -> np.ndarray:
     """
     width = max([len(values) for values in lists] + [1])
     return np.asarray([[*values, *[filler] * (width - len(values))] for values in lists], np.int64).reshape(-1, width)
+
+
+def _entities(items: pa.Table) -> np.ndarray | None:
+    """Number what is known of items, by relation and entity, in the order of text; None where nothing is."""
+    held = items[columns.KNOWLEDGE].to_pylist() if columns.KNOWLEDGE in items.column_names else []
+    place = {one: code for code, one in enumerate(sorted({one for row in held for one in row or ()}))}
+    return _padded([tuple(place[one] for one in row or ()) for row in held], -1) if place else None
 
 
 def _codes(items: pa.Table, column: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Ties
 from components.ranking.history import History, behind
-from components.ranking.sources import OF_LEARNT
+from components.ranking.sources import OF_LEARNT, graph
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.records import RECORDS
@@ -50,8 +50,10 @@ PEOPLE = (
 )  # fmt: skip
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
+# Where knowledge is declared: how much of the history shares entities with the item.
+KNOWLEDGE = ("knowledge",)
 # And where sources that are fitted are asked for, what each makes of the item (OF_LEARNT).
-KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + tuple(OF_LEARNT.values())
+KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + KNOWLEDGE + tuple(OF_LEARNT.values())
 # Where training starts from a baseline's order: the item's place in it.
 PLACES = tuple(places.feature(name) for name in FORMULAS)
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
@@ -66,6 +68,7 @@ def features(
     *,
     people: bool = False,
     content: bool = False,
+    knowledge: bool = False,
     learnt: Sequence[str] = (),
     start: str | None = None,
 ) -> tuple[str, ...]:
@@ -83,7 +86,15 @@ def features(
     signed = (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
     scores = tuple(OF_LEARNT[name] for name in learnt)
     started = () if start is None else (places.feature(start),)
-    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + signed + scores + started
+    return (
+        FEATURES
+        + (PEOPLE if people else ())
+        + (CONTENT if content else ())
+        + (KNOWLEDGE if knowledge else ())
+        + signed
+        + scores
+        + started
+    )
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,8 @@ def facts(
         result["content"] = history.content.of_candidates(row, found.item)
         known = history.content.known[row] & history.content.vectors.known[found.item]
         result["content_known"] = known.astype(np.float64)
+    if catalogue.entities is not None:
+        result["knowledge"] = graph.known(history, catalogue)[found.row, found.item]
     for name in history.neighbours.learnt:
         result[OF_LEARNT[name]] = sources.learnt(name).scores(history)[found.row, found.item]
     if history.ties is not None:
@@ -177,7 +190,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
     if columns.SHOWN_SLOW in f:
         by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
-    by_source = {name: np.log1p(np.maximum(f[name], 0.0)) for name in OF_LEARNT.values() if name in f}
+    by_source = {name: np.log1p(np.maximum(f[name], 0.0)) for name in (*OF_LEARNT.values(), *KNOWLEDGE) if name in f}
     return (
         by_kind
         | by_source

@@ -95,6 +95,7 @@ class World:
                     self.vocabulary.signs,
                     people=self.ties is not None,
                     content=self.vectors is not None,
+                    knowledge=columns.KNOWLEDGE in self.vocabulary.items.column_names,
                     start=self.start,
                     learnt=self.learn,
                 ),

@@ -1,6 +1,6 @@
 """Order the best candidates anew so that a list is less alike, or holds a user's categories as their history does.
 
-Both ways go place by place: of the first `pool` candidates by score, the one that is worth most beside what stands
+All ways go place by place: of the first `pool` candidates by score, the one that is worth most beside what stands
 above is next, so a shorter list is the beginning of a longer one. What the ranker's order is worth is the discount of a
 place, 1 / log2(1 + place), as NDCG has it: scores of a network and of a formula have no unit in common. Scores stay
 what they were, and no longer fall along a list. Pure numpy.
@@ -17,6 +17,7 @@ from components.ranking.diversity_spec import Diversity
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 
+RIDGE = 0.01  # of an item's volume that its own double still adds: the log of none would be infinite
 SMOOTHING = 0.01  # of the history's shares in a list's, so that a category that it lacks costs no infinity (Steck)
 Worth = Callable[[list[int]], np.ndarray]  # of each of the pool, by position, beside those that stand already, [P]
 
@@ -29,10 +30,10 @@ def require(catalogue: Catalogue, option: Diversity) -> None:
             "models.ranking.diversity: no item has a category that an intent names, so there are no shares to keep to; "
             "leave calibrate out, or give an intent a level"
         )
-    if option.mmr is not None and not has_target and not _codes(catalogue):
+    if option.calibrate is None and not has_target and not _codes(catalogue):
         raise DataError(
-            "models.ranking.diversity: items have no category and no brand, so no two are alike; leave mmr out, or map "
-            "a column to category or brand"
+            "models.ranking.diversity: items have no category and no brand, so no two are alike; leave "
+            f"{'mmr' if option.dpp is None else 'dpp'} out, or map a column to category or brand"
         )
 
 
@@ -70,6 +71,8 @@ def _worth(items: np.ndarray, rows: UserRows, b: int, catalogue: Catalogue, opti
     gain = 1.0 / np.log2(np.arange(len(items)) + 2.0)  # [P]
     if option.mmr is not None:
         return _marginal(gain, likeness(items, catalogue), option.mmr)
+    if option.dpp is not None:
+        return _spanning(gain, likeness(items, catalogue), option.dpp)
     history = rows.lists["history_items"]
     mine = slice(*history.offsets[b : b + 2].tolist())
     weight = rows.lists["history_slow"].values[mine].astype(np.float64)
@@ -86,6 +89,28 @@ def _marginal(gain: np.ndarray, alike: np.ndarray, share: float) -> Worth:
     def worth(chosen: list[int]) -> np.ndarray:
         nearest = alike[:, chosen].max(axis=1) if chosen else np.zeros(len(gain))
         return np.asarray(share * gain - (1 - share) * nearest)
+
+    return worth
+
+
+def _spanning(gain: np.ndarray, alike: np.ndarray, share: float) -> Worth:
+    """Weigh by share * gain + (1 - share) * log(volume that an item adds to those above).
+
+    The greedy maximum of a determinantal point process (Chen, Zhang and Zhou, NeurIPS 2018): items span a volume, whose
+    square is the determinant of their likeness, and its Cholesky factor grows by a row a place. Items that nothing is
+    known of are like nothing, themselves apart.
+    """
+    kernel = (1 - RIDGE) * alike
+    np.fill_diagonal(kernel, 1.0)
+    left = np.ones(len(gain))  # [P]: the square of what an item adds
+    factor: list[np.ndarray] = []  # rows [P]
+
+    def worth(chosen: list[int]) -> np.ndarray:
+        for place in chosen[len(factor) :]:
+            known = sum((row[place] * row for row in factor), start=np.zeros(len(gain)))
+            factor.append((kernel[place] - known) / np.sqrt(left[place]))
+            left[:] = np.maximum(left - factor[-1] ** 2, RIDGE**2)
+        return np.asarray(share * gain + (1 - share) * np.log(left) / 2)
 
     return worth
 

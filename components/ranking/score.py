@@ -109,6 +109,10 @@ class Ranker:
         choice = self.net.choice
         return [choice.algorithms[code] for code in choice.of(self.read(rows), probabilities)]
 
+    def algorithm_of(self, rows: UserRows, probabilities: np.ndarray) -> str:
+        """Name the algorithm that scores items for one row and intents [C], whether or not there are several."""
+        return (self.chosen_of(rows, probabilities[None]) or list(self.nets))[0]
+
     def chosen(self, rows: UserRows, probabilities: np.ndarray) -> dict[str, str] | None:
         """Say which algorithm answers for one row and intents [C], by which intent and cohort; None: there is one."""
         names = self.chosen_of(rows, probabilities[None])

@@ -1,9 +1,10 @@
 """Learn the network of the source `sequence` with torch, as SASRec does; sources/sequence.py serves it.
 
-Every position of a history predicts the item after it, by a softmax over all items where they are few, else over the
-right one and `NEGATIVES` that were drawn for the batch.
+Every position of a history predicts the item after it, by a softmax over all items where there are at most `WHOLE`,
+else over the right one and `NEGATIVES` that were drawn for the batch. Most of the drawn ones nobody would confuse with
+the right one; to tell it from all of them is what a list asks.
 
-Letters: U users, I items, D width, B sequences of a batch, T positions, N negatives.
+Letters: S sequences, I items, D width, B sequences of a batch, T positions, N negatives.
 """
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import nn
 from components.ranking.torch_fit import seeded
 
 LONGEST, WIDTH, BLOCKS, DROPOUT = 50, 64, 2, 0.2
-EPOCHS, BATCH, NEGATIVES, LEARNING_RATE = 10, 64, 256, 3e-3
+EPOCHS, BATCH, NEGATIVES, LEARNING_RATE = 20, 64, 256, 3e-3
+WHOLE = 4096  # items, up to which all stand against the right one
 NONE = -1  # padding, before the first item of a short sequence
 
 
@@ -61,7 +63,7 @@ class SequenceNet(nn.Module):
 
 
 def learn(sequences: np.ndarray, n_items: int, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Fit on sequences of items [U, LONGEST + 1], NONE before the first; return the weights by name."""
+    """Fit on sequences of items [S, LONGEST + 1], NONE before the first; return the weights by name."""
     sequences = sequences[(sequences != NONE).sum(axis=1) > 1]
     with seeded(seed):
         net = SequenceNet(n_items)
@@ -81,7 +83,7 @@ def learn(sequences: np.ndarray, n_items: int, *, seed: int = 0) -> dict[str, np
 def _loss(net: SequenceNet, item: torch.Tensor, after: torch.Tensor, n_items: int) -> torch.Tensor:
     known = (item != NONE) & (after != NONE)
     state, right = net(item)[known], after[known]  # [M, D], [M]
-    if n_items <= 2 * NEGATIVES:
+    if n_items <= WHOLE:
         return nn.functional.cross_entropy(state @ net.items.weight.T, right)
     drawn = torch.randint(n_items, (NEGATIVES,))
     wrong = (state @ net.items(drawn).T).masked_fill(drawn == right[:, None], -1e9)  # [M, N]

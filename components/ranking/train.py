@@ -31,6 +31,8 @@ from components.ranking.score import Ranker, latest, top
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 from components.training.checkpoints import Checkpoints
+from feature_repo import columns
+from feature_repo.errors import DataError
 
 Report = Callable[[float, str], None]
 
@@ -113,6 +115,11 @@ def train(
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     if models.TREES in spec.algorithms:
         lambdamart.library()  # before the lists are made, which takes minutes
+    if spec.candidates.limit("graph") and columns.KNOWLEDGE not in world.vocabulary.items.column_names:
+        raise DataError(
+            "models.ranking.candidates.graph: nothing is known of the items; say `data.knowledge: {edges: <file>}` and "
+            "run anew, or leave graph out"
+        )
     if spec.diversity is not None:
         rerank.require(Catalogue.of(world.vocabulary, world.item_state), spec.diversity)
     if spec.choose is None:

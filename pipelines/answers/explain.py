@@ -191,8 +191,8 @@ def _told(place: Installation, released: ReleaseFolder, answer: Mapping[str, Any
         gone = frozenset(index[i] for i in (answer["asked"] or {}).get("exclude", ()) if i in index)
         # The user may be one of them here, and so may people who came later, whom only the memory bars.
         k = len(shown) + bool(released.slices["ranking"].get("exclude_self")) + len(ranker.later.place_of)
-        if (asked := answer["asked"] or {}).get("algorithm"):  # a placement's own
-            ranker = ranker.by(asked["algorithm"])
+        if (asked := answer["asked"] or {}).get(columns.PLACEMENT_ALGORITHM):
+            ranker = ranker.by(asked[columns.PLACEMENT_ALGORITHM])
         if asked.get("rules"):  # they may have brought what would stand further down
             mine = {index[i[columns.ITEM_ID]] for i in shown if i[columns.ITEM_ID] in index}
             gone, k = frozenset(range(len(vocabulary.item_ids))) - mine, len(mine)

@@ -159,7 +159,8 @@ def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterat
         ranker = ranker.by(algorithm)
     spoke = answer["asked"].get(columns.ALGORITHM)
     offline_spoke = (ranker.chosen(rows, again.astype(np.float32)) or {}).get(columns.ALGORITHM)
-    if answer["endpoint"] == "recommend" and answer["items"] and spoke != offline_spoke:
+    listed = answer["endpoint"] == "recommend" and answer["items"]
+    if (listed or (spoke and answer["endpoint"] == "rank")) and spoke != offline_spoke:
         yield _difference(answer, columns.ALGORITHM, spoke, offline_spoke)
         return
     shown = {str(i[columns.ITEM_ID]): float(i["score"]) for i in answer["items"] or ()}

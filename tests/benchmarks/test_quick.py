@@ -61,6 +61,8 @@ SCRIPTS = {
     "feedback": {"items", "weeks", "sides"},
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
+    "movielens": {"protocol", "users", "items", "skipped", "maskings"},
+    "cold": {"weeks", "every", "items", "users"},
 }
 OWN_WORLD = (
     "nearest",
@@ -103,7 +105,9 @@ SLOW = (
     "selection",
     "ranking",
     "choose",
+    "cold",
     "lists",
+    "movielens",
     "sparse",
     "gpu",
     "private",

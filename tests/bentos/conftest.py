@@ -94,6 +94,9 @@ class TinyRanker:
             for n, i in enumerate(order[:k])
         ]
 
+    def algorithm_of(self, rows: UserRows, probabilities: np.ndarray) -> str:
+        return "network"
+
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         return np.asarray(item_indexes, dtype=np.float32) / 10
 

@@ -1,5 +1,6 @@
 """Which of several rankers ordered an answer: in the answer, its log line, a ranking service, lists, parity and why."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from bentos import wire
+from bentos.endpoints.explain import ExplainRequest
+from bentos.endpoints.rank import RankRequest
 from bentos.endpoints.recommend import RecommendRequest
 from bentos.ranking import service as ranking
 from bentos.remote import RemoteRanker
@@ -18,6 +21,7 @@ from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle
 from components.ranking.choice import ALL, Cell, Choice
 from components.ranking.score import Ranker
+from components.ranking.spec import Ranking
 from components.ranking.train import train
 from feature_repo import columns
 from feature_repo.fallback import RUNG
@@ -39,6 +43,22 @@ class Chooses(TinyRanker):
         for one in found:
             one.algorithm = "tifu"
         return found
+
+    def algorithm_of(self, *_: Any) -> str:
+        return "tifu"
+
+
+class Fails(TinyRanker):
+    """Fails whatever it is asked."""
+
+    def recommend(self, *args: Any, **options: Any) -> list[SimpleNamespace]:
+        raise ValueError("no")
+
+    def score(self, *args: Any) -> Any:
+        raise ValueError("no")
+
+    def algorithm_of(self, *_: Any) -> str:
+        raise ValueError("no")
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +91,46 @@ def test_the_answer_and_its_log_line_say_which_algorithm_spoke(chosen: World) ->
     assert line["asked"][columns.ALGORITHM] == "tifu"
 
 
-def test_a_release_of_one_ranker_and_a_lower_rung_say_none(world: World) -> None:
+ASKS = (
+    lambda user: RecommendRequest(user_id=user, k=2),
+    lambda user: RankRequest(user_id=user, item_ids=["i1", "i2"]),
+    lambda user: ExplainRequest(user_id=user, item_id="i1"),
+)
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_every_answer_of_scores_names_its_algorithm_and_one_without_a_model_none(
+    ask: Callable[[str], Any], world: World
+) -> None:
     world.knows("ann", 3, 1)
     door = world.door()
-    assert asked(door, RecommendRequest(user_id="ann", k=2)).algorithm is None
+    assert asked(door, ask("ann")).algorithm == "network"
+    assert asked(door, ask("nobody")).algorithm is None
     world.ranker = Chooses(world.ranker.vocabulary)
-    assert asked(world.door(), RecommendRequest(user_id="nobody", k=2)).algorithm is None
+    assert asked(world.door(), ask("ann")).algorithm == "tifu"
+    world.ranker = Fails(world.ranker.vocabulary)
+    assert asked(world.door(), ask("ann")).algorithm is None
+    door.close()
+
+
+def test_log_lines_name_it_where_the_release_chooses_alone(world: World) -> None:
+    world.knows("ann", 3, 1)
+    choose = Ranking.model_validate({"choose": {"by": ["intent"], "among": ["network", "tifu"], "on": "validation"}})
+    for chooses in (False, True):
+        door = world.door()
+        if chooses:
+            door.release = replace(door.release, ranking=choose)
+        for ask in ASKS[1:]:
+            asked(door, ask("ann"))
+        door.close()
+    lines = list(request_log.read(world.folder / "requests"))
+    assert [line["asked"].get(columns.ALGORITHM) for line in lines] == [None, None, "network", "network"]
+
+
+def test_a_release_of_one_ranker_logs_none(world: World) -> None:
+    world.knows("ann", 3, 1)
+    door = world.door()
+    asked(door, RecommendRequest(user_id="ann", k=2))
     door.close()
     assert all(columns.ALGORITHM not in line["asked"] for line in request_log.read(world.folder / "requests"))
 
@@ -102,6 +156,9 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
         there = remote.recommend(_row(user), chances, k=5, exclude=frozenset())
         assert {one.algorithm for one in here} == {one.algorithm for one in there} == {algorithm}
         assert [one.item_index for one in here] == [one.item_index for one in there]
+        assert served.algorithm_of(_row(user), chances) == remote.algorithm_of(_row(user), chances) == algorithm
+    alone = replace(served, net=served.nets["popular"])
+    assert alone.algorithm_of(_row("u01"), np.asarray(board.intents("u01"), np.float32)) == "popular"
 
 
 def test_lists_of_all_users_say_it_beside_each_item(folder: Path) -> None:
@@ -139,6 +196,8 @@ def test_parity_compares_the_algorithm_before_scores(folder: Path) -> None:
         assert list(parity.rescored(scorer, served, _answer(served, user))) == []
     other = _answer(served, "u00", asked={columns.ALGORITHM: "tifu"})
     (found,) = parity.rescored(scorer, served, other)
+    scores = {"item_ids": ["I0"], "scores": [0.0], columns.ALGORITHM: "tifu"}
+    assert list(parity.rescored(scorer, served, _answer(served, "u00", endpoint="rank", asked=scores))) == [found]
     assert (found.field, found.online, found.offline) == ("algorithm", "tifu", "popular")
 
 

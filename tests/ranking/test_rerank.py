@@ -60,6 +60,34 @@ def test_marginal_relevance_by_hand() -> None:
     assert ordered(things(A, A, A, B), Diversity(mmr=0.95), k=4) == [0, 1, 2, 3]
 
 
+def test_a_determinantal_process_by_hand() -> None:
+    """Two A are alike but for the ridge: beside the first the second adds sqrt(1 - .99²) = .141, whose log is -1.96."""
+    assert ordered(things(A, A, A, B), Diversity(dpp=0.5), k=4) == [0, 3, 1, 2]
+    assert ordered(things(A, A, A, B), Diversity(dpp=0.89), k=4) == [0, 3, 1, 2]  # .562 - .216 = .346 against .383
+    assert ordered(things(A, A, A, B), Diversity(dpp=0.95), k=4) == [0, 1, 3, 2]  # .501 against .409; .370, .409
+    assert ordered(things(A, A, A, B), Diversity(dpp=0.99), k=4) == [0, 1, 2, 3]
+    worth = rerank._spanning(np.ones(2), np.array([[1.0, 0.5], [0.5, 1.0]]), 0.0)
+    assert worth([0])[1] == pytest.approx(np.log(1 - (0.99 * 0.5) ** 2) / 2)
+
+
+def test_the_volumes_of_a_determinantal_process_are_those_of_its_determinants() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.random((6, 4))
+    vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+    alike = vectors @ vectors.T
+    kernel = (1 - rerank.RIDGE) * alike + rerank.RIDGE * np.eye(6)
+    worth, chosen = rerank._spanning(np.zeros(6), alike, 0.0), list[int]()
+    for following in (2, 0, 5):
+        for one in {0, 1, 2, 3, 4, 5} - set(chosen):
+            both, before = (np.linalg.det(kernel[np.ix_(at, at)]) if at else 1.0 for at in ([*chosen, one], chosen))
+            assert worth(chosen)[one] == pytest.approx(np.log(both / before) / 2)
+        chosen.append(following)
+
+
+def test_items_that_nothing_is_known_of_are_as_good_beside_any() -> None:
+    assert ordered(things(NONE, NONE, A, A), Diversity(dpp=0.5), k=4) == [0, 1, 2, 3]
+
+
 def test_calibration_gives_categories_the_shares_of_the_history() -> None:
     """The history is half A and half B: from ten A first and ten B after, the list takes both alike."""
     catalogue = things(*[A] * 10, *[B] * 10)
@@ -76,11 +104,11 @@ def test_without_a_history_there_is_nothing_to_keep_to() -> None:
 
 def test_a_shorter_list_is_the_beginning_of_a_longer_one_and_the_rest_follows_the_pool() -> None:
     catalogue = things(*[n % 2 for n in range(30)], kind=[n % 7 for n in range(30)])
-    option = Diversity(mmr=0.4, pool=20)
-    every = ordered(catalogue, option, k=30)
-    assert sorted(every) == list(range(30))
-    assert every[20:] == list(range(20, 30))
-    assert [ordered(catalogue, option, k=k) for k in (1, 7, 20)] == [every[:k] for k in (1, 7, 20)]
+    for option in (Diversity(mmr=0.4, pool=20), Diversity(dpp=0.4, pool=20)):
+        every = ordered(catalogue, option, k=30)
+        assert sorted(every) == list(range(30))
+        assert every[20:] == list(range(20, 30))
+        assert [ordered(catalogue, option, k=k) for k in (1, 7, 20)] == [every[:k] for k in (1, 7, 20)]
 
 
 def test_rows_with_fewer_candidates_are_filled_with_none() -> None:
@@ -93,7 +121,8 @@ def test_rows_with_fewer_candidates_are_filled_with_none() -> None:
     ("option", "catalogue", "why"),
     [
         (Diversity(calibrate=0.5), things(NONE, NONE, kind=[1, 2]), "no item has a category that an intent names"),
-        (Diversity(mmr=0.5), things(NONE, NONE), "items have no category and no brand"),
+        (Diversity(mmr=0.5), things(NONE, NONE), "items have no category and no brand.*leave mmr out"),
+        (Diversity(dpp=0.5), things(NONE, NONE), "items have no category and no brand.*leave dpp out"),
     ],
 )
 def test_items_that_nothing_tells_apart_are_refused(option: Diversity, catalogue: Catalogue, why: str) -> None:
@@ -101,14 +130,15 @@ def test_items_that_nothing_tells_apart_are_refused(option: Diversity, catalogue
         rerank.require(catalogue, option)
 
 
-@pytest.mark.parametrize("said", [{}, {"mmr": 0.5, "calibrate": 0.5}])
+@pytest.mark.parametrize("said", [{}, {"mmr": 0.5, "calibrate": 0.5}, {"mmr": 0.5, "dpp": 0.5}])
 def test_one_way_is_asked_for(said: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="give mmr or calibrate, one of them"):
+    with pytest.raises(ValueError, match="give mmr, dpp or calibrate, one of them"):
         Ranking.model_validate({"diversity": said})
 
 
 def test_a_spec_without_it_has_the_digest_it_had() -> None:
     assert "diversity" not in Ranking().model_dump()
+    assert Diversity(mmr=0.7).model_dump() == {"mmr": 0.7, "calibrate": None, "pool": 100}
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from feature_repo.rows import Ragged, UserRows
 from tests.ranking.board import ITEMS, Happened, checkerboard, intents, known_row, user_rows
 from tests.ranking.content_worlds import vectors_of_numbers
 
+ENTITIES = np.stack([np.arange(ITEMS) % 4, 4 + np.arange(ITEMS) % 5], axis=1)  # two of each item
 EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 
 
@@ -66,7 +67,7 @@ def of_rows(history: History, catalogue: Catalogue) -> Context:
     taken = np.zeros_like(had)
     taken[:, ::3] = True
     flyer = {"offer_flyer": (np.arange(ITEMS) % 2).astype(np.float64)}
-    shown = dataclasses.replace(catalogue, state=catalogue.state | flyer, learnt=ITEMS - 3)
+    shown = dataclasses.replace(catalogue, state=catalogue.state | flyer, learnt=ITEMS - 3, entities=ENTITIES)
     return Context(history, shown, had, taken)
 
 
@@ -129,7 +130,7 @@ def test_an_answer_can_quote_what_a_source_names_as_its_reasons(
         given(history, np.arange(ITEMS)),
         history=history,
         probabilities=np.array([intents("u00")], np.float32),
-        catalogue=ranker.catalogue,
+        catalogue=dataclasses.replace(ranker.catalogue, entities=ENTITIES),
         calendar=ranker.calendar,
     )
     reasons = finder(source.name).REASONS

@@ -63,6 +63,8 @@ SOURCES = (
     Source("segment_popular", 15, 0, "Items popular in the user's segment", asked=True, learnt=True),
     Source("attributes", 17, 0, "Items that share category, brand or targets with the history, rare ones above all",
            asked=True),
+    Source("graph", 18, 0, "Items that share entities with the history by `data.knowledge`; 50 where that is declared",
+           asked=True, phrases=(("knowledge", "It has something in common with what you chose."),)),
     Source("trending", 16, 0, "Items that more users had last week than usual", asked=True),
     Source("popular", 2, 50, "Items popular now; also for cold users", least=1),
 )  # fmt: skip

@@ -28,20 +28,25 @@ def candidates(context: Context, limit: int) -> np.ndarray:
 
 def shared(history: History, catalogue: Catalogue) -> np.ndarray:
     """Sum over attributes the share of each row's history that has the item's value, float64 [B, I]."""
+    found = np.zeros((history.n_rows, history.n_items))
+    for codes in attributes_of(catalogue):
+        through(history, codes, into=found)
+    return found
+
+
+def through(history: History, codes: np.ndarray, *, into: np.ndarray) -> None:
+    """Add the share of each row's history that has an item's values [I, L], by their rarity, to [B, I]."""
     weight = np.maximum(history.slow, 0.0)
     total = np.bincount(history.row, weight, minlength=history.n_rows)
     share = weight / np.maximum(total, 1e-12)[history.row]
-    found = np.zeros((history.n_rows, history.n_items))
-    for codes in attributes_of(catalogue):
-        rarity = rarity_of(codes)
-        size = len(rarity)
-        mass = np.zeros((history.n_rows, size))
-        for level in codes.T:
-            keys = history.row * size + level[history.item] % size
-            mass += np.bincount(keys, share, minlength=mass.size).reshape(mass.shape)
-        for level in codes.T:
-            found += (mass * rarity)[:, level % size]
-    return found
+    rarity = rarity_of(codes)
+    size = len(rarity)
+    mass = np.zeros((history.n_rows, size))
+    for level in codes.T:
+        keys = history.row * size + level[history.item] % size
+        mass += np.bincount(keys, share, minlength=mass.size).reshape(mass.shape)
+    for level in codes.T:
+        into += (mass * rarity)[:, level % size]
 
 
 def rarity_of(codes: np.ndarray) -> np.ndarray:

@@ -24,14 +24,21 @@ def fit(rows: UserRows, n_items: int) -> Arrays:
     """Learn the network on the order of users' histories."""
     from components.ranking import sequence_fit
 
-    items, at = rows.lists["history_items"], rows.lists["history_last_at"].values
-    sequences = np.full((len(rows), LONGEST + 1), sequence_fit.NONE, dtype=np.int64)
-    for b in range(len(rows)):
-        mine = slice(items.offsets[b], items.offsets[b + 1])
-        last = ordered(items.values[mine], at[mine])[-(LONGEST + 1) :]
-        if len(last):
-            sequences[b, -len(last) :] = last
+    items, at = rows.lists["history_items"], rows.lists["history_last_at"]
+    cut = [part for b in range(len(rows)) for part in windows(ordered(items.row(b), at.row(b)), LONGEST)]
+    sequences = np.full((len(cut), LONGEST + 1), sequence_fit.NONE, dtype=np.int64)
+    for place, part in enumerate(cut):
+        sequences[place, -len(part) :] = part
     return sequence_fit.learn(sequences, n_items)
+
+
+def windows(item: np.ndarray, length: int) -> list[np.ndarray]:
+    """Cut a history into parts of at most `length` + 1 items, so that each but the first comes after others once.
+
+    >>> [part.tolist() for part in windows(np.arange(6), 2)]
+    [[3, 4, 5], [1, 2, 3], [0, 1]]
+    """
+    return [item[max(end - length - 1, 0) : end] for end in range(len(item), 1, -length)]
 
 
 def ordered(item: np.ndarray, last_at: np.ndarray) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""What the benches of new items and of last films rest on, by hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import cold, movielens
+from benchmarks.peers import environments
+from components.ranking.catalogue import Catalogue
+from feature_repo.errors import DataError
+from feature_repo.rows import Ragged
+
+
+def test_later_items_are_popular_as_their_categories_are_the_newest_first() -> None:
+    """Four known items: path 0 has .3 of the users, path 1 has .5; target 1 has .3; of nothing nobody had any."""
+    catalogue = Catalogue(
+        targets=np.array([[0], [0], [0], [1], [0], [0], [1], [2], [0]]),
+        visits=np.array([], np.int64),
+        n_targets=2,
+        kind=np.array([0, 1, 0, -1, 0, 1, -1, -1, 1]),
+        brand=np.full(9, -1),
+        state={"share_4w": np.array([0.1, 0.5, 0.2, 0.3, 0, 0, 0, 0, 0])},
+    )
+    assert cold.category_popular(catalogue, 4).tolist() == [8, 5, 6, 4, 7]
+
+
+def test_a_ratio_of_nothing_is_none_and_resampled_users_keep_their_rows() -> None:
+    assert cold.ratio(np.ones(2), np.zeros(2), ["a", "b"]) == {"of_means": None, "ci95": None}
+    found = cold.ratio(np.array([1.0, 1.0, 0.0]), np.array([0.5, 0.5, 1.0]), ["a", "a", "b"])
+    assert found["of_means"] == 1.0
+    assert found["ci95"] == [0.0, 2.0], "all a or all b"
+
+
+def test_a_sequence_is_the_history_in_its_order_and_ends_with_what_is_wanted() -> None:
+    history = {
+        "history_items": Ragged(np.array([4, 2, 9, 7]), np.array([0, 3, 4])),
+        "history_last_at": Ragged(np.array([30, 10, 10, 5]), np.array([0, 3, 4])),
+    }
+
+    class Examples(SimpleNamespace):
+        def __len__(self) -> int:
+            return 2
+
+    made: Any = Examples(rows=SimpleNamespace(lists=history), bought=Ragged(np.array([1, 3]), np.array([0, 1, 2])))
+    assert [one.tolist() for one in movielens.sequences_of(made)] == [[2, 9, 4, 1], [7, 3]]
+    made.bought = Ragged(np.array([1, 3]), np.array([0, 2, 2]))
+    with pytest.raises(DataError, match="a test row has 2 items to find"):
+        movielens.sequences_of(made)
+
+
+def test_a_peer_is_named_by_its_line_and_not_given_what_it_may_not_have() -> None:
+    lines = environments.REQUIREMENTS.read_text().splitlines()
+    for peer in movielens.PEERS:
+        (line,) = [one for one in lines if one.startswith(peer)]
+        wanted, left = environments.packages(line)
+        assert "torch" in left
+        assert not any(one.startswith("torch") for one in wanted)
