@@ -7,7 +7,7 @@ import typing
 from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import (
@@ -29,6 +29,7 @@ from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent import search_rows, search_space
 from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, ForecastModel, ForecastRule
+from components.intent.forecasts.spec import Kind as ForecastKind
 from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
@@ -354,7 +355,7 @@ class Recommender(Slice):
             intents=tuple(
                 Forecast(
                     name=i.name,
-                    kind="regression" if i.kind == "regression" else "multiclass",
+                    kind=cast(ForecastKind, i.kind),
                     event=i.event,
                     steps=i.steps(pace),
                     value=i.value or "",
@@ -364,6 +365,7 @@ class Recommender(Slice):
                     quantiles=(i.quantiles or USUAL_QUANTILES) if i.loss == "quantile" else (),
                     column=i.column,
                     top=i.top,
+                    offer=i.offer,
                 )
                 for i in self.of_forecasts
             ),
