@@ -23,7 +23,7 @@ from pydantic import (
 from bentos.spec import Serving
 from components.content import words
 from components.content.spec import Content
-from components.data.derived import with_bare, with_kinds, with_people, with_strength
+from components.data.derived import with_bare, with_kinds, with_occasions, with_people, with_strength
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
@@ -561,6 +561,7 @@ class Recommender(Slice):
         contract = with_bare(contract, bare)
         contract = with_strength(contract) if self.data.has_strength else contract
         contract = with_people(contract) if self.data.items_are_users else contract
+        contract = with_occasions(contract, self.monitoring.calendar)
         return self.data.model_copy(update={"contract": contract})
 
     def ranking_rows(self) -> dict[str, Any]:
