@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks import script
 from benchmarks.script import Document
-from components.uplift import effects
-from components.uplift.effects import Effect
-from components.uplift.learners import learn
-from components.uplift.treated import Treated
+from components.intent.uplift import effects
+from components.intent.uplift.effects import Effect
+from components.intent.uplift.learners import learn
+from components.intent.uplift.treated import Treated
 
 WINDOW, BEFORE = 28, 84  # days of the outcome, and of what is known
 FIRST, LAST = "2017-01-01", "2017-12-31"

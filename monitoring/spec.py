@@ -3,29 +3,14 @@
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from components.occasions import Occasion
 from feature_repo.slice import Slice
 
 NEWER = ("signals", "calendar", "notify", "retrain", "quality")  # fields that recorded digests lack
-MOST_DAYS = 92  # of one declared holiday or campaign: what holds longer is the world, not an occasion
 Period = Literal["day", "week"]
 VARIABLE = r"^[A-Z][A-Z0-9_]*$"
-
-
-class Occasion(Slice):
-    """A holiday, a campaign, a closed week: days on which much is otherwise, and nobody is to be woken."""
-
-    name: str = Field(min_length=1, max_length=80, description="What it is called in verdicts")
-    first: dt.date = Field(description="Its first day, local")
-    last: dt.date = Field(description="Its last day, at most 92 days in all")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Occasion":
-        days = (self.last - self.first).days + 1
-        if not 0 < days <= MOST_DAYS:
-            raise ValueError(f"'{self.name}' is from {self.first} to {self.last}, {days} days; give 1 to {MOST_DAYS}")
-        return self
 
 
 class Floors(Slice):

@@ -116,12 +116,18 @@ def watch(
 
 
 def _folders(rows: str, clean: str, tables: str, intent: str) -> Any:
-    """Name what signals are read from; the request log is the state folder's."""
+    """Name what signals are read from; the request log is the store's that doors ship to, else the state folder's."""
     from monitoring.drift.period_reader import Folders
 
     home = os.environ.get(env_names.HOME)
-    log = Path(home) / columns.REQUESTS_FOLDER if home else None
-    return Folders(Path(clean), Path(rows), Path(tables) if tables else None, Path(intent) if intent else None, log)
+    return Folders(
+        Path(clean),
+        Path(rows),
+        tables=Path(tables) if tables else None,
+        intent=Path(intent) if intent else None,
+        log=Path(home) / columns.REQUESTS_FOLDER if home else None,
+        store=os.environ.get(env_names.REQUESTS_URL, ""),
+    )
 
 
 def _signals(

@@ -81,7 +81,7 @@ def rewards(place: Installation) -> RewardsReport:
 
 def _known_until(place: Installation) -> float:
     """Return up to when the logs are whole, epoch seconds: what doors ship is there some time later."""
-    from pipelines.rollout.outcomes import SHIPPED_S
+    from feature_repo.logs.shipped_log import SHIPPED_S
 
     return time.time() - (SHIPPED_S if place.environment.requests.url else 0.0)
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import (
@@ -23,12 +23,13 @@ from pydantic import (
 from bentos.spec import Serving
 from components.content import words
 from components.content.spec import Content
-from components.data.derived import with_bare, with_kinds, with_people, with_strength
+from components.data.derived import with_bare, with_kinds, with_occasions, with_people, with_strength
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent import search_rows, search_space
 from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, ForecastModel, ForecastRule
+from components.intent.forecasts.spec import Kind as ForecastKind
 from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
@@ -378,7 +379,7 @@ class Recommender(Slice):
             intents=tuple(
                 Forecast(
                     name=i.name,
-                    kind="regression" if i.kind == "regression" else "multiclass",
+                    kind=cast(ForecastKind, i.kind),
                     event=i.event,
                     steps=i.steps(pace),
                     value=i.value or "",
@@ -388,6 +389,7 @@ class Recommender(Slice):
                     quantiles=(i.quantiles or USUAL_QUANTILES) if i.loss == "quantile" else (),
                     column=i.column,
                     top=i.top,
+                    offer=i.offer,
                 )
                 for i in self.of_forecasts
             ),
@@ -583,6 +585,7 @@ class Recommender(Slice):
         contract = with_bare(contract, bare)
         contract = with_strength(contract) if self.data.has_strength else contract
         contract = with_people(contract) if self.data.items_are_users else contract
+        contract = with_occasions(contract, self.monitoring.calendar)
         return self.data.model_copy(update={"contract": contract})
 
     def ranking_rows(self) -> dict[str, Any]:

@@ -37,8 +37,8 @@ class Intents(Answer):
     )
     forecasts: list[Forecast] | None = Field(
         default=None,
-        description="Of the intents of kind regression and multiclass; null where the release has none, or no door "
-        "answered",
+        description="Of the intents of kind regression, multiclass and uplift; null where the release has none, or no "
+        "door answered",
     )
     profile: Profile
 

@@ -152,7 +152,25 @@ class NextValueForecast(AnswerPart):
     none: float = Field(description="Probability that nothing comes")
 
 
-Forecast = Annotated[AmountForecast | NextValueForecast, Field(discriminator="kind")]
+class UpliftForecast(AnswerPart):
+    """How much an offer changes what a user comes to within an intent's horizon: an intent of kind uplift."""
+
+    name: str
+    kind: Literal["uplift"]
+    basis: Basis = Field(description=BASIS)
+    value: float = Field(
+        description="Mean effect on users of the same group; of all where nothing is known of the user"
+    )
+    unit: str | None = Field(description="Of the value, as the spec says it")
+    low: float = Field(description="Lower end of the mean effect's 95 % interval")
+    high: float = Field(description="Upper end of it")
+    group: int | None = Field(description="The user's group by expected effect, 1 the least; null: the mean of all")
+    groups: int = Field(description="How many groups there are; 1 where the data do not tell users apart")
+    believed: bool = Field(description="Whether neither a placebo nor a lack of comparable users speaks against it")
+    warning: str | None = Field(description="What speaks against it; null where nothing does")
+
+
+Forecast = Annotated[AmountForecast | NextValueForecast | UpliftForecast, Field(discriminator="kind")]
 
 
 class Session(AnswerPart):

@@ -29,6 +29,7 @@ from components.data.rules import (
     Described,
     Fresh,
     Known,
+    LearntVolume,
     Near,
     NotInFuture,
     OneUser,
@@ -94,7 +95,7 @@ class Check:
     @property
     def measured(self) -> bool:
         """Tell whether it asks about a number that is measured first."""
-        return isinstance(self.rule, Present | Fresh | Volume | OneUser | Described | SetAside | Steady)
+        return isinstance(self.rule, Present | Fresh | Volume | LearntVolume | OneUser | Described | SetAside | Steady)
 
     @property
     def afterwards(self) -> bool:
@@ -166,6 +167,8 @@ def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime, ar
             return Meaning("expect_table_row_count_to_be_between", {"min_value": rule.min, "max_value": rule.max})
         case Present():
             return Meaning(BETWEEN, {"column": called, "max_value": 0})  # kinds that are missing
+        case LearntVolume():
+            return Meaning(BETWEEN, {"column": called, "max_value": 0})  # groups that are far from usual
         case Fresh():
             return Meaning(BETWEEN, {"column": called, "max_value": rule.limit_days})
         case Volume(tolerance=within):

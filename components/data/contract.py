@@ -17,14 +17,14 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 
-from components.data import afterwards, page
+from components.data import afterwards, learnt_volume, page
 from components.data.checks import ADDED, Check, compile_checks
 from components.data.database import database, name, write_parquet
 from components.data.expectations import Finding, evaluate
 from components.data.measures import Activity, measure
 from components.data.quarantine import Quarantine, create_checked, create_kept, set_aside
 from components.data.row_rules import Compare
-from components.data.rules import TableName
+from components.data.rules import LearntVolume, TableName
 from components.data.snapshot import Snapshot, around, period, require_weeks
 from components.data.spec import Data
 from components.verdicts import UNDECIDED, Word
@@ -150,6 +150,11 @@ def _judge(
         if table == "events":
             activity = Activity.read(db, ingested)
             measured = measure(checks, activity, now=None if clock == DATA_END else now)
+            measured |= {
+                check.name: learnt_volume.measure(db, check.rule, activity, called=check.name)
+                for check in checks
+                if isinstance(check.rule, LearntVolume)
+            }
         findings = evaluate(checks, checked_frame(db, table, checks), table=table, measured=measured)
         findings = [afterwards.with_both_forms(db, finding) for finding in findings]
         aside[table] = set_aside(db, table, findings, folder=folder / "quarantine")

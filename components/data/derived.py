@@ -13,6 +13,7 @@ from components.data.rules import (
     Described,
     Fresh,
     Known,
+    LearntVolume,
     Near,
     NotInFuture,
     OneUser,
@@ -27,6 +28,7 @@ from components.data.rules import (
     names,
     of_oneself,
 )
+from components.occasions import Occasion
 from feature_repo import columns
 
 FUTURE_MOSTLY = 0.999  # a few clocks are always wrong; more than that, and a time zone is
@@ -126,6 +128,21 @@ def with_kinds(
     if kinds and not any(isinstance(rule, Present) for rule in events):
         events.append(Present(expect="present", values=list(kinds)))
     return dict(declared) | {"events": events}
+
+
+def with_occasions(
+    declared: Mapping[TableName, list[Rule]], occasions: Sequence[Occasion]
+) -> dict[TableName, list[Rule]]:
+    """Spare the recommender's declared holidays where a rule about volume says none of its own."""
+    if not occasions:
+        return dict(declared)
+
+    def spared(rule: Rule) -> Rule:
+        if not isinstance(rule, LearntVolume) or rule.occasions is not None:
+            return rule
+        return rule.model_copy(update={"occasions": list(occasions)})
+
+    return {table: [spared(rule) for rule in rules] for table, rules in declared.items()}
 
 
 def with_bare(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -> dict[TableName, list[Rule]]:

@@ -4,16 +4,20 @@ Declarative and light: the spec and the pipeline's parameters import it. `checks
 and SQL, `measures` measures what a rule about a table asks about.
 """
 
+import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 from typing_extensions import override
 
 from components.data.row_rules import Asked, Between, Compare, Finite, Matches, NotNull, OneOf, Spelled
+from components.occasions import Occasion
 from feature_repo import columns
 from feature_repo.errors import nearest
 
+GROUPS = r"event|(users|items)\.[A-Za-z_][A-Za-z0-9_]*"  # what a volume may be told apart by
 TableName = Literal["events", "items", "users", "offers"]
 
 
@@ -153,6 +157,45 @@ class Volume(Asked):
         return f"the last {self.period}'s {what} are within {self.tolerance * 100:g} % of the median of {before}"
 
 
+class LearntVolume(Asked):
+    """The newest week's events are as many as their own past says, of all and of each group (components/volumes.py)."""
+
+    expect: Literal["learnt_volume"]
+    by: list[str] = Field(
+        default=[],
+        max_length=8,
+        description="Groups beside all events: event, or a column as users.<column> or items.<column>, such as "
+        "users.country",
+    )
+    event: str | None = Field(default=None, description="Of this kind only")
+    since: dt.date | None = Field(
+        default=None, description="What changed on this day is meant: weeks that began before it are no past"
+    )
+    occasions: list[Occasion] | None = Field(
+        default=None, description="Days that are spared; left out: monitoring.calendar"
+    )
+
+    @field_validator("by")
+    @classmethod
+    def _known_groups(cls, value: list[str]) -> list[str]:
+        for one in value:
+            if not re.fullmatch(GROUPS, one):
+                raise ValueError(f"'{one}' is no group; use event, users.<column> or items.<column>")
+        return value
+
+    @property
+    @override
+    def shown(self) -> list[str]:
+        return [*([self.event] if self.event else []), *self.by]
+
+    @property
+    @override
+    def asks(self) -> str:
+        what = f"{self.event} events" if self.event else "events"
+        groups = f", of all and by {', '.join(self.by)}" if self.by else ""
+        return f"the last week's {what} are as many as the weeks before say{groups}"
+
+
 class Near(Asked):
     """Times that are not years away from nearly all others, as an epoch of 0 is."""
 
@@ -229,6 +272,7 @@ Rule = Annotated[
     | Present
     | Fresh
     | Volume
+    | LearntVolume
     | Near
     | OneUser
     | Described
@@ -237,7 +281,7 @@ Rule = Annotated[
     Field(discriminator="expect"),
 ]
 KNOWABLE = {("events", columns.ITEM_ID), ("events", columns.USER_ID), ("offers", columns.ITEM_ID)}
-OF_EVENTS = (NotInFuture, Present, Fresh, Volume, Near, OneUser, Described, SetAside, Steady)
+OF_EVENTS = (NotInFuture, Present, Fresh, Volume, LearntVolume, Near, OneUser, Described, SetAside, Steady)
 
 
 def label(rule: Rule) -> str:

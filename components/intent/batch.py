@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.intent.spec import UPLIFT
 from feature_repo import columns, files
 from feature_repo.fallback import RUNG, Fallback
 from feature_repo.release_folder import ReleaseFolder
@@ -46,6 +47,7 @@ SCHEMA = pa.schema(
         "none": pa.float64(),
     }
 )  # of FORECASTS
+OF_UPLIFT = (("group", pa.int64()), ("groups", pa.int64()), ("believed", pa.bool_()), ("warning", pa.string()))
 
 
 def write(rows: Path, release: Path, destination: Path, *, at: Callable[[float], None]) -> int:
@@ -112,7 +114,10 @@ def _forecasts(table: pa.Table, scorer: "ForecastScorer", release_id: str) -> pa
         for row, said in enumerate(whole)
         for one in said
     ]
-    return pa.Table.from_pylist(lines, schema=SCHEMA)
+    schema = SCHEMA
+    if any(one.head.intent.kind == UPLIFT for one in scorer.fitted):
+        schema = pa.schema([*SCHEMA, *(pa.field(*field) for field in OF_UPLIFT)])
+    return pa.Table.from_pylist(lines, schema=schema)
 
 
 def _table(table: pa.Table, found: np.ndarray, release_id: str) -> pa.Table:

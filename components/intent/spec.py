@@ -17,10 +17,12 @@ from feature_repo.slice import Slice
 
 EVENTS = "events"  # what an encoder may read instead of steps
 SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
-Kind = Literal["binary", "regression", "multiclass"]
+Kind = Literal["binary", "regression", "multiclass", "uplift"]
 BINARY: Kind = "binary"
 REGRESSION: Kind = "regression"
 MULTICLASS: Kind = "multiclass"
+UPLIFT: Kind = "uplift"
+OF_UPLIFT = ("value", "unit")  # fields of a regression that an uplift has too
 OF_REGRESSION = ("value", "aggregate", "unit", "loss", "quantiles")  # fields that other kinds do not have
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
@@ -35,7 +37,8 @@ class Intent(Slice):
 
     With a `level` there is one y for each of the `top` values of that item column; without, one in all. With
     `horizon: session` it is asked within a visit: whether the rest of it holds the event. Of kind regression y is an
-    amount, of kind multiclass the level's value of the first event, or none (components/intent/forecasts).
+    amount, of kind multiclass the level's value of the first event, or none (components/intent/forecasts). Of kind
+    uplift it is how much of an amount an `offer` changes.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="Its name in answers; unique")
@@ -56,10 +59,12 @@ class Intent(Slice):
     kind: Kind = Field(
         default=BINARY,
         description="binary: whether it happens; regression: how much of `value`; multiclass: which value of the level "
-        "comes first, or none (docs/forecasts.md)",
+        "comes first, or none (docs/forecasts.md); uplift: how much of `value` an `offer` changes (docs/uplift.md)",
     )
     value: Literal["value", "quantity", "discount", "strength", "count"] | None = Field(
-        default=None, description="Of kind regression: the events' column whose amount is predicted, or their count"
+        default=None,
+        description="Of kind regression: the events' column whose amount is predicted, or their count; of kind uplift "
+        "that whose amount an offer changes",
     )
     aggregate: Literal["sum", "mean"] = Field(
         default="sum",
@@ -67,7 +72,10 @@ class Intent(Slice):
         "rows without an event then have no label",
     )
     unit: str | None = Field(
-        default=None, min_length=1, max_length=20, description="Of kind regression: the value's unit in answers: EUR"
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Of regression and uplift: the unit in answers: EUR",
     )
     loss: Literal["squared", "huber", "quantile"] = Field(
         default="squared",
@@ -85,6 +93,10 @@ class Intent(Slice):
         default=False, description="With horizon: session and no event: whether the visit ends here, with no more event"
     )
 
+    offer: str | None = Field(
+        default=None, min_length=1, description="Of kind uplift: the kind of event that is the offer, such as coupon"
+    )
+
     @model_validator(mode="after")
     def _one_horizon(self) -> "Intent":
         if self.horizon is not None and "horizon_days" in self.model_fields_set:
@@ -98,10 +110,13 @@ class Intent(Slice):
         for name in OF_REGRESSION:
             if (
                 self.kind != REGRESSION
+                and not (self.kind == UPLIFT and name in OF_UPLIFT)
                 and name in said
                 and getattr(self, name) != type(self).model_fields[name].default
             ):
                 raise ValueError(f"{name} is of kind: regression, not of kind: {self.kind}; drop {name}, or say that")
+        if self.offer is not None and self.kind != UPLIFT:
+            raise ValueError(f"offer is of kind: uplift, not of kind: {self.kind}; drop offer, or say that")
         if self.kind == BINARY:
             return self
         if self.of_session or self.ends:
@@ -112,13 +127,27 @@ class Intent(Slice):
             return self
         if self.level is not None or "top" in said:
             key = "level" if self.level is not None else "top"
-            raise ValueError(f"{key} and kind: regression do not go together: it is one amount a user; drop {key}")
+            raise ValueError(f"{key} and kind: {self.kind} do not go together: it is one amount a user; drop {key}")
         if self.value is None:
-            raise ValueError("kind: regression needs to know of what; add value, such as value: value or value: count")
+            raise ValueError(
+                f"kind: {self.kind} needs to know of what; add value, such as value: value or value: count"
+            )
+        if self.kind == UPLIFT:
+            self._uplift_fits()
+            return self
         if self.aggregate == "mean" and self.value == "count":
             raise ValueError("aggregate: mean of a count is always 1; use value: with a column, or aggregate: sum")
         self._quantiles_fit()
         return self
+
+    def _uplift_fits(self) -> None:
+        if self.offer is None:
+            raise ValueError("kind: uplift needs to know of which offer; add offer, the kind of event that it is")
+        if self.event is None or self.event == self.offer:
+            raise ValueError(
+                f"kind: uplift counts what follows the offer, and '{self.offer}' is an event itself; add event, the "
+                "kind that is counted, such as event: purchase"
+            )
 
     def _quantiles_fit(self) -> None:
         if self.quantiles is None:
@@ -155,9 +184,9 @@ class Intent(Slice):
         dumped.pop("horizon" if self.horizon is None else "horizon_days", None)
         if not self.ends:
             dumped.pop("ends", None)
-        if self.of_session or self.kind == REGRESSION:
+        if self.of_session or self.kind in (REGRESSION, UPLIFT):
             dumped.pop("top", None)
-        for name in ("kind", *OF_REGRESSION):
+        for name in ("kind", "offer", *OF_REGRESSION):
             if getattr(self, name) == type(self).model_fields[name].default:
                 dumped.pop(name, None)
         return dumped
@@ -182,9 +211,12 @@ class Intent(Slice):
         return self.horizon or f"{self.horizon_days}d"
 
     def steps(self, pace: Pace) -> int:
-        """Return how many steps of a clock the horizon has; ValueError where it is below one, or no whole number."""
+        """Return how many steps of a clock it looks ahead; ValueError where that is below one, or no whole number.
+
+        An uplift looks one further: its horizon begins when the offer's own step is over.
+        """
         try:
-            return steps_of(self.duration, pace)
+            return steps_of(self.duration, pace) + (self.kind == UPLIFT)
         except ValueError as error:
             raise ValueError(f"intents.{self.name}: horizon {error}") from None
 

@@ -4,19 +4,21 @@ Registering what passed is the registry's (components/registry/policy_release.py
 component.py.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.policy import policies, reward_table
+from components.policy import logs as logs_of
+from components.policy import policies
 from components.policy.evaluation import gate, overlap
 from components.policy.evaluation.estimators import Estimate, Settings
 from components.policy.evaluation.gate import Verdict
@@ -26,13 +28,13 @@ from components.policy.learning.answers import Answers, LoggedAnswer, joined
 from components.policy.learning.judged import Learnt, learnt
 from components.policy.learning.running import Running
 from components.policy.learning.spec import PolicyLearning
-from components.policy.rewards import READ, Found, once
+from components.policy.logs import Logs
+from components.policy.rewards import Found, once
 from components.policy.spec import GREEDY, GuardRails, PolicySlice
 from components.step import step
 from components.verdicts import PASSED
-from feature_repo import columns, env_names, files
+from feature_repo import env_names, files
 from feature_repo.errors import DataError, SpecError
-from feature_repo.logs import request_log
 
 CANDIDATE, VERDICT = "candidate.json", "verdict.json"  # of the artifacts
 COUNTS, RUNNING = "counts.json", "running.json"
@@ -41,16 +43,17 @@ UNKNOWN = 0.5  # how likely an explorer shows what greedy does: any number below
 
 
 def gather(policy: str, release: str, *, folder: str) -> None:
-    """Join the request log with the rewards table of the state folder; write what learning reads, without a name.
+    """Join the request log with its rewards; write what learning reads, without a name.
 
-    `release` is the one that serves: what is learnt is compared with its policy.
+    Both are the state folder's, the rewards those of the table. Where doors ship their logs to a store
+    (`requests.url`), as on a cluster, both are made from the store. `release` is the one that serves: what is learnt
+    is compared with its policy.
     """
-    with step("policy_log") as progress:
-        declared, home = _declared(policy), _home()
+    with step("policy_log") as progress, _logs(_declared(policy)) as logs:
         counts: Counter[str] = Counter()
-        running, answers = _of_running(home, release, declared, counts)
+        running, answers = _of_running(logs, release, counts)
         with files.written_folder(Path(folder)) as aside:
-            found = _joined(answers, home, declared) if answers else None
+            found = joined(answers, logs.rewarded(), now=time.time()) if answers else None
             if found is not None:
                 log_lines.write(aside, found)
             files.write_json(aside / COUNTS, dict(counts))
@@ -63,16 +66,20 @@ def gather(policy: str, release: str, *, folder: str) -> None:
 _COUNTED = (log_lines.SHOWN, log_lines.GREEDY, log_lines.RAILED, log_lines.OTHER)
 
 
-def _of_running(
-    home: Path, release: str, declared: PolicySlice, counts: Counter[str]
-) -> tuple[Running, list[LoggedAnswer]]:
+def _logs(declared: PolicySlice) -> contextlib.AbstractContextManager[Logs]:
+    """Return the logs that this step reads: the store's where doors ship to one, else the state folder's."""
+    address = os.environ.get(env_names.REQUESTS_URL, "")
+    return logs_of.shipped(address, declared) if address else logs_of.kept(_home(), declared)
+
+
+def _of_running(logs: Logs, release: str, counts: Counter[str]) -> tuple[Running, list[LoggedAnswer]]:
     """Return the policy that serves, and the answers that it can be compared by."""
-    log = home / columns.REQUESTS_FOLDER
-    lines = [{name: line.get(name) for name in READ} for line in once(request_log.read(log), Found())]
+    declared = logs.declared
+    lines = list(once(logs.answers(), Found()))
     if not any(line["items"] for line in lines):
         raise DataError(
-            f"policy log: {log} holds no answer; a policy is learnt from what was shown: serve first, and keep the "
-            "request log on this machine"
+            f"policy log: {logs.where} holds no answer; a policy is learnt from what was shown: serve first, and keep "
+            "the request log on this machine, or have doors ship it (requests.url)"
         )
     running = Running.of(lines, release)
     answers = list(log_lines.explored(lines, counts, running=running, candidates=declared.candidates))
@@ -82,17 +89,6 @@ def _of_running(
             f" among policy.candidates: {declared.candidates}; let it answer, or declare what it was served with"
         )
     return running, answers
-
-
-def _joined(answers: list[LoggedAnswer], home: Path, declared: PolicySlice) -> Answers:
-    reward_table.require_made_by(home, [one.kpi() for one in declared.rewards])
-    names = [columns.REQUEST_ID, "position", reward_table.REWARD]
-    return joined(answers, _rows(home, names), now=time.time())
-
-
-def _rows(home: Path, names: list[str]) -> Iterator[Mapping[str, Any]]:
-    for batch in reward_table.read(home, names).to_batches():
-        yield from batch.to_pylist()
 
 
 def learn(

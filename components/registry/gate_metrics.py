@@ -52,6 +52,10 @@ METRICS = (
     GateMetric("forecast.top3"),
     GateMetric("forecast.macro_f1"),
     _lower("forecast.log_loss", "quality"),
+    # Of one intent of kind uplift: what its effect misses, and what speaks against it.
+    _lower("forecast.dr_loss", "quality"),
+    _lower("forecast.placebo", "quality"),  # how far from nothing the placebo may be, in the outcome's unit
+    _lower("forecast.uncompared", "quality"),  # share of rows that nobody can be compared with
     # Mean average precision above the decayed rate's, in the cohort of enough users where that is least.
     GateMetric("intent.cohorts.worst", lead=True),
     # Milliseconds are a thread's own, so other work on the machine does not count.
@@ -71,6 +75,7 @@ FORECAST = "forecast"  # the group of what is measured of forecasts
 OF_KINDS = {  # what forecasts are measured by
     "regression": ("rmse", "mae"),
     "multiclass": ("accuracy", "top3", "macro_f1", "log_loss"),
+    "uplift": ("dr_loss", "placebo", "uncompared"),
 }
 OF_LOSSES = {"quantile": ("pinball", "coverage_gap")}  # what they are measured by beside, of the losses that are named
 NAMES = tuple(metric.name for metric in METRICS)

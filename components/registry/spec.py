@@ -43,7 +43,8 @@ class Gate(Slice):
         description=f"On fewer nothing is judged; left out: {FEWEST_ROWS}, and {FEWEST_OF_COHORT} of a cohort's group",
     )
     intent: str | None = Field(
-        default=None, description="Of a forecast metric: the intent of kind regression or multiclass that is judged"
+        default=None,
+        description="Of a forecast metric: the intent of kind regression, multiclass or uplift that is judged",
     )
     min_users: int = Field(default=20, ge=1, description="On fewer nothing is judged: one user may be chance")
     when_empty: Literal["hold", "allow"] = Field(
@@ -71,7 +72,7 @@ class Gate(Slice):
         if not kind:
             have = ", ".join(kinds) or "none; add one, such as {name: spend, kind: regression, value: value}"
             raise ValueError(
-                f"{place}.intent: '{self.intent}' is no intent of kind: regression or multiclass; have {have}"
+                f"{place}.intent: '{self.intent}' is no intent of kind: regression, multiclass or uplift; have {have}"
                 f"{nearest(str(self.intent), list(kinds))}"
             )
         allowed = gate_metrics.OF_KINDS[kind] + gate_metrics.OF_LOSSES.get(loss, ())

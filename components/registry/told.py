@@ -12,7 +12,7 @@ from components.registry.release import Release
 from components.verdicts import REFUSED, UNDECIDED
 
 # Of a forecast the first that it has; lower is better.
-LOSSES = {"pinball": "pinball loss", "rmse": "RMSE", "log_loss": "log loss"}
+LOSSES = {"pinball": "pinball loss", "rmse": "RMSE", "log_loss": "log loss", "dr_loss": "DR loss"}
 # Of each part: the metric that people compare by, its words, and the baseline; None: the best of them, by whose name
 # metrics.json has the interval of the gain. An intent's gain is by metric, over its decayed rate.
 COMPARED = {

@@ -26,6 +26,7 @@ from feature_repo.privacy import sealing
 FOLDER, EVENTS = "_days", "_events"  # no host is called like these
 FOLDERS = (columns.REQUESTS_FOLDER, columns.EVENTS_FOLDER)  # of a door's state folder
 LINES = f"{request_log.SEGMENT}{request_log.PACKED}"  # how the names of event files end
+SHIPPED_S = 1800.0  # what doors have shipped is at most about that old
 POD = re.compile(r"-[a-z0-9]{6,10}-[a-z0-9]{5}$")  # what Kubernetes adds to a Deployment's name
 
 

@@ -3,6 +3,8 @@
 Periods follow the data's clock, which each line names (`now`). What a router mirrored nobody asked for.
 """
 
+import itertools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +16,31 @@ import pyarrow.compute as pc
 
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.logs import request_log
+from feature_repo.logs import object_store, request_log, shipped_log
 
 READ = [
     columns.USER_ID, columns.RELEASE, "now", "rung", "degraded", "latency_ms", "items", "probabilities", "mirrored",
     "endpoint", "sample",
 ]  # fmt: skip
 SHOWS = "recommend"
+AT_ONCE = 5_000  # shipped answers that are taken at a time: bounds memory
+DAY_S = 86_400
 ByIntent = Callable[[np.ndarray], pd.DataFrame]
+
+
+def kept(log: Path) -> pa.Table:
+    """Read the answers of a state folder's log."""
+    return request_log.table(log, names=READ)
+
+
+def shipped(address: str, *, days: int) -> pa.Table:
+    """Read the answers that doors shipped in so many days, by the wall clock; ServerError where the store is away."""
+    since_s, parts = time.time() - days * DAY_S, [request_log.SCHEMA.empty_table().select(READ)]
+    with object_store.reached(address) as store:
+        lines = shipped_log.read(store, names=[*dict.fromkeys([*READ, *request_log.KEY])], since_s=since_s)
+        while some := list(itertools.islice(lines, AT_ONCE)):
+            parts.append(request_log.table_of(some).select(READ))
+    return pa.concat_tables(parts)
 
 
 @dataclass(frozen=True)
@@ -47,9 +66,9 @@ class Answers:
     acts: Sequence[str]  # kinds of events that are an act on what was shown
 
     @classmethod
-    def read(
+    def of_table(
         cls,
-        log: Path,
+        table: pa.Table,
         *,
         calendar: Calendar,
         users: pa.Array,
@@ -58,8 +77,7 @@ class Answers:
         by_intent: ByIntent,
         acts: Sequence[str],
     ) -> "Answers | None":
-        """Read a log's answers; None where it holds none."""
-        table = request_log.table(log, names=READ)
+        """Take a log's answers, a table with READ; None where it holds none."""
         table = table.filter(pc.invert(pc.fill_null(table["mirrored"], False)))
         if not table.num_rows:
             return None

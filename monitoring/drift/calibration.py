@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from components.volumes import REFERENCE
 from monitoring.drift import event_signals, evidently_default, frame_signals, model_signals
 from monitoring.drift.measuring import measure
 from monitoring.drift.observed import Observed, of_users
 from monitoring.drift.occasions import as_accepted, explanation
 from monitoring.drift.period_reader import Periods
 from monitoring.drift.plants import PLANTS, Plant
-from monitoring.drift.signal_verdicts import REFERENCE, Replay, Table, class_of, replay, verdicts_of
+from monitoring.drift.signal_verdicts import Replay, Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import Measured, effect_of, kind_of, off_scale
 from monitoring.drift.watch_record import SignalVerdict
 from monitoring.spec import Floors, Monitoring

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from components.volumes import REFERENCE
 from feature_repo import columns
 from monitoring.drift.observed import Observed
 from monitoring.drift.plants import PLANTS
-from monitoring.drift.signal_verdicts import REFERENCE
 
 ROWS = 1500  # of each side: past 1,000 its defaults are distances, below that tests
 WINDOWS = 2  # the shortest: lifetime totals and long windows grow by themselves, which is nobody's fault

@@ -3,7 +3,7 @@
 `period_reader.py` fills it from a run's folders; the measuring modules read it and know no files. A planted fault
 (plants.py) is a function from one `Observed` to another.
 
-Letters: N events, I items, T values of item columns, B rows of users, C intents.
+Letters: N events, I items, T values of item columns, K directions of texts, B rows of users, C intents.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +19,14 @@ class ItemValues:
 
     names: tuple[str, ...]  # [T] <column>.<value>
     held: Any  # scipy CSR matrix, float32 [I, T]
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """What each item's text is about: its vector seen from some fixed directions (text_directions.py)."""
+
+    names: tuple[str, ...]  # [K] of the directions; other encoders have others
+    seen: np.ndarray  # float32 [I, K]; NaN of an item without a text
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Observed:
     days: int
     events: pd.DataFrame  # user, item, event, local_s, session (-1: none), quantity, value, discount; items are codes
     values: ItemValues | None = None
+    texts: ItemTexts | None = None
     new_items: np.ndarray | None = None  # bool [N]: the event's item was in no event of an earlier period
     segment: np.ndarray | None = None  # int64 [N]: of the event's user as the period began; -1: none
     segments: tuple[str, ...] = ()  # their names

@@ -5,10 +5,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.occasions import Occasion, touching
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
-from monitoring.spec import Occasion
 
 MOST_BACK_DAYS = 28  # a window that is longer hardly feels one occasion
 YEAR_DAYS = 364  # whole weeks, so that a weekday meets its like
@@ -20,8 +20,8 @@ def explanation(signal: str, period: int, *, calendar: Calendar, declared: Seque
     first, end = (calendar.day(calendar.start(number)) for number in (period, period + 1))
     days = max((end - first).days, min(_looks_back(signal), MOST_BACK_DAYS))
     first = end - dt.timedelta(days=days)
-    found = next((o for o in declared if o.first < end and o.last >= first), None)
-    return f"{found.name} (monitoring.calendar)" if found else ""
+    found = touching(declared, first, end)
+    return f"{found} (monitoring.calendar)" if found else ""
 
 
 def a_year_before(period: int, *, days: int) -> range:

@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from feature_repo import columns, files
+from feature_repo import columns, files, item_vectors
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
+from monitoring.drift import answers_read, column_arrays, text_directions
 from monitoring.drift.answers_read import Answers, OfPeriod
-from monitoring.drift.observed import ItemValues, Labels, Observed
+from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
 from monitoring.drift.window import calendar_of
 from monitoring.spec import Signals
 
@@ -47,6 +48,13 @@ class Folders:
     tables: Path | None = None  # as the source gave them
     intent: Path | None = None  # a model folder of the rows' vocabulary
     log: Path | None = None  # the request log
+    store: str = ""  # the address that doors ship theirs to, which is read in its place
+
+    @property
+    def vectors(self) -> Path | None:
+        """Return where the champion has vectors of its items' texts; None where it has none."""
+        found = None if self.intent is None else self.intent.parent / "ranking" / item_vectors.FOLDER
+        return found if found is not None and found.is_dir() else None
 
 
 class Periods:
@@ -98,6 +106,7 @@ class Periods:
             days=self.days,
             events=events,
             values=self._values,
+            texts=self._texts,
             new_items=self._new[begin:end],
             segment=self._segment_of(period, events),
             segments=self.segments,
@@ -127,10 +136,10 @@ class Periods:
     def _read(self) -> tuple[pd.DataFrame, np.ndarray, pa.Array, pa.Array]:
         """Return the events by period, each one's period, and the ids of users and items by code."""
         table = pq.read_table(self.folders.clean / EVENTS)
-        seconds = _seconds(table[columns.TIMESTAMP])
+        seconds = column_arrays.seconds(table[columns.TIMESTAMP])
         period = self.calendar.weeks(seconds)
         order = np.argsort(period, kind="stable")
-        users, items = (_codes(table[name]) for name in (columns.USER_ID, columns.ITEM_ID))
+        users, items = (column_arrays.codes(table[name]) for name in (columns.USER_ID, columns.ITEM_ID))
         frame = pd.DataFrame(
             {
                 "user": users[0],
@@ -140,7 +149,9 @@ class Periods:
                 else "",
                 "at": seconds,
                 "local_s": local_seconds(seconds, self.calendar.timezone),
-                "session": _codes(table[columns.SESSION_ID])[0] if columns.SESSION_ID in table.column_names else -1,
+                "session": column_arrays.codes(table[columns.SESSION_ID])[0]
+                if columns.SESSION_ID in table.column_names
+                else -1,
                 **{
                     name: table[name].to_numpy().astype(np.float64) if name in table.column_names else np.nan
                     for name in (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
@@ -183,6 +194,11 @@ class Periods:
         matrix = csr_matrix((np.ones(pairs.shape[1]), pairs), shape=(len(self._read[3]), len(names)))
         return ItemValues(tuple(names), matrix)
 
+    @cached_property
+    def _texts(self) -> ItemTexts | None:
+        """Return what each item's text is about."""
+        return None if self.folders.vectors is None else text_directions.read(self.folders.vectors, self._read[3])
+
     def lists(self, signal: str) -> bool:
         """Tell whether the catalogue, or the events, still have what events.share.category.SOUP names."""
         column, _, value = signal.partition(".")[2].partition(".")[2].partition(".")
@@ -202,7 +218,7 @@ class Periods:
         if folder is None or not (folder / EVENTS).is_file():
             return None
         table = pq.read_table(folder / EVENTS, columns=[columns.ITEM_ID, columns.TIMESTAMP])
-        period = self.calendar.weeks(_seconds(table[columns.TIMESTAMP].fill_null(0)))
+        period = self.calendar.weeks(column_arrays.seconds(table[columns.TIMESTAMP].fill_null(0)))
         listed = pq.read_table(folder / ITEMS, columns=[columns.ITEM_ID])[columns.ITEM_ID]
         unknown = ~pc.is_in(table[columns.ITEM_ID], value_set=listed.combine_chunks()).to_numpy()
         return period, unknown
@@ -246,10 +262,10 @@ class Periods:
             return None, None, None
         frame = pd.DataFrame({name: table[name].to_numpy().astype(np.float64) for name in names})
         if "last_at" in here:
-            now, last = (_whole(table[name]) for name in ("now", "last_at"))
+            now, last = (column_arrays.whole(table[name]) for name in ("now", "last_at"))
             frame["recency_days"] = (now - last) / 86_400
-        segment = _whole(table[columns.SEGMENT]) if columns.SEGMENT in here and self.segments else None
-        return frame, _weights(table), segment
+        segment = column_arrays.whole(table[columns.SEGMENT]) if columns.SEGMENT in here and self.segments else None
+        return frame, column_arrays.weights(table), segment
 
     def _segment_of(self, period: int, events: pd.DataFrame) -> np.ndarray | None:
         """Return for each event the segment of its user as the period began; -1 of users who were not there yet."""
@@ -260,7 +276,7 @@ class Periods:
             return None
         user = pc.fill_null(pc.index_in(table[columns.USER_ID], self._read[2]), -1).to_numpy()
         of_user = np.full(len(self._read[2]), -1, dtype=np.int64)
-        of_user[user[user >= 0]] = _whole(table[columns.SEGMENT])[user >= 0]
+        of_user[user[user >= 0]] = column_arrays.whole(table[columns.SEGMENT])[user >= 0]
         return np.asarray(of_user[events["user"].to_numpy()])
 
     # The model ----------------------------------------------------------------------------------------------------
@@ -333,14 +349,22 @@ class Periods:
         expected = None if scored is None else self.by_intent(scored[1])[:, keep]
         names = tuple(self.intents[place] for place in keep)
         sample = None if scored is None else scored[0]
-        return Labels(names, self.by_intent(done)[:, keep], _weights(table), expected, sample)
+        return Labels(names, self.by_intent(done)[:, keep], column_arrays.weights(table), expected, sample)
+
+    def _logged(self) -> pa.Table | None:
+        """Return the log's answers: of the store where doors ship to one, else of the folder; None where none is."""
+        if self.folders.store:
+            return answers_read.shipped(self.folders.store, days=self._scored * self.days)
+        folder = self.folders.log
+        return answers_read.kept(folder) if folder is not None and folder.is_dir() else None
 
     @cached_property
     def _answers(self) -> "Answers | None":
-        if self.folders.log is None or not self.folders.log.is_dir():
+        table = self._logged()
+        if table is None:
             return None
-        return Answers.read(
-            self.folders.log,
+        return Answers.of_table(
+            table,
             calendar=self.calendar,
             users=self._read[2],
             items=self._read[3],
@@ -366,25 +390,3 @@ def periods_of(folders: Folders, spec: Signals, **more: Any) -> Iterator[Observe
     """Yield every period that is over."""
     periods = Periods(folders, spec, **more)
     yield from map(periods.observed, periods.numbers)
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
-    """Return a column's values as codes, int32 [N], -1 of null, and the values by code."""
-    coded = column.combine_chunks().dictionary_encode()
-    return pc.fill_null(coded.indices, -1).to_numpy().astype(np.int32), coded.dictionary
-
-
-def _seconds(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy() // 1_000_000)
-
-
-def _whole(column: pa.ChunkedArray) -> np.ndarray:
-    kind = column.type
-    column = column.cast(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(kind) else column
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy())
-
-
-def _weights(table: pa.Table) -> np.ndarray:
-    if columns.ROW_WEIGHT not in table.column_names:
-        return np.ones(table.num_rows)
-    return np.asarray(table[columns.ROW_WEIGHT].to_numpy(), dtype=np.float64)

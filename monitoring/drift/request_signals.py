@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from feature_repo import columns
 from monitoring.drift.observed import Observed
 from monitoring.drift.signals import Measured
 
 TOP = 10  # items that are shown most
+KNOWN = 0.5  # of what is shown has a text, or nothing is told of texts
 Found = Iterator[tuple[str, Measured]]
 
 
@@ -34,6 +36,24 @@ def _requests(of: Observed) -> Found:
         yield "requests.latency.p50", Measured(float(np.median(latency)), n)
 
 
+def _about(of: Observed, shown: pd.DataFrame, answers: int) -> Found:
+    """Yield what is shown as texts are about it: the mean of its items' vectors from each direction.
+
+    Items of one answer are alike, so an answer counts as one.
+    """
+    if of.texts is None:
+        return
+    item = shown["item"].to_numpy()
+    seen = of.texts.seen[item[item >= 0]]
+    held = np.isfinite(seen[:, 0]) if len(seen) else np.zeros(0, dtype=bool)
+    if held.sum() < KNOWN * len(shown):
+        return
+    means, spreads = seen[held].mean(axis=0), seen[held].std(axis=0)
+    for name, mean, spread in zip(of.texts.names, means.tolist(), spreads.tolist(), strict=True):
+        if spread > 0:
+            yield f"shown.text.{name}", Measured(mean, answers, spread)
+
+
 def _shown(of: Observed) -> Found:
     if of.shown is None or of.shown.empty:
         return
@@ -49,6 +69,7 @@ def _shown(of: Observed) -> Found:
         made = np.bincount(item[item >= 0], minlength=of.values.held.shape[0])
         for name, share in zip(of.values.names, np.asarray(made @ of.values.held).ravel() / n, strict=True):
             yield f"shown.share.{name}", Measured(float(share), n)
+    yield from _about(of, shown, answers)
     if shown["acted"].notna().any():
         acted = shown.groupby("answer")["acted"].max()
         yield "rewards.rate", Measured(float(acted.mean()), len(acted))

@@ -20,6 +20,7 @@ import numpy as np
 
 from components import verdicts
 from components.verdicts import Ordinary
+from components.volumes import LEAST, LEAST_BEHIND, REFERENCE, TINY
 from monitoring.drift import reasons
 from monitoring.drift.occasions import a_year_before
 from monitoring.drift.signals import (
@@ -27,7 +28,6 @@ from monitoring.drift.signals import (
     LEVEL,
     MEAN,
     SHARE,
-    TINY,
     Kind,
     Measured,
     effect_of,
@@ -43,9 +43,6 @@ from monitoring.drift.watch_record import SignalVerdict
 from monitoring.reason_classes import DATA_FAULT, INFORMATION, LASTING, NONE, NOW, REASONS, UNDECIDED, Class, When
 from monitoring.spec import Signals
 
-REFERENCE = 12  # periods
-LEAST = 6  # fewer are no reference
-LEAST_BEHIND = 20  # users or rows: of fewer nothing is judged
 SETTLED = 6
 SEEN, RISEN = (
     0.01,

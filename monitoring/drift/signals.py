@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from components import volumes
+from components.volumes import LEAST_RATIO, TINY
 from monitoring.spec import Floors
 
 Kind = Literal["volume", "level", "share", "null", "mean", "identity", "kept"]
@@ -72,10 +74,8 @@ KINDS: dict[str, Kind] = {
     "rewards.rate": SHARE,
 }
 DESIGN = 3.0  # rows of one user are alike: a share's sampling error is that of a third of its rows
-LEAST_RATIO = 0.01  # no volume or level is known better
 LEAST_IDENTITY = 0.002
 MOST = 1e6  # effects are no larger: of something that was not there any amount is a multiple without end
-TINY = 1e-9  # stands for nothing where logarithms are compared
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def onto_scale(kind: Kind, values: np.ndarray, *, unit: float = 1.0) -> np.ndarr
         return np.asarray(np.arcsin(np.sqrt(np.clip(values, 0.0, 1.0))))
     if kind == MEAN:
         return np.asarray(values / unit)
-    return np.asarray(np.log(np.maximum(values, TINY)))
+    return volumes.on_scale(values)
 
 
 def off_scale(kind: Kind, value: float, *, unit: float = 1.0) -> float:
@@ -152,7 +152,7 @@ def sampling_error(kind: Kind, n: float, spread: float | None) -> float:
         return 1 / math.sqrt(n)
     if kind == LEVEL:
         return max(LEAST_RATIO, math.sqrt(DESIGN / (2 * n)) if spread is None else spread)
-    return max(LEAST_RATIO, 1 / math.sqrt(n))
+    return volumes.sampling_error(n)
 
 
 def effect_of(kind: Kind, value: float, reference: float, *, unit: float = 1.0) -> float:
@@ -205,7 +205,15 @@ def is_gone(value: float, reference: float) -> bool:
     return value == 0.0 and reference >= GONE
 
 
-LARGE: dict[Kind, float] = {VOLUME: 0.35, LEVEL: 0.5, NULL: 0.04, SHARE: 0.05, MEAN: 1.0, IDENTITY: 0.1, KEPT: math.inf}
+LARGE: dict[Kind, float] = {
+    VOLUME: volumes.LARGE,
+    LEVEL: 0.5,
+    NULL: 0.04,
+    SHARE: 0.05,
+    MEAN: 1.0,
+    IDENTITY: 0.1,
+    KEPT: math.inf,
+}
 GONE = 0.01
 
 

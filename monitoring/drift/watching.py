@@ -9,12 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.volumes import LEAST
 from monitoring.drift import watch_record
 from monitoring.drift.measuring import measured
 from monitoring.drift.model_signals import SERVED_BY
 from monitoring.drift.occasions import as_accepted, explanation, require_known
 from monitoring.drift.period_reader import Folders, Periods
-from monitoring.drift.signal_verdicts import LEAST, Table, class_of, replay, verdicts_of
+from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import KEPT, Measured, kind_of
 from monitoring.drift.watch_record import PeriodValues, WatchRecord
 from monitoring.reason_classes import UNDECIDED

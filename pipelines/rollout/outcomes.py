@@ -22,7 +22,6 @@ from feature_repo.errors import DataError
 from pipelines.environment import Installation
 
 READ = (columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "mirrored", "numbers")
-SHIPPED_S = 1800.0  # what doors have shipped is at most about that old
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def measured_in_store(
     with object_store.reached(place.environment.requests.url) as store:
         answers = shipped_log.read(store, names=READ, since_s=since_s)
         events = shipped_log.read_events(store)
-        until_s = time.time() - SHIPPED_S
+        until_s = time.time() - shipped_log.SHIPPED_S
         return joined(answers, events, arms, kpi, covariates, since_s=since_s, until_s=until_s)
 
 

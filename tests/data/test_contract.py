@@ -427,3 +427,19 @@ def test_a_derived_rule_lets_an_open_column_pass_and_says_so(ingested, spec):
     verdict, _ = judged(tables.parent / "open", spec())
     (found,) = [r for r in verdict.rules if r.rule == "between(price)"]
     assert (found.success, found.derived, found.note) == (True, True, "the column holds only nulls")
+
+
+def test_a_category_that_is_gone_stops_the_run_by_its_learnt_volume(ingested, spec):
+    """Sixty users buy a thing a week, a third of them bread; in the ninth week nobody does."""
+    lines = [
+        f"{user},{'bread' if user % 3 == 0 else 'milk'},purchase,2024-{day:%m-%d}T08:00:00Z,s{user},1,3.5,0"
+        for week in range(9)
+        for day in [dt.date(2024, 1, 1) + dt.timedelta(days=7 * week)]
+        for user in range(60)
+        if week < 8 or user % 3
+    ]
+    data = spec(contract={"events": [{"expect": "learnt_volume", "by": ["items.category"]}]})
+    message, document, _ = refused(ingested(*lines, data=data), data)
+    assert "items.category BAKERY has 0, 20 are usual" in message
+    (rule,) = [rule for rule in document["rules"] if rule["rule"].startswith("learnt_volume")]
+    assert (rule["rule"], rule["severity"], rule["word"]) == ("learnt_volume(items.category)", "critical", "refused")

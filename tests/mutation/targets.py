@@ -88,7 +88,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/experiment_power.py": ("tests/pipelines/rollout/test_experiment_power.py",),
     "pipelines/rollout/experiments.py": ("tests/pipelines/rollout/test_experiments.py",),
     "pipelines/rollout/outcomes.py": ("tests/pipelines/rollout/test_outcomes.py",),
-    "components/uplift/effects.py": ("tests/uplift/test_uplift.py",),
+    "components/volumes.py": ("tests/test_volumes.py",),
+    "components/data/learnt_volume.py": ("tests/data/test_learnt_volume.py",),
+    "components/intent/uplift/grouped.py": ("tests/intent/uplift/test_grouped.py",),
+    "components/intent/forecasts/effect.py": ("tests/intent/forecasts/test_effect.py",),
+    "components/intent/uplift/effects.py": ("tests/intent/uplift/test_uplift.py",),
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
         "tests/pipelines/rollout/test_decisions.py",

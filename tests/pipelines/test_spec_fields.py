@@ -290,6 +290,7 @@ def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
     intents = {"intent.macro_auroc", "intent.micro_auroc", "intent.map", "intent.bce", "intent.ece"}
     sessions = {"session.auroc", "session.ap", "session.bce"}
     losses = {f"forecast.{name}" for name in ("rmse", "mae", "pinball", "coverage_gap", "log_loss")}
+    losses |= {f"forecast.{name}" for name in ("dr_loss", "placebo", "uncompared")}
     forecasts = losses | {f"forecast.{name}" for name in ("accuracy", "top3", "macro_f1")}
     others = sessions | forecasts | {"ranking.explore_ndcg_at_10", "intent.cohorts.worst"}
     assert set(gate_metrics.of_kind("quality")) == intents | set(RANKING) | others

@@ -12,6 +12,7 @@ from pipelines.graphs import index, parameters
 VISIT = {"name": "visit"}
 SPEND = {"name": "spend", "kind": "regression", "event": "purchase", "value": "value", "unit": "EUR", "horizon": "28d"}
 NEXT = {"name": "next", "kind": "multiclass", "level": "category", "top": 20}
+LIFT = {"name": "lift", "kind": "uplift", "offer": "coupon", "event": "purchase", "value": "value", "unit": "EUR"}
 STEPS = ["train_forecasts", "refit_forecasts"]
 TAKERS = ("register", "register_refit", "register_baseline")
 
@@ -45,6 +46,21 @@ def test_they_are_of_the_forecasts_alone_and_their_horizon_purges_the_split() ->
         "quantiles": [],
     }  # fmt: skip
     assert (after["kind"], after["column"], after["top"], after["steps"]) == ("multiclass", "category", 20, 1)
+
+
+def test_an_uplift_looks_one_step_further_and_says_its_offer() -> None:
+    found = spec.parse(document(VISIT, LIFT | {"horizon": "28d"}), place="test")
+    slices = parameters.spec_slices(found)
+    (lift,) = json.loads(slices["forecast"])["intents"]
+    assert (lift["kind"], lift["offer"], lift["event"], lift["steps"]) == ("uplift", "coupon", "purchase", 5)
+    assert json.loads(slices["split"])["horizon"] == 5
+    dumped = found.model_dump(mode="json")["intents"][1]
+    assert dumped == LIFT | {"horizon": "28d", "level": None}
+
+
+def test_a_slice_without_an_uplift_is_what_it_was() -> None:
+    slices = parameters.spec_slices(spec.parse(document(VISIT, SPEND), place="test"))
+    assert "offer" not in slices["forecast"]
 
 
 def test_quantiles_are_usual_ones_where_only_the_loss_is_said() -> None:
@@ -166,7 +182,8 @@ def test_the_steps_hang_where_a_spec_asks_and_nowhere_else(pipeline: str) -> Non
         ),
         (
             document(VISIT, SPEND, promotion={"gates": [{"metric": "forecast.rmse", "intent": "spent"}]}),
-            "promotion.gates[0].intent: 'spent' is no intent of kind: regression or multiclass; have spend; did you "
+            "promotion.gates[0].intent: 'spent' is no intent of kind: regression, multiclass or uplift; "
+            "have spend; did you "
             "mean 'spend'?",
         ),
         (
@@ -196,6 +213,31 @@ def test_the_steps_hang_where_a_spec_asks_and_nowhere_else(pipeline: str) -> Non
             ),
             "promotion.gates[0]: forecast.rmse: the champion's forecasts are not judged on the same rows; use `against"
             ": baseline`, or a `limit`",
+        ),
+        (
+            document(VISIT, {"name": "lift", "kind": "uplift", "value": "value", "event": "purchase"}),
+            "intents[1]: kind: uplift needs to know of which offer; add offer, the kind of event that it is",
+        ),
+        (
+            document(VISIT, {key: value for key, value in LIFT.items() if key != "event"}),
+            "intents[1]: kind: uplift counts what follows the offer, and 'coupon' is an event itself; add event",
+        ),
+        (
+            document(VISIT, LIFT | {"event": "coupon"}),
+            "intents[1]: kind: uplift counts what follows the offer, and 'coupon' is an event itself; add event",
+        ),
+        (
+            document(VISIT, LIFT | {"aggregate": "mean"}),
+            "intents[1]: aggregate is of kind: regression, not of kind: uplift; drop aggregate, or say that",
+        ),
+        (
+            document(VISIT, SPEND | {"offer": "coupon"}),
+            "intents[1]: offer is of kind: uplift, not of kind: regression; drop offer, or say that",
+        ),
+        (
+            document(VISIT, LIFT, promotion={"gates": [{"metric": "forecast.rmse", "intent": "lift", "limit": 3}]}),
+            "promotion.gates[0]: forecast.rmse is not measured of 'lift', which is of kind: uplift; use "
+            "forecast.dr_loss, forecast.placebo, forecast.uncompared",
         ),
         (
             document(VISIT, SPEND | {"horizon": "10d"}),

@@ -1,12 +1,14 @@
 """From a state folder's logs to a verdict: the steps of the pipeline `policy` on a log as a door writes it."""
 
 import datetime as dt
+import gzip
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from components.policy import draw, record, reward_table, steps
@@ -20,6 +22,7 @@ from components.policy.rewards import Kpi, Rewarded
 from components.policy.spec import PolicySlice
 from feature_repo import columns, env_names
 from feature_repo.errors import DataError, SpecError
+from feature_repo.logs import request_log
 
 KPI = Kpi("purchase", 3600, events=frozenset({"purchase"}))
 ITEMS = tuple(f"i{n}" for n in range(6))
@@ -104,6 +107,25 @@ def kept(home: Path, logged: list[dict[str, Any]], *, likes_last: bool = True, t
         reward_table.write(home, [rewarded(line, rng, likes_last=likes_last) for line in logged], [KPI])
 
 
+def shipped(store: Path, logged: list[dict[str, Any]], *, bought: set[str]) -> None:
+    """Ship answers and purchases of the first item of those in `bought` as a door does."""
+    host = store / "recommender-0a1b2c3d4e5f-7d9f8b6c5-x2x9z"
+    host.mkdir(parents=True)
+    pq.write_table(request_log.table_of(logged), host / "2026-11-01.00000.parquet")
+    events = store / "_events" / host.name
+    events.mkdir(parents=True)
+    with gzip.open(events / "2026-11-01.00000.jsonl.gz", "wt") as stream:
+        for line in logged:
+            if line[columns.REQUEST_ID] in bought:
+                at = line["now"] + 60
+                stream.write(json.dumps({
+                    "event_id": f"e{line[columns.REQUEST_ID]}", columns.USER_ID: line[columns.USER_ID],
+                    "event": "purchase",
+                    columns.ITEM_ID: line["items"][0][columns.ITEM_ID], columns.TIMESTAMP: at, "received_at": at,
+                    columns.REQUEST_ID: line[columns.REQUEST_ID],
+                }) + "\n")  # fmt: skip
+
+
 def learnt(home: Path, policy: str, *, mode: str = "auto") -> tuple[bool, dict[str, Any], dict[str, Any]]:
     rows, folder, page = home / "rows", home / "learned", home / "page.md"
     steps.gather(policy, "a", folder=str(rows))
@@ -132,6 +154,44 @@ def test_a_log_gives_a_policy_that_shows_what_users_like(home: Path) -> None:
     assert "parameter" not in verdict["estimates"]["dr"]
     head = LearnedHead.read(home / "learned")
     assert head.policy(candidates=len(ITEMS)) == policy
+
+
+def test_a_store_that_doors_ship_to_is_read_in_place_of_the_state_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster no pod has a rewards table: the same rewards are made of what was shipped."""
+    logged = lines(200)
+    bought = {f"r{row}" for row in range(0, 200, 3)}
+    shipped(home / "store", logged, bought=bought)
+    monkeypatch.setenv(env_names.REQUESTS_URL, str(home / "store"))
+    steps.gather(slice_of(), "a", folder=str(home / "rows"))
+    found = log_lines.read(home / "rows")
+    assert found is not None
+    assert found.reward.shape == (200, 2)
+    assert found.reward[:, 0].tolist() == [float(row % 3 == 0) for row in range(200)]
+    assert not found.reward[:, 1].any()
+
+    kept(home, logged, table=False)
+    made = [Rewarded(line, {"purchase": [float(line[columns.REQUEST_ID] in bought), 0.0]}) for line in logged]
+    reward_table.write(home, made, [KPI])
+    monkeypatch.delenv(env_names.REQUESTS_URL)
+    steps.gather(slice_of(), "a", folder=str(home / "here"))
+    here = log_lines.read(home / "here")
+    assert here is not None
+    for name in ("reward", "user"):
+        assert np.array_equal(getattr(found, name), getattr(here, name))
+
+
+def test_an_empty_store_and_a_kpi_that_nothing_shipped_carries_are_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(env_names.REQUESTS_URL, str(home / "store"))
+    with pytest.raises(DataError, match=r"policy log: .*store holds no answer; .*or have doors ship it"):
+        steps.gather(slice_of(), "a", folder=str(home / "rows"))
+    shipped(home / "store", lines(20), bought={"r1"})
+    other = [{"name": "like", "event": ["like"], "within": "1h"}]
+    with pytest.raises(DataError, match="like"):
+        steps.gather(slice_of(rewards=other), "a", folder=str(home / "rows"))
 
 
 def test_a_dry_run_judges_and_registers_nothing(home: Path) -> None:

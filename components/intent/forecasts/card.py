@@ -17,7 +17,13 @@ TITLES = {
     "top3": "top 3",
     "log_loss": "log loss",
     "macro_f1": "macro F1",
+    "dr_loss": "DR loss",
+    "effect": "effect",
+    "placebo": "placebo, farther end",
+    "uncompared": "rows without a like",
 }
+
+OF_UNIT = ("rmse", "mae", "pinball", "effect", "placebo")
 
 
 def write(found: Evaluation, *, intents: tuple[Forecast, ...], step: str, counts: Mapping[str, Any]) -> str:
@@ -48,6 +54,9 @@ def _meant(intent: Forecast, step: str) -> str:
         return f"The `{intent.column}` of the first event{of} in {ahead}, or none."
     what = f"the number of events{of}" if intent.value == COUNT else f"the {intent.aggregate} of `{intent.value}`{of}"
     unit = f", in {intent.unit}" if intent.unit else ""
+    if intent.kind == "uplift":
+        after = "step" if intent.steps == 2 else f"{intent.steps - 1} steps"
+        return f"What `{intent.offer}` within a step changes of {what} in the {after} after it{unit}."
     loss = f" Quantiles {', '.join(f'{q:g}' for q in intent.quantiles)}." if intent.quantiles else ""
     some = " Rows without such an event have no label." if intent.aggregate == "mean" else ""
     return f"{what[0].upper()}{what[1:]} in {ahead}{unit}.{loss}{some}"
@@ -55,11 +64,14 @@ def _meant(intent: Forecast, step: str) -> str:
 
 def _table(found: Evaluation, name: str, unit: str) -> str:
     metrics = [key.removesuffix(f":{name}") for key in found.test if key.endswith(f":{name}")]
-    heads = [f"{TITLES[m]} ({unit})" if unit and m in ("rmse", "mae", "pinball") else TITLES[m] for m in metrics]
+    heads = [
+        f"{TITLES[m]} ({unit})" if unit and m in ("rmse", "mae", "pinball", "effect", "placebo") else TITLES[m]
+        for m in metrics
+    ]
     lines = [f"| | {' | '.join(heads)} |", f"| --- {'| ---: ' * len(metrics)}|"]
     for side, numbers in {MODEL: found.test, **found.baselines}.items():
         if f"{metrics[0]}:{name}" in numbers:
-            cells = " | ".join(_number(numbers[f"{m}:{name}"]) for m in metrics)
+            cells = " | ".join(_number(numbers.get(f"{m}:{name}")) for m in metrics)
             lines.append(f"| {side.replace('_', ' ')} | {cells} |")
     return "\n".join(lines)
 
@@ -81,6 +93,8 @@ def _difference(one: Mapping[str, Any]) -> str:
 
 def _told(counts: Mapping[str, Any]) -> list[str]:
     found = []
+    if "treated" in counts:
+        found += _changed(counts)
     if "values" in counts:
         found.append(
             f"{counts['values']} values are told apart. At {counts['tied']:.1%} of the instants events of several "
@@ -89,6 +103,24 @@ def _told(counts: Mapping[str, Any]) -> list[str]:
     if counts.get("unlabelled"):
         found.append(f"{counts['unlabelled']:,} rows have no label and are left out.")
     return found
+
+
+def _changed(counts: Mapping[str, Any]) -> list[str]:
+    """Say what an offer changes by what was learnt, and what speaks against it."""
+    seen, said = counts["overlap"], [f"{value:+.4g} [{low:+.4g}, {high:+.4g}]" for value, low, high in counts["groups"]]
+    placebo = counts["placebo"]
+    told = "could not be asked" if placebo is None else "shows {:+.4g} [{:+.4g}, {:+.4g}]".format(*placebo)
+    quarters = f"By quarters of expected effect: {', '.join(said)}." if len(said) > 1 else "Users are not told apart."
+    return [
+        f"{counts['treated']:,} of {counts['rows']['train']:,} rows got it. Doubly robust effect "
+        "{:+.4g} [{:+.4g}, {:+.4g}], where the plain difference is {:+.4g}. ".format(
+            *counts["effect"], counts["naive"][0]
+        )
+        + quarters,
+        f"The placebo {told}. What was known tells who got it with an AUC of {seen['auc']:.2f}; {seen['compared']:.0%} "
+        f"of the rows have somebody to be compared with.",
+        f"**Not to be believed: {counts['warning']}.**" if counts["warning"] else "Nothing speaks against it.",
+    ]
 
 
 def _number(value: float | None) -> str:

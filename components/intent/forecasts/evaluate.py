@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from components import verdicts
-from components.intent.forecasts.kinds import Head
+from components.intent.forecasts.kinds import Answers
 from components.resamples import MODEL, Line
 from components.verdicts import Least, Sample
 
 RESAMPLES = 200
 HIGHER = ("accuracy", "top3", "macro_f1")  # is better; of all others lower is
-NEITHER = ("coverage",)
+NEITHER = ("coverage", "effect")
 Numbers = dict[str, Any]
 
 
@@ -26,11 +26,12 @@ Numbers = dict[str, Any]
 class Judged:
     """One intent's answers and its baselines' on the test rows that have a label."""
 
-    head: Head
+    head: Answers
     y: np.ndarray  # [R]
     said: np.ndarray  # [R, A]
     others: Mapping[str, np.ndarray]  # [R, A] by name
     user: np.ndarray  # [R]
+    beside: Mapping[str, float | None] = field(default_factory=dict)  # of other rows: an uplift's placebo and overlap
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def evaluate(judged: Sequence[Judged], *, rows_digest: str = "") -> Evaluation:
             into = test if side == MODEL else baselines.setdefault(side, {})
             into |= {f"{metric}:{name}": _rounded(value[0]) for metric, value in found.items()}
             lines += [Line(f"{m}:{name}", drawn[side][m], len(one.y), users, side) for m in found]
+        test |= {f"{m}:{name}": None if value is None else _rounded(value) for m, value in one.beside.items()}
         compared = {
             metric: {
                 other: _difference(metric, points, drawn, other, rows=len(one.y), users=users) for other in one.others

@@ -212,7 +212,7 @@ def _of_kind(events: pa.Table, intent: Forecast) -> pa.Table:
 
 def _values(table: pa.Table, intent: Forecast) -> np.ndarray:
     """Return the amount of each event, nan where its column is empty; refuse a column that can be no target."""
-    if intent.kind != "regression" or intent.value == COUNT:
+    if intent.kind == "multiclass" or intent.value == COUNT:
         return np.ones(table.num_rows)
     place = f"intents.{intent.name}.value"
     if intent.value not in table.column_names:

@@ -7,7 +7,7 @@ Letters: R rows, N inputs.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,9 @@ from components.intent.forecasts.train import Epoch, Sample, train
 from components.resamples import digest
 from feature_repo import columns
 from feature_repo.errors import DataError
+
+if TYPE_CHECKING:
+    from components.intent.forecasts.effect import Effects
 
 PARTS = ("train", "validate", "test")
 MOST_ROWS = {"train": 200_000, "validate": 60_000, "test": 200_000}  # evenly spaced ones beyond that
@@ -69,9 +72,17 @@ def learn(
     every = np.concatenate([at[part] for part in PARTS])
     rows = labels.Rows.of(examples.rows.user_id[every], examples.week[every])
     ends = np.cumsum([len(at[part]) for part in PARTS])
-    fitted, judged, epochs, told = [], [], {}, {}
+    fitted, judged, told = [], [], {}
+    epochs: dict[str, tuple[Epoch, ...]] = {}
     for n, intent in enumerate(rule.intents):
         begin, each = 0.3 + 0.7 * n / len(rule.intents), 0.7 / len(rule.intents)
+        if intent.kind == kinds.UPLIFT:
+            report(begin, intent.name)
+            changed = _effect(events, intent, examples, rows, x)
+            fitted.append(changed.fitted)
+            judged.append(changed.judged)
+            epochs[intent.name], told[intent.name] = (), changed.told
+            continue
         found = labelled(events, items, intent, examples, rows, train=slice(0, int(ends[0])))
         parts = dict(zip(PARTS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
         has = {part: place[~np.isnan(found.y[place])] for part, place in parts.items()}
@@ -107,6 +118,16 @@ def learn(
     return Learnt(
         ForecastScorer(tuple(fitted), seen), evaluate.evaluate(judged, rows_digest=rows_digest), epochs, counts
     )
+
+
+def _effect(
+    events: pa.Table, intent: Forecast, examples: Examples, rows: labels.Rows, x: dict[str, np.ndarray]
+) -> "Effects":
+    """Learn what an intent's offer changes; the rows are those of all parts in their order."""
+    from components.intent.forecasts.effect import effect  # LightGBM, which other kinds do without
+
+    test = np.concatenate([np.full(len(x[part]), part == "test") for part in PARTS])
+    return effect(events, intent, examples, rows, np.concatenate([x[part] for part in PARTS]), test=test)
 
 
 def labelled(

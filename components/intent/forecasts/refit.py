@@ -1,7 +1,8 @@
 """Fit the judged heads once more, on every ripe step, the newest complete one included; they then serve.
 
 Each keeps its scale, its values and its inputs, begins at the same seed and goes on for as many epochs as validation
-chose for the judged one: on the training rows alone it would come to the judged weights. Validation and test rows are
+chose for the judged one: on the training rows alone it would come to the judged weights. An effect (kind: uplift) is
+kept as it was judged. Validation and test rows are
 learnt from, so nothing stops it early, and nothing judges it but `sane`.
 
 Letters: R rows.
@@ -9,15 +10,15 @@ Letters: R rows.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from components import conditions
 from components.intent.examples import Examples
-from components.intent.forecasts import labels
-from components.intent.forecasts.kinds import Head
+from components.intent.forecasts import kinds, labels
+from components.intent.forecasts.kinds import Answers, Head
 from components.intent.forecasts.learn import MOST_CELLS, MOST_ROWS, labelled, spaced, weights_of
 from components.intent.forecasts.score import Fitted, ForecastScorer
 from components.intent.forecasts.spec import ForecastRule
@@ -60,14 +61,18 @@ def refit(
     report(0.3, "encoded")
     fitted, kept, losses = [], {}, {}
     for n, (intent, before) in enumerate(zip(rule.intents, judged.fitted, strict=True)):
+        if intent.kind == kinds.UPLIFT:  # a measured effect stays what it was judged as
+            fitted.append(before)
+            continue
+        head = cast(Head, before.head)
         values = tuple(getattr(before.head, "values", ()))
         found = labelled(events, items, intent, examples, rows, train=slice(None), values=values)
         has = np.flatnonzero(~np.isnan(found.y))
         sample = Sample(x[has], found.y[has], weights_of(examples, every[has]))
         kept[intent.name] = max(kept_after(epochs[intent.name]), 1)
         model = rule.model.model_copy(update={"epochs": kept[intent.name]})
-        made = train(sample, None, before.head, model)
-        again = Fitted(before.head, made.net.arrays())
+        made = train(sample, None, head, model)
+        again = Fitted(head, made.net.arrays())
         losses[intent.name] = sane(again, before, sample)
         fitted.append(again)
         report(0.3 + 0.7 * (n + 1) / len(rule.intents), intent.name)
@@ -88,6 +93,6 @@ def sane(again: Fitted, before: Fitted, sample: Sample) -> tuple[float, float]:
     return round(mine, 6), round(theirs, 6)
 
 
-def _loss(head: Head, sample: Sample, outputs: np.ndarray) -> float:
+def _loss(head: Answers, sample: Sample, outputs: np.ndarray) -> float:
     found = head.figures(sample.y, head.answer(outputs), np.ones((len(sample), 1)))
     return float(next(found[name] for name in LOSSES if name in found)[0])

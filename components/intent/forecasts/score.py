@@ -18,7 +18,7 @@ from components.intent.context import TargetContext
 from components.intent.encode import encode
 from components.intent.forecasts import kinds
 from components.intent.forecasts.inputs import flat
-from components.intent.forecasts.kinds import Head
+from components.intent.forecasts.kinds import Answers
 from feature_repo import arrays as arrays_file
 from feature_repo import files
 from feature_repo.calendar import Calendar
@@ -48,7 +48,7 @@ MODEL, USUAL = "model", "usual"  # what an answer rests on
 class Fitted:
     """A head with its network's weights."""
 
-    head: Head
+    head: Answers
     arrays: dict[str, np.ndarray]  # float64, by ARRAYS
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
@@ -195,8 +195,8 @@ class ForecastScorer:
         )
 
 
-def spoken(head: Head, said: np.ndarray, basis: str) -> dict[str, Any]:
-    """Put one answer [A] into words: an amount with its unit and interval, or a distribution over values."""
+def spoken(head: Answers, said: np.ndarray, basis: str) -> dict[str, Any]:
+    """Put one answer [A] into words: an amount or effect with its unit and interval, or a distribution."""
     return {"name": head.intent.name, "kind": head.intent.kind, "basis": basis, **head.spoken(said)}
 
 

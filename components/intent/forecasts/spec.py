@@ -1,12 +1,12 @@
 """The spec's `models.forecast` slice, and what the step `train_forecasts` needs of a whole spec."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from feature_repo.slice import Slice
 
-Kind = Literal["regression", "multiclass"]
+Kind = Literal["regression", "multiclass", "uplift"]
 MEDIAN = 0.5
 COUNT = "count"  # of events, in place of a column
 USUAL_QUANTILES = (0.1, MEDIAN, 0.9)
@@ -30,7 +30,7 @@ class Forecast(Slice):
     kind: Kind
     event: str | None = None
     steps: int = Field(default=1, ge=1)  # of the clock that it looks ahead
-    # Of a regression.
+    # Of a regression, and of an uplift.
     value: str = COUNT  # a column of the events, or COUNT
     aggregate: Literal["sum", "mean"] = "sum"
     unit: str = ""
@@ -39,6 +39,15 @@ class Forecast(Slice):
     # Of a multiclass.
     column: str | None = None  # of the items
     top: int = 100
+    # Of an uplift: the kind of event that is the offer. Its outcome is counted from the step after the offer's on, so
+    # `steps` holds the offer's too.
+    offer: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "offer" or value is not None}
 
 
 class ForecastRule(Slice):

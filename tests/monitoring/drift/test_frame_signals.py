@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from monitoring.drift import frame_signals, model_signals, request_signals
-from monitoring.drift.observed import ItemValues, Labels, Observed
+from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
 from monitoring.drift.signals import Measured
 
 NAN = float("nan")
@@ -111,6 +111,16 @@ def test_answers_by_value() -> None:
     assert found["shown.share.category.A"] == 0.5
     assert found["rewards.rate"] == 0.5
     assert request_signals.measure(made()) == {}
+    seen = np.array([[0.5, 1.0], [0.1, 1.0]], dtype=np.float32)
+    told = request_signals.measure(made(answers=answers, shown=shown, texts=ItemTexts(("ab.1", "ab.2"), seen)))
+    about = {name: one for name, one in told.items() if name.startswith("shown.text.")}
+    assert list(about) == ["shown.text.ab.1"], "what is the same of all says nothing"
+    one = about["shown.text.ab.1"]
+    assert (one.value, one.n) == (pytest.approx(1.1 / 3), 2)  # of three items with a text, in two answers
+    assert one.spread == pytest.approx(np.std([0.5, 0.1, 0.5]))
+    half = ItemTexts(("ab.1",), np.array([[0.5], [np.nan]], dtype=np.float32)[:, :1])
+    unread = shown.assign(item=[1, 1, 0, -1])
+    assert not [n for n in request_signals.measure(made(shown=unread, texts=half)) if n.startswith("shown.text")]
 
 
 def test_a_window_of_many_periods_is_told_by_its_collapse_alone() -> None:

@@ -16,8 +16,10 @@ import pytest
 from components.profiles import steps as profiles_steps
 from feature_repo import columns, files
 from feature_repo.errors import Refused
+from feature_repo.item_vectors import ItemVectors, Part
+from feature_repo.logs import request_log
 from monitoring import steps
-from monitoring.drift import watch_record, watching
+from monitoring.drift import answers_read, text_directions, watch_record, watching
 from monitoring.drift.answers_read import Answers
 from monitoring.drift.decision import decide
 from monitoring.drift.measuring import measure, measured
@@ -163,12 +165,37 @@ def test_the_request_log_is_read_by_the_datas_clock(folders: Folders, periods: P
     assert (found["requests.volume"], found["requests.users"], found["requests.modelled"]) == (3, 1, 0.5)
     assert (found["shown.items"], found["rewards.rate"]) == (2, 1.0)
     assert not [name for name in measure(logged.observed(8), []) if name.startswith(("requests.", "shown."))]
+    host = tmp_path / "store" / "recommender-0a1b2c3d4e5f-7d9f8b6c5-x2x9z"
+    host.mkdir(parents=True)
+    pq.write_table(request_log.table_of(lines), host / "2026-01-01.00000.parquet")
+    shipped = Periods(dataclasses.replace(folders, store=str(tmp_path / "store")), Signals())
+    assert {name: one.value for name, one in measure(shipped.observed(9), []).items()} == found, "on a cluster as here"
     after = {name: one.value for name, one in measure(logged.observed(10), []).items() if name.startswith("requests.")}
     assert after == {"requests.volume": 0.0, "requests.users": 0.0}, "nobody was answered, which is not nothing to say"
     about = {"calendar": logged.calendar, "users": logged._read[2], "items": logged._read[3], "targets": 5}
-    shown_only = Answers.read(tmp_path, **about, by_intent=pd.DataFrame, acts=["click"])
+    shown_only = Answers.of_table(answers_read.kept(tmp_path), **about, by_intent=pd.DataFrame, acts=["click"])
     assert shown_only is not None
     assert shown_only.of(9, logged.observed(9).events).shown["acted"].max() == 0.0, "an impression is no act"
+
+
+def test_texts_are_those_of_the_champions_vectors(folders: Folders, tmp_path: Path) -> None:
+    vectors = np.eye(4, dtype=np.float16)[:2]
+    ids = ["i1", "i0", "elsewhere"]
+    place = np.asarray([1, 0, -1], np.int32)
+    about = {"digest": "abcdef", "spec": {}}
+    digests = {"text": ("a", "b", ""), "image": ("", "", "")}
+    ItemVectors(about, Part(vectors, place), Part.none(3), digests).save(tmp_path / "ranking" / "vectors", ids)
+    (tmp_path / "intent").mkdir()
+    periods = Periods(dataclasses.replace(folders, intent=tmp_path / "intent"), Signals(), predict=lambda rows: rows)
+    texts = periods._texts
+    assert texts is not None
+    assert texts.names[0] == "abcd.1"
+    items = periods._read[3].to_pylist()
+    along = text_directions.directions("abcdef", 4)
+    assert texts.seen[items.index("i0")] == pytest.approx(along[0], abs=1e-3)
+    assert texts.seen[items.index("i1")] == pytest.approx(along[1], abs=1e-3)
+    assert np.isnan(texts.seen[items.index("i2")]).all()
+    assert Periods(folders, Signals())._texts is None
 
 
 # The watch ---------------------------------------------------------------------------------------------------------

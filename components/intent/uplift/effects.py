@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.uplift.learners import Estimates
-from components.uplift.treated import NOBODY, Treated
+from components.intent.uplift.learners import Estimates
+from components.intent.uplift.treated import NOBODY, Treated
 from feature_repo.errors import DataError
 
 Z = 1.959963984540054  # of a 95 % interval

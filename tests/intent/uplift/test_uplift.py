@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from components.uplift import effects
-from components.uplift.learners import Estimates, learn
-from components.uplift.treated import Treated
+from components.intent.uplift import effects
+from components.intent.uplift.learners import Estimates, learn
+from components.intent.uplift.treated import Treated
 from feature_repo.errors import DataError
 
 N = 3000

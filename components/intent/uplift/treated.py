@@ -24,16 +24,17 @@ class Treated:
     treated: np.ndarray  # [N] bool
     outcome: np.ndarray  # [N] float64, after it
     user: np.ndarray  # [N] int64
+    least: int = FEWEST  # rows with, and rows without, on fewer of which nothing is said
 
     def __post_init__(self) -> None:
         rows = len(self.treated)
         if not (len(self.features) == len(self.outcome) == len(self.user) == rows):
             raise ValueError("features, treated, outcome and user are of other lengths")
         for what, count in (("got it", int(self.treated.sum())), ("did not get it", int((~self.treated).sum()))):
-            if count < FEWEST:
+            if count < self.least:
                 raise DataError(
-                    f"uplift: {count} rows of {rows} {what}, fewer than {FEWEST}: there is nothing to compare with; "
-                    "take more occasions"
+                    f"uplift: {count} rows of {rows} {what}, fewer than {self.least}: there is nothing to compare "
+                    "with; take more occasions"
                 )
         if not (np.isfinite(self.features).all() and np.isfinite(self.outcome).all()):
             raise DataError("uplift: features or outcomes hold nan or infinity; allowed: numbers; fill what is missing")
@@ -46,4 +47,4 @@ class Treated:
 
     def at(self, rows: np.ndarray) -> "Treated":
         """Return some of the rows."""
-        return Treated(self.features[rows], self.treated[rows], self.outcome[rows], self.user[rows])
+        return Treated(self.features[rows], self.treated[rows], self.outcome[rows], self.user[rows], self.least)

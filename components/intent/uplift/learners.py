@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from components.uplift.treated import NOBODY, Treated
+from components.intent.uplift.treated import NOBODY, Treated
 from feature_repo.errors import DataError, SpecError
 
 FOLDS, TREES = 5, 120
@@ -85,6 +85,18 @@ def learn(rows: Treated, *, folds: int = FOLDS, trees: int = TREES, seed: int = 
         held, rest = fold == number, (fold != number) & compared
         by_dr[held] = _Fit(rows.features, trees, seed + number)(rest, corrected, rows.features[held])
     return Estimates(chance, without, with_it, corrected, by_dr, compared)
+
+
+def corrected_by(
+    learnt: Treated, asked: Treated, *, trees: int = TREES, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return doubly robust differences [N] of later rows by models of `learnt`, and which can be compared, bool [N]."""
+    fit, every = _Fit(learnt.features, trees, seed), np.ones(len(learnt.treated), dtype=bool)
+    chance = fit(every, learnt.treated.astype(float), asked.features, objective="binary")
+    without = fit(~learnt.treated, learnt.outcome, asked.features)
+    with_it = fit(learnt.treated, learnt.outcome, asked.features)
+    compared = (chance >= CLIP) & (chance <= 1 - CLIP)
+    return _corrected(asked, np.clip(chance, CLIP, 1 - CLIP), without, with_it), compared
 
 
 def _corrected(rows: Treated, chance: np.ndarray, without: np.ndarray, with_it: np.ndarray) -> np.ndarray:

@@ -1,0 +1,78 @@
+"""Where learning reads what was shown and what it brought: a state folder, or the store that doors ship their logs to.
+
+A state folder has the rewards table (`intentflow rewards`). Of a store the rewards are made here, by the same joiner
+and the same KPIs, since no pod has a table; what doors have not shipped yet is not over.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.policy import reward_table
+from components.policy.rewards import READ, Found, attributed, require_carried
+from components.policy.spec import PolicySlice
+from feature_repo import columns
+from feature_repo.logs import object_store, request_log, shipped_log
+from feature_repo.logs.object_store import Store
+
+Line = Mapping[str, Any]
+SHOWS = "recommend"
+NAMES = [columns.REQUEST_ID, "position", reward_table.REWARD]  # of a reward
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The logs of one recommender."""
+
+    where: str
+    declared: PolicySlice
+    answers: Callable[[], Iterator[Line]]  # lines of the request log with READ alone
+    rewarded: Callable[[], Iterator[Line]]  # rows of the rewards table, of NAMES
+
+
+@contextmanager
+def kept(home: Path, declared: PolicySlice) -> Iterator[Logs]:
+    """Give the logs of a state folder."""
+    folder = home / columns.REQUESTS_FOLDER
+
+    def answers() -> Iterator[Line]:
+        for line in request_log.read(folder):
+            yield {name: line.get(name) for name in READ}
+
+    def rewarded() -> Iterator[Line]:
+        reward_table.require_made_by(home, [one.kpi() for one in declared.rewards])
+        for batch in reward_table.read(home, NAMES).to_batches():
+            yield from batch.to_pylist()
+
+    yield Logs(str(folder), declared, answers, rewarded)
+
+
+@contextmanager
+def shipped(address: str, declared: PolicySlice) -> Iterator[Logs]:
+    """Give the logs of a store, which is reached meanwhile; ServerError where it cannot be."""
+    with object_store.reached(address) as store:
+        yield Logs(object_store.shown(address), declared, lambda: _answers(store), lambda: _rewarded(store, declared))
+
+
+def _answers(store: Store) -> Iterator[Line]:
+    for line in shipped_log.read(store, names=READ):
+        yield {name: line.get(name) for name in READ}
+
+
+def _rewarded(store: Store, declared: PolicySlice) -> Iterator[Line]:
+    kpis, found = [one.kpi() for one in declared.rewards], Found()
+    made = attributed(
+        (line for line in _answers(store) if line["endpoint"] == SHOWS),
+        shipped_log.read_events(store),
+        kpis,
+        now_s=time.time() - shipped_log.SHIPPED_S,
+        bots=declared.bots.rule(),
+        found=found,
+    )
+    require_carried(kpis, found)
+    for one in made:
+        for row in reward_table.rows_of(one):
+            yield {name: row[name] for name in NAMES}
