@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.intent.behaviour import sources
+from components.intent.behaviour.onnx_bert import require_fits
 from components.intent.behaviour.reader import Reader
 from components.intent.behaviour.sources import Source
 from components.intent.behaviour.spec import Text
@@ -40,6 +41,8 @@ def prepared(examples: Examples, spec: IntentModel) -> Examples:
     reads = EVENTS if spec.reads == EVENTS else ITEMS
     require(examples.rows, reads)
     source = sources.opened(spec.text, sources.base())
+    if spec.compress is not None:
+        require_fits(source.shape(spec.text, reads))
     reader = Reader.of(source.shape(spec.text, reads), source.tokenizer, examples.vocabulary)
     if (share := reader.unknown()) > MOST_UNKNOWN:
         raise DataError(
