@@ -3,8 +3,9 @@
 Networks have the grocery's sizes and untrained weights: neither bytes nor times depend on what was learnt. Milliseconds
 are of the processor, one thread, the quickest of ten rounds. `text` is the packaged MiniLM by texts and tokens, in
 numpy and in ONNX Runtime's int8, every text a new one, and the network around it where the text was read before.
-`causes` is what `/explain` adds for one intent of a user in whose every step something happened, as finely as a door cuts. `smaller` is
-each network as it is, pruned by half, with int8 weights, and both: bytes of its files, milliseconds by rows.
+`causes` is what `/explain` adds for one intent of a user in whose every step something happened, as finely as a door
+cuts. `smaller` is each network as it is, pruned by half, with int8 weights, and both: bytes of its files, milliseconds
+by rows.
 """
 
 import argparse
