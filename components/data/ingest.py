@@ -23,7 +23,7 @@ from components.data.snapshot import LISTED_USERS, Snapshot, period, require_wee
 from components.data.source_spec import Files, Sql
 from components.data.sources import Read
 from components.data.spec import Data
-from feature_repo import files
+from feature_repo import columns, files, masks
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
@@ -124,7 +124,10 @@ def _write(db: duckdb.DuckDBPyConnection, data: Data, folder: Path, *, key: str)
     """Write the three tables from the source relations; return their rows."""
     both = data.items_are_users
     _create_people(db, key, items_are_users=both)
-    events = _events(data.timezone, items_are_users=both)
+    told = columns.TEXT in db.sql("FROM arrived_events").columns
+    if told:
+        db.create_function("as_kept", _masked, ["VARCHAR"], "VARCHAR", type="arrow", null_handling="special")
+    events = _events(data.timezone, items_are_users=both, told=told)
     queries = {"events": events, "items": _items(items_are_users=both), "users": _users()}
     if _has(db, "source_offers"):
         queries["offers"] = "SELECT * EXCLUDE (source_row) FROM source_offers ORDER BY ALL"
@@ -172,13 +175,19 @@ def _undated(db: duckdb.DuckDBPyConnection) -> int:
     return int((found or (0,))[0])
 
 
-def _events(timezone: str, *, items_are_users: bool) -> str:
-    """Select events under pseudonyms; a source without sessions has one a user and local day."""
+def _masked(texts: pa.Array) -> pa.Array:
+    """Return what users wrote without what names them; null where nothing is left."""
+    return pa.array([masks.written(text) or None for text in texts.to_pylist()], pa.string())
+
+
+def _events(timezone: str, *, items_are_users: bool, told: bool) -> str:
+    """Select events under pseudonyms; a source without sessions has one a user and local day. `told`: have texts."""
+    masked = f", as_kept(e.{columns.TEXT}) AS {columns.TEXT}" if told else ""
     item, other = ("o.pseudonym", "LEFT JOIN people o ON o.raw = e.item_id") if items_are_users else ("e.item_id", "")
     day = f"CAST(e.timestamp AT TIME ZONE {text(timezone)} AS DATE)"
     return f"""
         SELECT p.pseudonym AS user_id, e.* EXCLUDE (user_id, source_row)
-            REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id, {item} AS item_id)
+            REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id, {item} AS item_id{masked})
         FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id {other}
         ORDER BY timestamp NULLS LAST, source_row"""
 
