@@ -82,7 +82,8 @@ def _cells(lines: pa.Array) -> tuple[pa.Array, ...]:
     short = tabs == CELLS - 1
     if not (short | (tabs == CELLS)).all():
         raise DataError(
-            f"memory: {int(tabs.sum()) + len(tabs)} cells in {len(lines)} events, {CELLS} are expected; materialise again"
+            f"memory: {int(tabs.sum()) + len(tabs)} cells in {len(lines)} events, {CELLS} are expected; materialise "
+            "again"
         )
     if short.all():
         return *_columns(lines, CELLS), pa.array([""] * len(lines), pa.large_string())

@@ -4,7 +4,8 @@ An event is in the memory of the cutoffs from when it was known until so many la
 `components/profiles/build/memories.py` packs the rows.
 
 Tables by their columns:
-  dated       user_id, item_id, event, session_id, value, at, known and, where memories hold it, text, as transforms.py has them, items by position
+  dated       user_id, item_id, event, session_id, value, at, known, as transforms.py has them, items by position; and
+              text, where memories hold what users wrote
   item_order  item_id, place (of the item's id among all ids, sorted): ties go by id, which positions do not follow
 """
 
@@ -46,6 +47,8 @@ def last_events(dated: Table, item_order: Table, cutoffs: Table, *, late: bool =
         following = following.isnull().ifelse(ibis.null("int64"), mine.known.max().over(ahead))
     held = _held(mine.mutate(until=following), cutoffs)
     if late:
-        newest = ibis.window(group_by=[held.user_id, held.cutoff], order_by=[ibis.desc(held[name]) for name in order_by])
+        newest = ibis.window(
+            group_by=[held.user_id, held.cutoff], order_by=[ibis.desc(held[name]) for name in order_by]
+        )
         held = held.mutate(newer=ibis.row_number().over(newest)).filter(_.newer < MEMORY_EVENTS)
     return held.select("user_id", "cutoff", "item_id", *order_by)

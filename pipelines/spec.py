@@ -162,7 +162,9 @@ class Recommender(Slice):
         if intent.get("reads") != EVENTS:
             return document
         said = filled(intent, _of(document, "vectors"))
-        told = intent.get("architecture") == TEXT and columns.TEXT in _of(document, "data", "source", "events", "columns")
+        told = intent.get("architecture") == TEXT and columns.TEXT in _of(
+            document, "data", "source", "events", "columns"
+        )
         kept = columns.OF_TEXTS if told else columns.OF_TRAINING
         profiles = {columns.MEMORY: kept} | _of(document, "profiles")
         return {**document, "profiles": profiles, "models": {**models, "intent": said}}

@@ -88,7 +88,7 @@ class Event(Request):
     discount: Amount | None = Field(default=None, description="Money taken off")
     text: Annotated[str, StringConstraints(max_length=10_000)] | None = Field(
         default=None,
-        description="What the user wrote: a review, a comment, a search. Kept where profiles hold texts, masked and cut",
+        description="What the user wrote: a review, a search. Kept where profiles hold texts, masked and cut",
     )
     request_id: Id | None = Field(default=None, description="The answer that this event follows from")
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")

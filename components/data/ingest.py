@@ -126,7 +126,7 @@ def _write(db: duckdb.DuckDBPyConnection, data: Data, folder: Path, *, key: str)
     _create_people(db, key, items_are_users=both)
     told = columns.TEXT in db.sql("FROM arrived_events").columns
     if told:
-        db.create_function("as_kept", _masked, ["VARCHAR"], "VARCHAR", type="arrow", null_handling="special")
+        _create_texts(db)
     events = _events(data.timezone, items_are_users=both, told=told)
     queries = {"events": events, "items": _items(items_are_users=both), "users": _users()}
     if _has(db, "source_offers"):
@@ -175,20 +175,24 @@ def _undated(db: duckdb.DuckDBPyConnection) -> int:
     return int((found or (0,))[0])
 
 
-def _masked(texts: pa.Array) -> pa.Array:
-    """Return what users wrote without what names them; null where nothing is left."""
-    return pa.array([masks.written(text) or None for text in texts.to_pylist()], pa.string())
+def _create_texts(db: duckdb.DuckDBPyConnection) -> None:
+    """Give every text that users wrote the form in which it is kept; null where nothing of it is left."""
+    raw = db.sql(f"SELECT DISTINCT {columns.TEXT} FROM arrived_events WHERE {columns.TEXT} IS NOT NULL").fetchall()
+    found = {"raw": [text for (text,) in raw], "kept": [masks.written(text) or None for (text,) in raw]}
+    db.register("texts", pa.table(found, schema=pa.schema([("raw", pa.string()), ("kept", pa.string())])))
 
 
 def _events(timezone: str, *, items_are_users: bool, told: bool) -> str:
     """Select events under pseudonyms; a source without sessions has one a user and local day. `told`: have texts."""
-    masked = f", as_kept(e.{columns.TEXT}) AS {columns.TEXT}" if told else ""
+    masked, texts = (
+        (f", t.kept AS {columns.TEXT}", f"LEFT JOIN texts t ON t.raw = e.{columns.TEXT}") if told else ("", "")
+    )
     item, other = ("o.pseudonym", "LEFT JOIN people o ON o.raw = e.item_id") if items_are_users else ("e.item_id", "")
     day = f"CAST(e.timestamp AT TIME ZONE {text(timezone)} AS DATE)"
     return f"""
         SELECT p.pseudonym AS user_id, e.* EXCLUDE (user_id, source_row)
             REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id, {item} AS item_id{masked})
-        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id {other}
+        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id {other} {texts}
         ORDER BY timestamp NULLS LAST, source_row"""
 
 

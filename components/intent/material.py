@@ -39,7 +39,9 @@ def prepared(examples: Examples, spec: IntentModel) -> Examples:
     """Return examples with what their texts are read by; as they are where the architecture reads none."""
     if spec.architecture != TEXT or examples.material is not None:
         return examples
-    reads = (WRITTEN if columns.EVENT_TEXT_LISTS[0] in examples.rows.lists else EVENTS) if spec.reads == EVENTS else ITEMS
+    reads = (
+        (WRITTEN if columns.EVENT_TEXT_LISTS[0] in examples.rows.lists else EVENTS) if spec.reads == EVENTS else ITEMS
+    )
     require(examples.rows, reads)
     source = sources.opened(spec.text, sources.base())
     if spec.compress is not None:

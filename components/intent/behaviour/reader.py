@@ -40,8 +40,7 @@ class Reader:
         """Return the reader of a model's shape; DataError where another template wrote what the model learnt from."""
         if text["template"] != (mine := digest_of(text["reads"])):
             raise DataError(
-                f"intent model: learnt from texts of template {text['template']}, this code writes {mine}; "
-                "train again"
+                f"intent model: learnt from texts of template {text['template']}, this code writes {mine}; train again"
             )
         return cls(
             Writer.of(vocabulary, text["reads"]), tokenizer, int(text["tokens"]), int(text["bert"]["pad_token_id"])

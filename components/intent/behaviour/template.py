@@ -50,7 +50,17 @@ LISTS = {  # of a user row
 }
 VERSION = 1
 DIGEST = files.digest(
-    [VERSION, LINE, BETWEEN, MOST_LINES, LONGEST, PEOPLE, BANDS, [list(map(str, one)) for one in OFTEN + GAPS], masks.MASKS]
+    [
+        VERSION,
+        LINE,
+        BETWEEN,
+        MOST_LINES,
+        LONGEST,
+        PEOPLE,
+        BANDS,
+        [list(map(str, one)) for one in OFTEN + GAPS],
+        masks.MASKS,
+    ]
 )
 
 

@@ -154,8 +154,8 @@ def plan(
 
     `late`: some event was known after its week. `users`: those placed below it have rows, None: all. `from_week`: the
     first week whose labels are wanted. `memories`: rows of the training cutoffs have an event memory, as the newest
-    ones always have, with `texts` that of events. In the training weeks only users of the table `sampled` have rows, where `sampled`, and of silent
-    rows `one_in`; then the weeks that judge are planned apart.
+    ones always have; with `texts` its events say what users wrote. In the training weeks only users of the table
+    `sampled` have rows, where `sampled`, and of silent rows `one_in`; then the weeks that judge are planned apart.
     """
     schema = OF_TEXTS if texts else EVENTS
     events = ibis.table(schema, name="events")
