@@ -1,10 +1,11 @@
 """What do the forms cost in which a door asks intent networks? A text encoder, causes of an intent, smaller networks.
 
 Networks have the grocery's sizes and untrained weights: neither bytes nor times depend on what was learnt. Milliseconds
-are of the processor, one thread, the quickest of ten rounds. `text` is the packaged MiniLM in numpy by texts and
-tokens, every text a new one, and the network around it where the text was read before. `causes` is what
-`/explain` adds for one intent of a user in whose every step something happened, as finely as a door cuts. `smaller` is
-each network as it is, pruned by half, with int8 weights, and both: bytes of its files, milliseconds by rows.
+are of the processor, one thread, the quickest of ten rounds. `text` is the packaged MiniLM by texts and tokens, in
+numpy and in ONNX Runtime's int8, every text a new one, and the network around it where the text was read before.
+`causes` is what `/explain` adds for one intent of a user in whose every step something happened, as finely as a door
+cuts. `smaller` is each network as it is, pruned by half, with int8 weights, and both: bytes of its files, milliseconds
+by rows.
 """
 
 import argparse
@@ -25,15 +26,17 @@ from components import measure as measuring
 from components.intent import attribution, causes, compress, model, numpy_net, prune, steps
 from components.intent.behaviour import sources
 from components.intent.behaviour.numpy_bert import NumpyBert
+from components.intent.behaviour.onnx_bert import OnnxBert
 from components.intent.behaviour.spec import Text
 from components.intent.behaviour.template import ITEMS
 from components.intent.model import IntentNet
 from components.intent.networks import NETWORKS, TEXT
-from components.intent.shape import Shape
+from components.intent.shape import GRAPH, Shape
 from feature_repo.errors import DataError, SpecError
 
 TEXTS = ((1, 24), (1, 64), (64, 64))  # texts at once, tokens of each
 QUICK_TEXTS = ((1, 24),)
+LIKE = 100  # texts that both forms of an encoder are compared on
 OF_SMALLER = ("transformer", "cnn")
 MADE: Mapping[str, Callable[[IntentNet], IntentNet]] = {
     "full": lambda net: net,
@@ -73,18 +76,35 @@ def _text(size: Mapping[str, Any], texts: tuple[tuple[int, int], ...]) -> Docume
     base, shape = source.state(), source.shape(asked, ITEMS)
     bert, rng = NumpyBert.of(shape, base), np.random.default_rng(0)
 
-    def read(n: int, tokens: int) -> np.ndarray:
-        return bert.vectors(rng.integers(*WORDS, (n, tokens), dtype=np.int32))
+    def read(encoder: NumpyBert, n: int, tokens: int) -> np.ndarray:
+        return encoder.vectors(rng.integers(*WORDS, (n, tokens), dtype=np.int32))
 
-    spent = measuring.cpu_ms({f"{n}x{tokens}": partial(read, n, tokens) for n, tokens in texts})
+    asks = {f"{n}x{tokens}": (n, tokens) for n, tokens in texts}
+    spent = measuring.cpu_ms({name: partial(read, bert, *one) for name, one in asks.items()})
     net = IntentNet(Shape(TEXT, dropout=0.1, text=shape, **size, **SIZES), base=base, tokenizer=source.tokenizer)
-    with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:
-        model.save(net.eval(), Path(scratch))
-        form = _served(Path(scratch))
-        bytes_ = sum(path.stat().st_size for path in Path(scratch).iterdir())
+    form, bytes_ = _kept(net.eval())
+    small, bytes_of_int8 = _kept(compress.rounded(net))
+    int8 = OnnxBert.of(shape, {GRAPH: small.weights[f"weeks.{GRAPH}"]})
+    some = rng.integers(*WORDS, (LIKE, 24), dtype=np.int32)
+    vectors = [one.computed(some) - one.computed(some).mean(axis=0) for one in (bert, int8)]  # what texts differ in
+    alike = [float(a @ b / np.sqrt((a @ a) * (b @ b))) for a, b in zip(*vectors, strict=True)]
     row = numpy_net.drawn(form.shape, form.weights, rows=1)
     again = measuring.cpu_ms({"again": lambda: form.probabilities(row)})  # the first round read its text
-    return {"size_mb": round(bytes_ / MB, 1), "ms": spent, "read_before_ms": again["again"]}
+    return {
+        "size_mb": round(bytes_ / MB, 1),
+        "ms": spent,
+        "read_before_ms": again["again"],
+        "int8_size_mb": round(bytes_of_int8 / MB, 1),
+        "int8_ms": measuring.cpu_ms({name: partial(read, int8, *one) for name, one in asks.items()}),
+        "int8_cosine": round(float(np.mean(alike)), 4),
+    }
+
+
+def _kept(net: IntentNet) -> tuple[numpy_net.NumpyNet, int]:
+    """Return a network's served form, and the bytes of its folder."""
+    with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:
+        model.save(net, Path(scratch))
+        return _served(Path(scratch)), sum(path.stat().st_size for path in Path(scratch).iterdir())
 
 
 def _served(folder: Path) -> numpy_net.NumpyNet:
@@ -122,9 +142,12 @@ def text(document: Document) -> str:
     """Write the tables."""
     tables, of_text = [], document["text"]
     if of_text is not None:
-        lines = [[name, spent] for name, spent in of_text["ms"].items()]
-        lines.append(["1, read before: the network alone", of_text["read_before_ms"]])
-        tables.append(f"MiniLM, a folder of {of_text['size_mb']} MB\n\n{script.table(['texts x tokens', 'ms'], lines)}")
+        lines = [[name, spent, of_text["int8_ms"][name]] for name, spent in of_text["ms"].items()]
+        lines.append(["1, read before: the network alone", of_text["read_before_ms"], ""])
+        sizes = f"{of_text['size_mb']} MB, in int8 {of_text['int8_size_mb']} MB"
+        alike = f"vectors less their mean: cosine {of_text['int8_cosine']}"
+        table = script.table(["texts x tokens", "ms", "ms in int8"], lines)
+        tables.append(f"MiniLM, a folder of {sizes}; {alike}\n\n{table}")
     tables.append(script.table(["causes of an intent", "ms"], list(document["causes"].items())))
     lines = [
         [f"{name}, {made}", round(one["size_bytes"] / 1024, 1), *one["cpu_ms"].values()]

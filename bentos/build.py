@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.release import MODEL_ALIAS, Release
-from bentos.requirements import pinned
+from bentos.requirements import DIRECT, further, pinned
 from feature_repo import files
 from feature_repo.checkout import ROOT
 
@@ -86,7 +86,7 @@ def build_here(release: Release, service: str) -> str:
             description=f"Release {release.id} of the recommender {release.name}: {service}.",
             build_ctx=folder,
             models=[{"tag": model, "alias": MODEL_ALIAS}],
-            python={"packages": pinned(), "lock_packages": False},
+            python={"packages": pinned((*DIRECT, *further(release.folder))), "lock_packages": False},
         )
     return str(bento.tag)
 

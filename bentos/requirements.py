@@ -11,8 +11,11 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from components.intent.shape import CONFIG, GRAPH
+from feature_repo import files
 from feature_repo.checkout import LOCK
 from feature_repo.errors import SpecError
+from feature_repo.release_folder import INTENT
 
 # What the service imports, and what that needs of Feast; a test follows the imports.
 DIRECT = (
@@ -54,6 +57,13 @@ def pinned(direct: Iterable[str] = DIRECT, lock: Path = LOCK) -> list[str]:
     if missing:
         raise SpecError(f"{lock}: no {', '.join(missing)}; write it again with `make lock`")
     return sorted(f"{name}=={versions[name]}" for name in found if name in versions)
+
+
+def further(release: Path) -> tuple[str, ...]:
+    """Return what a release folder asks for beyond DIRECT: what runs a text encoder in int8."""
+    config = files.read_json(release / INTENT / CONFIG)
+    text = config.get("network", {}).get("text") or {}
+    return ("onnxruntime",) if GRAPH in text else ()
 
 
 def locked(lock: Path) -> dict[str, str]:

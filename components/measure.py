@@ -49,10 +49,10 @@ def one_by_one(answer: Callable[[int], Answer], n: int) -> tuple[list[Answer], d
     return answers, {"p50": round(float(p50), 3), "p95": round(float(p95), 3)}
 
 
-def cpu_ms(asks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def cpu_ms(asks: Mapping[str, Callable[[], object]], *, rounds: int = WARM_ROUNDS) -> dict[str, float]:
     """Return the processor milliseconds of each ask, of all threads together, by the quickest of some rounds."""
     found = dict.fromkeys(asks, float("inf"))
-    for _ in range(1 + WARM_ROUNDS):
+    for _ in range(1 + rounds):
         for name, ask in asks.items():
             start = time.process_time()
             ask()

@@ -15,6 +15,7 @@ DISCOUNT = "discount"  # money taken off the line, >= 0
 
 # How much the user liked it, or how often: stars, plays. No money and no count of pieces. Only where a source maps it.
 STRENGTH = "strength"
+TEXT = "text"  # what a user wrote, free: a review, a comment, a search; masked before it is kept (masks.py)
 
 EVENTS = (USER_ID, ITEM_ID, EVENT, TIMESTAMP, CREATED_AT, SESSION_ID, QUANTITY, VALUE, DISCOUNT)
 EVENTS_REQUIRED = (USER_ID, ITEM_ID, TIMESTAMP)
@@ -147,6 +148,9 @@ EVENT_LISTS = (
     "event_target_counts",
     "event_targets",
 )
+# Of the texts of events, where the memory holds them: `event_texts` holds for each event in turn as many bytes of UTF-8
+# as `event_text_counts` says.
+EVENT_TEXT_LISTS = ("event_text_counts", "event_texts")
 DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity", "daily_value", "daily_discount")
 EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 SLOW_DECAY = 0.96  # per week
@@ -155,6 +159,7 @@ HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first; all
 RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
 MEMORY_EVENTS = 64  # kept in a memory
 OF_TRAINING = "training"  # of `profiles.memory`: training rows have memories too, and models may read EVENT_LISTS
+OF_TEXTS = "texts"  # as OF_TRAINING, and memories hold the texts of events, which models may read of EVENT_TEXT_LISTS
 
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.

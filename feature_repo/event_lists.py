@@ -21,7 +21,7 @@ from feature_repo.rows import LIST_TYPES, Ragged
 from feature_repo.vocabulary import Vocabulary
 
 NO_ITEM = -1  # of an event without an item; what no vocabulary has is below it
-CELLS = 5  # of a line: instant, session, item, kind, value
+CELLS = 5  # of a line: instant, session, item, kind, value; a text more in a memory that has them
 
 
 def checksum(kind: str) -> int:
@@ -33,16 +33,13 @@ def checksum(kind: str) -> int:
     return zlib.crc32(kind.encode())
 
 
-def of(memories: pa.Array | Sequence[bytes], vocabulary: Vocabulary) -> dict[str, Ragged]:
+def of(memories: pa.Array | Sequence[bytes], vocabulary: Vocabulary, *, texts: bool = False) -> dict[str, Ragged]:
     """Return the lists of `columns.EVENT_LISTS` for the memories of B rows; a null has no events.
 
-    Raises DataError on a memory of another form.
+    With `texts` also those of `columns.EVENT_TEXT_LISTS`. Raises DataError on a memory of another form.
     """
     lines, offsets = _lines(memories)
-    cells = pc.split_pattern(lines, "\t").flatten()
-    if len(cells) != CELLS * len(lines):
-        raise DataError(f"memory: {len(cells)} cells in {len(lines)} events, {CELLS} are expected; materialise again")
-    at, session, item, kind, value = (cells.take(pa.array(np.arange(n, len(cells), CELLS))) for n in range(CELLS))
+    at, session, item, kind, value, written = _cells(lines)
     row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     names, code = _told_apart(item)
     counts, targets = _targets(names, code, vocabulary)
@@ -56,7 +53,19 @@ def of(memories: pa.Array | Sequence[bytes], vocabulary: Vocabulary) -> dict[str
         "event_target_counts": counts,
     }
     found = {name: Ragged(np.asarray(column, dtype=LIST_TYPES[name]), offsets) for name, column in values.items()}
-    return found | {"event_targets": Ragged(targets.astype(np.int32), ends.astype(np.int64))}
+    found["event_targets"] = Ragged(targets.astype(np.int32), ends.astype(np.int64))
+    return found | (_texts(written, offsets) if texts else {})
+
+
+def texts_of(counts: np.ndarray, values: np.ndarray) -> list[str]:
+    """Return the texts of a row's events from its lists of `columns.EVENT_TEXT_LISTS`.
+
+    >>> texts_of(np.array([2, 0, 1]), np.array([104, 105, 33]))
+    ['hi', '', '!']
+    """
+    whole = values.astype(np.uint8).tobytes()
+    ends = np.cumsum(counts.astype(np.int64))
+    return [whole[end - count : end].decode() for end, count in zip(ends.tolist(), counts.tolist(), strict=True)]
 
 
 def arrow(lists: Mapping[str, Ragged]) -> dict[str, pa.Array]:
@@ -64,6 +73,40 @@ def arrow(lists: Mapping[str, Ragged]) -> dict[str, pa.Array]:
     return {
         name: pa.ListArray.from_arrays(pa.array(ragged.offsets.astype(np.int32)), pa.array(ragged.values))
         for name, ragged in lists.items()
+    }
+
+
+def _cells(lines: pa.Array) -> tuple[pa.Array, ...]:
+    """Return the cells of events, column by column; of a memory without texts the last ones are empty."""
+    tabs = pc.count_substring(lines, "\t").to_numpy()
+    short = tabs == CELLS - 1
+    if not (short | (tabs == CELLS)).all():
+        raise DataError(
+            f"memory: {int(tabs.sum()) + len(tabs)} cells in {len(lines)} events, {CELLS} are expected; materialise "
+            "again"
+        )
+    if short.all():
+        return *_columns(lines, CELLS), pa.array([""] * len(lines), pa.large_string())
+    if short.any():  # some of either form
+        ended = pc.binary_join_element_wise(lines, pa.scalar("", lines.type), pa.scalar("\t", lines.type))
+        lines = pc.if_else(pa.array(short), ended, lines)
+    return _columns(lines, CELLS + 1)
+
+
+def _columns(lines: pa.Array, n: int) -> tuple[pa.Array, ...]:
+    cells = pc.split_pattern(lines, "\t").flatten()
+    return tuple(cells.take(pa.array(np.arange(place, len(cells), n))) for place in range(n))
+
+
+def _texts(written: pa.Array, offsets: np.ndarray) -> dict[str, Ragged]:
+    names, code = _told_apart(written)
+    each = [np.frombuffer(name.encode(), dtype=np.uint8) for name in names]
+    counts = np.asarray([len(one) for one in each], dtype=np.int64)[code]  # [N]
+    flat = np.concatenate([np.empty(0, np.uint8), *(each[one] for one in code)])
+    ends = np.concatenate([[0], np.cumsum(counts)])[offsets]
+    return {
+        "event_text_counts": Ragged(counts.astype(np.int32), offsets),
+        "event_texts": Ragged(flat.astype(np.int32), ends.astype(np.int64)),
     }
 
 

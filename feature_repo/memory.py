@@ -3,6 +3,7 @@
 `last_events.py` says which events a cutoff knows, for the batch; here one event after another is added, for the door.
 Order is by instant, then by session, item, kind and value: two events that agree in all of it are one and the same to a
 reader, so that any order of arrival gives the same memory. Items are told by their id: what no vocabulary has is kept.
+Where the spec keeps what users wrote, lines have a sixth cell and the form has another name.
 
 The text is UTF-8: a line with the version of this form, then a line an event, oldest first. It has no key of its own
 and names people only where items are people, or where a session is called after its user.
@@ -15,6 +16,8 @@ from feature_repo.columns import MEMORY_EVENTS
 from feature_repo.errors import DataError
 
 VERSION = b"1"
+OF_TEXTS = b"1+text"  # of a memory whose events have their texts as a sixth cell
+VERSIONS = (VERSION, OF_TEXTS)
 EMPTY = VERSION  # of a user without events; b"" says that a row was written without a memory
 ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"))  # what ends a cell or a line cannot stand in one
 
@@ -27,6 +30,7 @@ class Remembered(NamedTuple):
     item_id: str  # '' of an event without an item
     event: str  # its kind
     value: float
+    text: str = ""  # what the user wrote, masked; '' where nothing, or where the spec keeps no texts
 
 
 def encode(events: Iterable[Remembered]) -> bytes:
@@ -35,7 +39,9 @@ def encode(events: Iterable[Remembered]) -> bytes:
     >>> encode([Remembered(9, "s2", "i7", "view", 0.0), Remembered(7, "s1", "i7", "cart", 2.5)])
     b'1\n7\ts1\ti7\tcart\t2.5\n9\ts2\ti7\tview\t0'
     """
-    return _whole([_line(event) for event in sorted(events)])
+    found = sorted(events)
+    texts = any(event.text for event in found)
+    return _whole([_line(event, texts=texts) for event in found], texts=texts)
 
 
 def decode(memory: bytes) -> list[Remembered]:
@@ -46,9 +52,12 @@ def decode(memory: bytes) -> list[Remembered]:
 def added(memory: bytes, events: Sequence[Remembered]) -> bytes:
     """Return a memory with more events in their places; what is older than all that it may keep is dropped."""
     lines, new = _lines(memory), sorted(events)
-    if lines and new and _event(lines[-1]) > new[0]:  # late: seldom, so that an event costs one line, not 64
+    texts, written = _of_texts(memory), any(event.text for event in new)
+    # Late, or the first text: seldom, so that an event costs one line, not 64.
+    if lines and ((new and _event(lines[-1]) > new[0]) or (written and not texts)):
         return encode([*map(_event, lines), *new])
-    return _whole([*lines, *map(_line, new)])
+    texts = texts or written
+    return _whole([*lines, *(_line(event, texts=texts) for event in new)], texts=texts)
 
 
 def without(memory: bytes, names: Iterable[str]) -> bytes:
@@ -60,7 +69,7 @@ def without(memory: bytes, names: Iterable[str]) -> bytes:
     told = [name.encode() for name in names]
     lines = _lines(memory)
     kept = [line for line in lines if not any(name in line for name in told)]
-    return memory if len(kept) == len(lines) else _whole(kept)
+    return memory if len(kept) == len(lines) else _whole(kept, texts=_of_texts(memory))
 
 
 def readable(memory: bytes) -> bool:
@@ -69,7 +78,11 @@ def readable(memory: bytes) -> bool:
     >>> readable(EMPTY), readable(b"2 of tomorrow")
     (True, False)
     """
-    return not memory or memory.partition(b"\n")[0] == VERSION
+    return not memory or memory.partition(b"\n")[0] in VERSIONS
+
+
+def _of_texts(memory: bytes) -> bool:
+    return memory.partition(b"\n")[0] == OF_TEXTS
 
 
 def _lines(memory: bytes) -> list[bytes]:
@@ -82,18 +95,19 @@ def _lines(memory: bytes) -> list[bytes]:
     return memory.split(b"\n")[1:]
 
 
-def _whole(lines: list[bytes]) -> bytes:
-    return b"\n".join([VERSION, *lines[-MEMORY_EVENTS:]])
+def _whole(lines: list[bytes], *, texts: bool) -> bytes:
+    return b"\n".join([OF_TEXTS if texts else VERSION, *lines[-MEMORY_EVENTS:]])
 
 
-def _line(event: Remembered) -> bytes:
-    texts = (_escaped(text) for text in (event.session_id, event.item_id, event.event))
-    return "\t".join([str(event.at), *texts, repr(event.value).removesuffix(".0")]).encode()
+def _line(event: Remembered, *, texts: bool) -> bytes:
+    named = (_escaped(text) for text in (event.session_id, event.item_id, event.event))
+    cells = [str(event.at), *named, repr(event.value).removesuffix(".0")]
+    return "\t".join([*cells, _escaped(event.text)] if texts else cells).encode()
 
 
 def _event(line: bytes) -> Remembered:
-    at, session, item, kind, value = line.decode().split("\t")
-    return Remembered(int(at), plain(session), plain(item), plain(kind), float(value))
+    at, session, item, kind, value, *text = line.decode().split("\t")
+    return Remembered(int(at), plain(session), plain(item), plain(kind), float(value), plain("".join(text)))
 
 
 def _escaped(text: str) -> str:

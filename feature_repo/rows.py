@@ -22,7 +22,7 @@ LIST_TYPES = (
     | dict.fromkeys(columns.RECENT_LISTS, np.int32)
     | dict.fromkeys(columns.DAILY_LISTS, np.float32)
     | {"daily_days": np.int32, columns.ATTRIBUTES: np.int32}
-    | dict.fromkeys(columns.EVENT_LISTS, np.int32)
+    | dict.fromkeys(columns.EVENT_LISTS + columns.EVENT_TEXT_LISTS, np.int32)
     | {"event_at": np.int64, "event_kinds": np.int64, "event_values": np.float32}
 )
 DAY_S = 86_400

@@ -26,7 +26,7 @@ def of(folding: Folding, user: str, events: Sequence[Event], *, now: int) -> Ses
     state = folding.fold(folding.empty(), sorted(events, key=lambda event: event.at))
     lists = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
     if folding.events:
-        held = event_lists.of([state[columns.MEMORY]], folding.vocabulary)
+        held = event_lists.of([state[columns.MEMORY]], folding.vocabulary, texts=folding.texts)
         lists |= {name: ragged.values for name, ragged in held.items()}
     texts = (*columns.TEXTS, columns.STATE_AT)
     numbers = {name: float(v) for name, v in state.items() if name not in lists and name not in texts}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import columns, memory
+from feature_repo import columns, masks, memory
 from feature_repo.calendar import Calendar
 from feature_repo.columns import EVENING_HOUR
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -39,6 +39,7 @@ class Event:
     discount: float = 0.0
     known_at: int = 0  # epoch seconds: when it arrived; 0: when it happened
     key: str = ""  # two deliveries of one event have the same; "": each is a new event
+    text: str = ""  # what the user wrote, masked
 
 
 def mirrored(event: Event, *, by: str) -> Event:
@@ -47,7 +48,7 @@ def mirrored(event: Event, *, by: str) -> Event:
     >>> mirrored(Event("b", "message", 7, "s"), by="a").item_id
     'a'
     """
-    return dataclasses.replace(event, item_id=by, event=RECEIVED + event.event)
+    return dataclasses.replace(event, item_id=by, event=RECEIVED + event.event, text="")
 
 
 def event_of(fields: Mapping[str, Any], calendar: Calendar) -> Event:
@@ -61,7 +62,7 @@ def event_of(fields: Mapping[str, Any], calendar: Calendar) -> Event:
     given: dict[str, Any] = {name: float(fields[name]) for name in AMOUNTS if fields.get(name) is not None}
     item = "" if fields.get(columns.ITEM_ID) is None else str(fields[columns.ITEM_ID])  # "": an event without one
     kind = str(fields.get(columns.EVENT) or "")
-    return Event(item, kind, at=at, session_id=str(session), **given)
+    return Event(item, kind, at=at, session_id=str(session), text=masks.written(fields.get(columns.TEXT)), **given)
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,13 @@ class Folding:
     windows_days: tuple[float, ...]
     item_event: str | None = None
     events: bool = False  # rows that are read hold their memories as lists (event_lists.py), for models
+    texts: bool = False  # memories hold what users wrote, and such rows as well
 
     def empty(self) -> State:
         """Return the state of a user without events."""
         numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
-        unheld = columns.EVENT_LISTS if self.vocabulary.people else columns.RECEIVED_LISTS + columns.EVENT_LISTS
+        unheld = columns.EVENT_LISTS + columns.EVENT_TEXT_LISTS
+        unheld += () if self.vocabulary.people else columns.RECEIVED_LISTS
         held = [n for n in LIST_TYPES if n not in unheld]
         lists = {name: np.empty(0, LIST_TYPES[name]) for name in held}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
@@ -87,7 +90,7 @@ class Folding:
         """Return the state after events, one after another."""
         for event in events:
             state = self._updated(state, event)
-        return _remembering(state, [one for one in events if not one.event.startswith(RECEIVED)])
+        return _remembering(state, [one for one in events if not one.event.startswith(RECEIVED)], texts=self.texts)
 
     def update(self, state: Mapping[str, Any], event: Event) -> State:
         """Return the state after one more event; the given state is left as it is."""
@@ -240,9 +243,15 @@ class Folding:
                 state[columns.windowed(name, days)] = float(state[f"daily_{name}"][inside].sum(dtype=np.float64))
 
 
-def _remembering(state: State, events: Sequence[Event]) -> State:
+def remembered(event: Event, *, texts: bool) -> memory.Remembered:
+    """Return an event as a memory holds it."""
+    found = memory.Remembered(event.at, event.session_id, event.item_id, event.event, event.value)
+    return found._replace(text=event.text) if texts else found
+
+
+def _remembering(state: State, events: Sequence[Event], *, texts: bool) -> State:
     """Return a state whose memory holds more events; all of a call at once, since it is read and written whole."""
-    new = [memory.Remembered(e.at, e.session_id, e.item_id, e.event, e.value) for e in events]
+    new = [remembered(event, texts=texts) for event in events]
     return state | {columns.MEMORY: memory.added(state[columns.MEMORY], new)} if new else state
 
 

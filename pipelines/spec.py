@@ -187,7 +187,11 @@ class Recommender(Slice):
         if intent.get("reads") != EVENTS:
             return document
         said = filled(intent, _of(document, "vectors"))
-        profiles = {columns.MEMORY: columns.OF_TRAINING} | _of(document, "profiles")
+        told = intent.get("architecture") == TEXT and columns.TEXT in _of(
+            document, "data", "source", "events", "columns"
+        )
+        kept = columns.OF_TEXTS if told else columns.OF_TRAINING
+        profiles = {columns.MEMORY: kept} | _of(document, "profiles")
         return {**document, "profiles": profiles, "models": {**models, "intent": said}}
 
     @model_validator(mode="after")
@@ -196,6 +200,16 @@ class Recommender(Slice):
             raise ValueError(
                 f"profiles.memory: {self.profiles.memory}, and models.intent.reads: {EVENTS} needs those of training "
                 f"rows; use memory: {columns.OF_TRAINING}, or leave it out"
+            )
+        if self.profiles.rows_hold_texts and not self.data.has_text:
+            raise ValueError(
+                f"profiles.memory: {columns.OF_TEXTS} keeps what users wrote, and the source has no such column; map "
+                f"{columns.TEXT} in data.source.events.columns, or use memory: {columns.OF_TRAINING}"
+            )
+        if self.data.has_text and not self.profiles.rows_hold_texts:
+            raise ValueError(
+                f"data.source.events.columns.{columns.TEXT}: what users wrote is kept for a model that reads it alone; "
+                f"use models.intent.architecture: {TEXT} with reads: {EVENTS}, or leave {columns.TEXT} out"
             )
         if self.models.intent.titles and (self.vectors is None or self.vectors.text is None):
             raise ValueError("models.intent.titles: needs vectors of texts; add `vectors: {text: {}}`, or drop titles")

@@ -86,6 +86,10 @@ class Event(Request):
     quantity: Amount | None = None
     value: Amount | None = Field(default=None, description="Money paid")
     discount: Amount | None = Field(default=None, description="Money taken off")
+    text: Annotated[str, StringConstraints(max_length=10_000)] | None = Field(
+        default=None,
+        description="What the user wrote: a review, a search. Kept where profiles hold texts, masked and cut",
+    )
     request_id: Id | None = Field(default=None, description="The answer that this event follows from")
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")
 

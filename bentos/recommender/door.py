@@ -109,6 +109,7 @@ class Door:
             key=key,
             tombstones=tombstones,
             item_of=self.item_id if people else None,
+            texts=release.profiles.rows_hold_texts,
         )
         self._anonymous = (
             None if folds is None else Anonymous(folds, self.rules, clock, item_of=self.item_id, forgets=self.forgets)

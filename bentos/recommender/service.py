@@ -254,4 +254,5 @@ def folding(release: Release, vocabulary: Vocabulary) -> Folding:
         windows_days=release.profiles.windows_days,
         item_event=release.ranking.event,
         events=release.profiles.rows_hold_events,
+        texts=release.profiles.rows_hold_texts,
     )

@@ -127,7 +127,7 @@ def create_arrived(
 
 def _create_keys(db: duckdb.DuckDBPyConnection, salt: str, *, several: bool) -> None:
     """Hash what makes a row the same row, in 64 bits that no version of DuckDB changes."""
-    more = [c for c in (columns.STRENGTH,) if c in db.sql("FROM source_events").columns]
+    more = [c for c in (columns.STRENGTH, columns.TEXT) if c in db.sql("FROM source_events").columns]
     parts = [
         f"epoch_us({name(c)})" if c == columns.TIMESTAMP else f"coalesce(CAST({name(c)} AS VARCHAR), chr(30))"
         for c in (*KEY, *more)

@@ -23,7 +23,7 @@ from components.data.snapshot import LISTED_USERS, Snapshot, period, require_wee
 from components.data.source_spec import Files, Sql
 from components.data.sources import Read
 from components.data.spec import Data
-from feature_repo import files
+from feature_repo import columns, files, masks
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
@@ -130,7 +130,10 @@ def _write(db: duckdb.DuckDBPyConnection, data: Data, folder: Path, *, key: str)
     """Write the three tables from the source relations; return their rows."""
     both = data.items_are_users
     _create_people(db, key, items_are_users=both)
-    events = _events(data.timezone, items_are_users=both)
+    told = columns.TEXT in db.sql("FROM arrived_events").columns
+    if told:
+        _create_texts(db)
+    events = _events(data.timezone, items_are_users=both, told=told)
     queries = {"events": events, "items": _items(items_are_users=both), "users": _users()}
     if _has(db, "source_offers"):
         queries["offers"] = "SELECT * EXCLUDE (source_row) FROM source_offers ORDER BY ALL"
@@ -178,14 +181,24 @@ def _undated(db: duckdb.DuckDBPyConnection) -> int:
     return int((found or (0,))[0])
 
 
-def _events(timezone: str, *, items_are_users: bool) -> str:
-    """Select events under pseudonyms; a source without sessions has one a user and local day."""
+def _create_texts(db: duckdb.DuckDBPyConnection) -> None:
+    """Give every text that users wrote the form in which it is kept; null where nothing of it is left."""
+    raw = db.sql(f"SELECT DISTINCT {columns.TEXT} FROM arrived_events WHERE {columns.TEXT} IS NOT NULL").fetchall()
+    found = {"raw": [text for (text,) in raw], "kept": [masks.written(text) or None for (text,) in raw]}
+    db.register("texts", pa.table(found, schema=pa.schema([("raw", pa.string()), ("kept", pa.string())])))
+
+
+def _events(timezone: str, *, items_are_users: bool, told: bool) -> str:
+    """Select events under pseudonyms; a source without sessions has one a user and local day. `told`: have texts."""
+    masked, texts = (
+        (f", t.kept AS {columns.TEXT}", f"LEFT JOIN texts t ON t.raw = e.{columns.TEXT}") if told else ("", "")
+    )
     item, other = ("o.pseudonym", "LEFT JOIN people o ON o.raw = e.item_id") if items_are_users else ("e.item_id", "")
     day = f"CAST(e.timestamp AT TIME ZONE {text(timezone)} AS DATE)"
     return f"""
         SELECT p.pseudonym AS user_id, e.* EXCLUDE (user_id, source_row)
-            REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id, {item} AS item_id)
-        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id {other}
+            REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id, {item} AS item_id{masked})
+        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id {other} {texts}
         ORDER BY timestamp NULLS LAST, source_row"""
 
 

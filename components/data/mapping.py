@@ -102,7 +102,7 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
 
 def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded, *, required: tuple[str, ...]) -> None:
     timed = columns.TIMESTAMP in required
-    held = (*columns.EVENTS, *(column for column in (columns.STRENGTH,) if column in table.columns))
+    held = (*columns.EVENTS, *(column for column in (columns.STRENGTH, columns.TEXT) if column in table.columns))
     wanted = tuple(column for column in held if timed or column not in MADE)
     told = _readings(db, table, loaded, wanted, label="events", required=required)
 

@@ -407,7 +407,7 @@ def require_no_offers(of_people: bool, offers: Mapped | None) -> None:
 
 def require_canonical(events: Mapped, offers: Mapped | None) -> None:
     """Refuse a mapping of a column that events or offers do not have."""
-    of_events = (*columns.EVENTS, columns.STRENGTH)
+    of_events = (*columns.EVENTS, columns.STRENGTH, columns.TEXT)
     for table, mapped, have in (("events", events, of_events), ("offers", offers, columns.OFFERS)):
         for own in mapped.columns if mapped else ():
             if own not in have:

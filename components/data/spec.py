@@ -16,7 +16,7 @@ PARTS = ("warmup", "validate", "test")  # of a split; the rest is to train
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 # What the columns of these tables hold is known before the data is read; items and users have attributes of their own.
 KNOWN_AHEAD: dict[TableName, tuple[str, ...]] = {
-    "events": (*columns.EVENTS, columns.STRENGTH),
+    "events": (*columns.EVENTS, columns.STRENGTH, columns.TEXT),
     "offers": columns.OFFERS,
 }
 HELD = {table: {name: CANONICAL_TYPES.get(name, "string") for name in names} for table, names in KNOWN_AHEAD.items()}
@@ -218,6 +218,11 @@ class Data(Slice):
     def has_strength(self) -> bool:
         """Tell whether events say how much a user liked an item, or how often."""
         return isinstance(self.source, Files | Sql) and columns.STRENGTH in self.source.events.columns
+
+    @property
+    def has_text(self) -> bool:
+        """Tell whether events have what users wrote."""
+        return isinstance(self.source, Files | Sql) and columns.TEXT in self.source.events.columns
 
     @field_validator("session_gap")
     @classmethod

@@ -123,9 +123,18 @@ def smaller(fit: Fit, index: np.ndarray, *, report: Report, epochs: int | None =
 
 
 def rounded(net: IntentNet) -> IntentNet:
-    """Return the network with its weights as they come back from int8; it is saved so."""
-    weights = quantize.rounded({name: values.detach().cpu().numpy() for name, values in net.state_dict().items()})
-    form = IntentNet(replace(net.shape, stored=quantize.INT8))
+    """Return the network with its weights as they come back from int8; it is saved so.
+
+    An encoder of texts becomes a graph whose products are of int8 (behaviour/onnx_bert.py).
+    """
+    shape, state = net.shape, dict(net.state_dict())
+    if shape.text is not None:
+        told, own = net.weeks.rounded()
+        shape = replace(shape, text=told)
+        state = {name: values for name, values in state.items() if not name.startswith("weeks.")}
+        state |= {f"weeks.{name}": values for name, values in own.items()}
+    weights = quantize.rounded({name: values.detach().cpu().numpy() for name, values in state.items()})
+    form = IntentNet(replace(shape, stored=quantize.INT8))
     form.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in weights.items()})
     return form.to(net.bias.device).train(net.training)
 

@@ -34,6 +34,11 @@ def linear(weights: Weights, name: str) -> Linear:
     return np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"]
 
 
+def mapped(x: np.ndarray, map_: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Map [..., I] by a matrix and a bias, [..., O]."""
+    return np.asarray(x @ map_[0] + map_[1])
+
+
 def normed(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, epsilon: np.float32) -> np.ndarray:
     """Return layer-normalised vectors [..., D].
 

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from components import served_form
 from components.intent import events, numpy_encoders, quantize
-from components.intent.behaviour.numpy_bert import NumpyText
+from components.intent.behaviour.numpy_text import NumpyText
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import linear
 from components.intent.shape import CONFIG as CONFIG
@@ -92,6 +92,11 @@ class NumpyNet:
             + user @ made["user_out"]
         )  # [B, C]
         return logits
+
+    def forget(self) -> None:
+        """Let go of vectors of texts that were read lately: what an answer costs is measured of new ones."""
+        if isinstance(self._past, NumpyText):
+            self._past.forget()
 
     @property
     def of_weeks(self) -> bool:

@@ -8,7 +8,7 @@ imported here when they are used. Networks of behaviour keep to numpy (quantize.
 import contextlib
 import importlib.util
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from components import measure
 from feature_repo import files
 from feature_repo.errors import DataError, SpecError
 
-NEEDED = ("onnx", "onnxruntime")
+RUNTIME = "onnxruntime"
+NEEDED = ("onnx", RUNTIME)
 Feeds = Mapping[str, np.ndarray]  # by the graph's input
 
 
@@ -33,14 +34,22 @@ class Difference:
     cpu_ms: tuple[float, float]  # one thread, the quickest of some runs
 
 
-def quantized(source: Path, destination: Path) -> Path:
-    """Write an ONNX file's int8 form: whole, or not at all; return where it lies."""
+def quantized(source: Path, destination: Path, *, operators: Sequence[str] | None = None) -> Path:
+    """Write an ONNX file's int8 form: whole, or not at all; return where it lies. `operators`: which alone, all."""
+    require_installed()
     _require(source)
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet(), files.written(destination) as aside:
         # 7 bits where the processor adds pairs of int8 products in 16 bits (AVX2): 8 would overflow unnoticed.
-        quantize_dynamic(source, aside, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            source,
+            aside,
+            op_types_to_quantize=None if operators is None else list(operators),
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
     return destination
 
 
@@ -56,15 +65,23 @@ def compared(full: Path, small: Path, feeds: Feeds) -> Difference:
     )
 
 
-def session(path: Path, *, threads: int = 1) -> Any:
-    """Open an ONNX file on the processor, with so many threads."""
-    _require(path)
-    import onnxruntime
+def session(model: Path | bytes, *, threads: int = 1) -> Any:
+    """Open an ONNX file, or its bytes, on the processor, with so many threads; DataError where that cannot be."""
+    if isinstance(model, Path):
+        _require(model)
+    try:
+        import onnxruntime
+    except ImportError:
+        raise DataError(
+            f"intent model: its text encoder is int8, which the package {RUNTIME} runs, and it is not installed; pip "
+            "install 'intentflow[text]', or serve a model that was trained without compress"
+        ) from None
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3  # errors
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    given = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
 def _apart(full: np.ndarray, small: np.ndarray) -> float:
@@ -73,13 +90,17 @@ def _apart(full: np.ndarray, small: np.ndarray) -> float:
     return float(np.abs(full - small).max(initial=0.0) / max(float(np.abs(full).max(initial=0.0)), 1e-12))
 
 
-def _require(path: Path) -> None:
+def require_installed() -> None:
+    """Refuse int8 of a text encoder where what makes it is not installed."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise SpecError(
             f"models.intent.compress: int8 of a text encoder needs the packages {', '.join(NEEDED)}, and "
             f"{', '.join(missing)} is not installed; install them, or drop compress"
         )
+
+
+def _require(path: Path) -> None:
     if not path.is_file():
         raise DataError(f"{path}: no such ONNX file; export the encoder first")
 

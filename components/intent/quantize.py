@@ -66,9 +66,10 @@ def packed(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def unpacked(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return weights by name from a file's tensors."""
+    """Return weights by name from a file's tensors; a tensor of the network that is itself named so stays."""
+    whole = {name for name, values in tensors.items() if values.dtype == np.int8}
     return {
-        name: restored(values, tensors[name + SCALE]) if values.dtype == np.int8 else values
+        name: restored(values, tensors[name + SCALE]) if name in whole else values
         for name, values in tensors.items()
-        if not name.endswith(SCALE)
+        if name.removesuffix(SCALE) not in whole or name in whole
     }

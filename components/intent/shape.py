@@ -7,6 +7,7 @@ from typing import Any
 CONFIG = "config.json"  # of a model folder
 HEAD_WIDTH = 16  # of the attention's heads
 OF_EVENTS = ("events", "kinds", "bands", "event_numbers", "items", "texts")  # sizes that only a network of events has
+GRAPH = "onnx"  # of `text`: bytes of the encoder's graph in int8, where compression made one
 COMPRESSED = ("user_units", "pair_units", "mix_units", "inner_units", "stored")  # what compression makes of a shape
 
 
@@ -61,7 +62,10 @@ class Shape:
     def asked(self) -> dict[str, Any]:
         """Return the sizes that spec and rows decide: what pruning and storage made of them is left out."""
         left = COMPRESSED if self.events is not None else (*COMPRESSED, *OF_EVENTS)  # newer than recorded conditions
-        return {name: value for name, value in asdict(self).items() if name not in left}
+        found = {name: value for name, value in asdict(self).items() if name not in left}
+        if self.text is not None:
+            found["text"] = {name: value for name, value in self.text.items() if name != GRAPH}
+        return found
 
     def document(self) -> dict[str, Any]:
         """Return what `config.json` holds of it."""

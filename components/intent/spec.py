@@ -297,7 +297,10 @@ class Compress(Slice):
     prune: float = Field(
         default=0.0, ge=0, le=0.95, description="Share of the hidden units that is dropped, the weakest first"
     )
-    quantize: Literal["none", "int8"] = Field(default="none", description="int8: a weight takes a byte of the file")
+    quantize: Literal["none", "int8"] = Field(
+        default="none",
+        description="int8: a weight takes a byte of the file, and a text encoder computes by ONNX Runtime",
+    )
     epochs: int = Field(default=3, ge=1, le=100, description="At most, of training after pruning")
     tolerance: MostLost = Field(default=MostLost(), description="What it may lose; more, or undecided: the full serves")
 
@@ -434,8 +437,10 @@ class IntentModel(Slice):
             raise ValueError(
                 f"compress: of networks, and architecture {TREES} has none; drop compress, or trees.rounds"
             )
-        if self.compress is not None and self.architecture == TEXT:
-            raise ValueError(f"compress: not of architecture {TEXT}, whose encoder is most of it; drop compress")
+        if self.compress is not None and self.compress.prune and self.architecture == TEXT:
+            raise ValueError(
+                f"compress.prune: not of architecture {TEXT}, whose encoder is most of it; use quantize: int8 alone"
+            )
         return self
 
     @model_validator(mode="after")

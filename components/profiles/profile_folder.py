@@ -101,6 +101,7 @@ def build_folder(
             scratch=Path(scratch) / "events",
             bare=signs.bare,
             people=wanted.people if fitted is None else Vocabulary.load(fitted / "vocabulary").people,
+            texts=spec.rows_hold_texts,
         )
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, trained=calendar.start(weeks.validate[0]), fitted=fitted)
@@ -252,7 +253,8 @@ def _user_rows(
             one_in=bound.one_in,
             from_week=weeks.train[0] if training else weeks.last - _labels_kept(pace, weeks),
             pace=pace,
-            memories=training and spec.memory == TRAINING,
+            memories=training and spec.rows_hold_events,
+            texts=spec.rows_hold_texts,
             signs=vocabulary.signs,
             people=vocabulary.people,
         )

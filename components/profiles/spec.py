@@ -180,10 +180,10 @@ class Profiles(Slice):
         json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ONE_IN}, {"const": "auto"}]},
     )
 
-    memory: Literal["newest", "training"] = Field(
+    memory: Literal["newest", "training", "texts"] = Field(
         default="newest",
         description=f"Which rows keep the user's last {columns.MEMORY_EVENTS} events: the newest, which serve, or also "
-        "those of training weeks, for models of sequences",
+        "those of training weeks, for models of sequences; texts: these, and what users wrote, masked",
     )
 
     @field_validator("windows_days", mode="before")
@@ -230,7 +230,12 @@ class Profiles(Slice):
     @property
     def rows_hold_events(self) -> bool:
         """Tell whether rows that models read hold the event memory as lists."""
-        return self.memory == columns.OF_TRAINING
+        return self.memory != "newest"
+
+    @property
+    def rows_hold_texts(self) -> bool:
+        """Tell whether the event memory holds what users wrote."""
+        return self.memory == columns.OF_TEXTS
 
     @property
     def used_days(self) -> int:

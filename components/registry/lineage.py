@@ -148,7 +148,12 @@ class Result:
     def reads_events(self) -> bool:
         """Tell whether the intent model reads the rows' event memory."""
         config = _document(self.folders.model("intent") / "config.json")
-        return "events" in config or self._text.get("reads") == "events"
+        return "events" in config or self._text.get("reads") == "events" or self.reads_written
+
+    @property
+    def reads_written(self) -> bool:
+        """Tell whether the intent model reads what users wrote."""
+        return self._text.get("reads") == "written"
 
     @property
     def data(self) -> str:

@@ -110,6 +110,8 @@ def example(part: Part, result: Result, *, windows_days: Sequence[float]) -> pd.
         lists += columns.TOLD_LISTS
     if part == "intent" and result.reads_events:
         lists += columns.EVENT_LISTS
+    if part == "intent" and result.reads_written:
+        lists += columns.EVENT_TEXT_LISTS
     frame = frames.example(lists=lists, windows_days=windows_days, last=result.last, calendar=result.calendar)
     if part == "ranking":
         frame[frames.PROBABILITIES] = [[0.5] * len(result.vocabulary.targets)] * len(frame)

@@ -173,7 +173,8 @@ class OnlineProfiles:
         if any(known and not cell for known, cell in zip(rows.known, cells, strict=True)):
             self._say_lacking()
         held = [cell if known else memory.EMPTY for known, cell in zip(rows.known, cells, strict=True)]
-        return replace(rows, lists={**rows.lists, **event_lists.of(held, self.folding.vocabulary)})
+        found = event_lists.of(held, self.folding.vocabulary, texts=self.folding.texts)
+        return replace(rows, lists={**rows.lists, **found})
 
     def _blobs(self, users: Sequence[str]) -> list[Parts | None]:
         """Read rows' blobs with what the rows are made of: one of another row, form or vocabulary counts as none."""

@@ -57,7 +57,12 @@ class Provenance:
 
 def encode(events: Sequence[Event]) -> str:
     """Write events as the store keeps them."""
-    return files.canonical([astuple(event) for event in events[-LIMIT:]])
+    return files.canonical([_fields(event) for event in events[-LIMIT:]])
+
+
+def _fields(event: Event) -> tuple[Any, ...]:
+    """Return an event's fields; its text stands last, and is left out where there is none, as before texts."""
+    return astuple(event)[: None if event.text else -1]
 
 
 def decode(text: str) -> list[Event]:
@@ -101,7 +106,7 @@ def _told_by(event: Event) -> object:
 
 def stamp(events: Sequence[Event]) -> str:
     """Return a digest of events in their order, '' for none."""
-    return f"{len(events)}-{files.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
+    return f"{len(events)}-{files.digest([_fields(event) for event in events[-LIMIT:]])}" if events else ""
 
 
 def cells(made: Provenance, *, blob: bytes = b"") -> Mapping[str, Any]:

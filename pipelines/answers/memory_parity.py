@@ -13,6 +13,7 @@ from feature_repo import columns, memory
 from feature_repo.memory import Remembered
 from feature_repo.online import provenance
 from feature_repo.online.profiles import OnlineProfiles
+from feature_repo.update import remembered
 from pipelines.answers.offline_rows import Offline
 
 
@@ -30,7 +31,7 @@ def differences(profiles: OnlineProfiles, offline: Offline, users: Sequence[str]
         batch = memory.EMPTY if digest is None else offline.batch.get(user, {}).get(columns.MEMORY, b"")
         if served is None or not settled or made.row != row or not batch:
             continue
-        new = [Remembered(e.at, e.session_id, e.item_id, e.event, e.value) for e in whole]
+        new = [remembered(event, texts=offline.folding.texts) for event in whole]
         expected = memory.decode(memory.added(batch, new))
         if served != expected:
             yield user, *_first(served, expected)

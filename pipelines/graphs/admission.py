@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from components import run_lock
+from components.intent import onnx_int8
+from components.intent.networks import TEXT
 from components.intent.search.study import require_installed
 from components.registry.spec import DRY_RUN, MODES
 from components.step import step
@@ -66,6 +68,8 @@ def admit(
                     "the spec first, `intentflow apply`, or drop search"
                 )
             require_installed()
+        if not which and spec.models.intent.compress is not None and spec.models.intent.architecture == TEXT:
+            onnx_int8.require_installed()
         if not which and spec.of_forecasts and not forecasts:
             one = spec.of_forecasts[0]
             raise SpecError(

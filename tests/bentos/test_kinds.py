@@ -16,9 +16,10 @@ from bentos.endpoints.recommend import RecommendRequest
 from bentos.endpoints.schemas import Event as Reported
 from bentos.release import RANKING, Release
 from components.data.derived import rules_at_the_door, with_bare, with_kinds
+from components.profiles.spec import Profiles
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
-from feature_repo import columns, files
+from feature_repo import columns, files, memory
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
 from feature_repo.update import Event, Folding
@@ -191,3 +192,29 @@ def test_every_row_of_the_stored_lists_is_a_number(shop: Shop) -> None:
     """Logs and stores hold keys as 32-bit numbers; the last kind's must be one."""
     known: Vocabulary = shop.ranker.vocabulary
     assert max(known.signs.numbers.values()) * (1 << 24) + len(known.item_ids) < np.iinfo(np.int32).max
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_user_writes_is_masked_before_the_disk_and_kept_where_models_read_it(
+    shop: Shop, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folding = dataclasses.replace(shop.profiles.folding, events=kept, texts=kept)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shop.profiles, "folding", folding)
+    memories = Profiles(memory="texts" if kept else "newest")
+    release = Shop.release
+    monkeypatch.setattr(Shop, "release", lambda self, **fields: dataclasses.replace(release(self), profiles=memories))
+    door = shop.door()
+    event = {"user_id": "ann", "item_id": "i1", "event": "view", "text": "Too SWEET, says ann@example.org"}
+    told = Reported.model_validate(event)
+    assert asked(door, EventsRequest.model_construct(events=[told])).accepted == 1
+    (state,) = shop.profiles.states.values()  # type: ignore[attr-defined]
+    assert [one.text for one in memory.decode(state[columns.MEMORY])] == ["too sweet, says" if kept else ""]
+    logged = b"".join(path.read_bytes() for path in (shop.folder / "events").rglob("*.jsonl"))
+    assert b"example.org" not in logged
+    assert (b"too sweet, says" in logged) == kept
+    assert (b'"text"' in logged) == kept
+
+
+def test_a_text_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 10000 characters"):
+        Reported.model_validate(VIEW | {"text": "x" * 10_001})

@@ -10,12 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 
 from bentos.build import PACKAGES, ROOT
-from bentos.requirements import DIRECT, locked, normal, pinned
+from bentos.requirements import DIRECT, further, locked, normal, pinned
+from feature_repo import files
 from feature_repo.errors import SpecError
 
 # Only an environment whose store is PostgreSQL imports the first, and installs the extra; only training the second. The
-# last is imported where it is there: without it what it does fast is done exactly.
-OPTIONAL = {"psycopg", "peft", "faiss", "faiss-cpu", "scikit-learn"}  # the last: what fits lists of values
+# next is imported where it is there: without it what it does fast is done exactly. A release with a text encoder in
+# int8 asks for the runtime; only its training imports `onnx`.
+OPTIONAL = {"psycopg", "peft", "faiss", "faiss-cpu", "onnx", "onnxruntime", "scikit-learn"}  # the last fits lists
 
 
 def test_every_pin_is_the_locks_and_the_direct_ones_are_there() -> None:
@@ -30,6 +32,17 @@ def test_the_image_of_services_installs_what_a_bento_needs() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     installed = {normal(Requirement(line).name) for line in groups["serving"]}
     assert {normal(Requirement(line).name) for line in DIRECT} <= installed
+
+
+def test_a_release_with_an_encoder_in_int8_asks_for_what_runs_it(tmp_path: Path) -> None:
+    (tmp_path / "intent").mkdir()
+    config = tmp_path / "intent" / "config.json"
+    for text, want in ((None, ()), ({"tokens": 64}, ()), ({"tokens": 64, "onnx": 9}, ("onnxruntime",))):
+        files.write_json(config, {"network": {"architecture": "text"} | ({} if text is None else {"text": text})})
+        assert further(tmp_path) == want
+    assert "onnxruntime" in {pin.split("==")[0] for pin in pinned((*DIRECT, "onnxruntime"))}
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert "onnxruntime" in {normal(Requirement(line).name) for line in groups["serving"]}
 
 
 def test_a_direct_requirement_without_a_pin_is_refused(tmp_path: Path) -> None:

@@ -99,3 +99,16 @@ def test_columns_of_a_table_are_read_as_they_were() -> None:
         np.testing.assert_array_equal(rows.lists[name].offsets, lists[name].offsets)
     turned = rows.take(np.array([1, 0, 0]))
     assert turned.lists["event_targets"].offsets.tolist() == [0, 0, 3, 6]
+
+
+def test_what_users_wrote_are_lists_of_bytes_beside_memories_without_texts() -> None:
+    said = memory.encode([Remembered(10, "s", "leek", "review", 0.0, "zu sü\tß"), Remembered(20, "s", "", "view", 0.0)])
+    found = event_lists.of([MEMORY, said, b"", memory.EMPTY], VOCABULARY, texts=True)
+    assert set(found) == {*columns.EVENT_LISTS, *columns.EVENT_TEXT_LISTS}
+    rows = [[found[name].row(b) for name in columns.EVENT_TEXT_LISTS] for b in range(4)]
+    assert [event_lists.texts_of(*row) for row in rows] == [[""] * 5, ["zu sü\tß", ""], [], []]
+    plain = event_lists.of([MEMORY, said, b"", memory.EMPTY], VOCABULARY)
+    assert set(plain) == set(columns.EVENT_LISTS)
+    for name, ragged in plain.items():
+        np.testing.assert_array_equal(ragged.values, found[name].values)
+        np.testing.assert_array_equal(ragged.offsets, found[name].offsets)

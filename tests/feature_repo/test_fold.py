@@ -191,7 +191,8 @@ def test_a_user_without_events() -> None:
     state = FOLDING.empty()
     numbers = {name: value for name, value in state.items() if isinstance(value, float)}
     assert numbers == dict.fromkeys(columns.profile_columns(WINDOWS), 0.0) | {"segment": -1.0}
-    unheld = columns.RECEIVED_LISTS + columns.EVENT_LISTS  # items are no people; events are lists where rows are read
+    # Items are no people; events are lists where rows are read.
+    unheld = columns.RECEIVED_LISTS + columns.EVENT_LISTS + columns.EVENT_TEXT_LISTS
     kinds = {name: kind for name, kind in LIST_TYPES.items() if name not in unheld}
     assert {name: value.dtype for name, value in state.items() if isinstance(value, np.ndarray)} == kinds
     assert not any(len(value) for value in state.values() if isinstance(value, np.ndarray))

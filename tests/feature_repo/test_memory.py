@@ -52,8 +52,12 @@ TOLD = st.builds(
 )
 
 
-def batch(events: Sequence[Told], *, late: bool) -> dict[tuple[int, int], bytes]:
-    """Return the memories of the batch by cutoff and user."""
+WRITTEN = st.builds(lambda one, text: Told(one.user, one.event._replace(text=text), one.known), TOLD,
+                    st.sampled_from(("", "", *TEXTS)))  # fmt: skip
+
+
+def batch(events: Sequence[Told], *, late: bool, texts: bool = False) -> dict[tuple[int, int], bytes]:
+    """Return the memories of the batch by cutoff and user, `texts` with what users wrote."""
     ids = sorted({e.event.item_id for e in events} | {"no event has it"}, reverse=True)  # places are in no order of ids
     placed = pa.table({"item_id": pa.array(range(len(ids)), pa.int32()), "place": [sorted(ids).index(i) for i in ids]})
     table = pa.table(
@@ -68,6 +72,8 @@ def batch(events: Sequence[Told], *, late: bool) -> dict[tuple[int, int], bytes]
             "known": pa.array([e.known for e in events], pa.int64()),
         }
     )
+    if texts:
+        table = table.append_column(columns.TEXT, pa.array([e.event.text or None for e in events], pa.string()))
     starts = [dt.datetime.fromtimestamp((w - 1) * WEEK, dt.UTC) for w in CUTOFFS]
     cuts = pa.table(
         {columns.WEEK: pa.array(CUTOFFS, pa.int64()), columns.STATE_AT: pa.array(starts, pa.timestamp("us", tz="UTC"))}
@@ -75,7 +81,8 @@ def batch(events: Sequence[Told], *, late: bool) -> dict[tuple[int, int], bytes]
     connection = ibis.duckdb.connect()
     named = {"dated": table, "item_order": placed, "cutoffs": cuts}
     found = last_events.last_events(*(engine.stored(connection, n, t) for n, t in named.items()), late=late)
-    rows = found.order_by("cutoff", "user_id", *last_events.ORDER).to_pyarrow()
+    order = (*last_events.ORDER, columns.TEXT) if texts else last_events.ORDER
+    rows = found.order_by("cutoff", "user_id", *order).to_pyarrow()
     connection.disconnect()
     packed = memories.packed(rows, pa.array(ids))
     texts = packed.cells[columns.MEMORY].to_pylist()
@@ -90,9 +97,9 @@ def folded(events: Sequence[Told], *, parts: int) -> bytes:
     return found
 
 
-def assert_equal(events: list[Told], chance: random.Random, *, late: bool = True) -> None:
+def assert_equal(events: list[Told], chance: random.Random, *, late: bool = True, texts: bool = False) -> None:
     """Compare every user and cutoff, with events in an order of chance."""
-    found = batch(events, late=late)
+    found = batch(events, late=late, texts=texts)
     expected = {}
     for cutoff in CUTOFFS:
         for user in (0, 1):
@@ -181,3 +188,12 @@ def test_a_state_remembers_items_that_no_vocabulary_has() -> None:
         ("new0", 0.0), ("new1", 1.0), ("new2", 2.0),
     ]  # fmt: skip
     assert state[columns.MEMORY] == before
+
+
+@settings(max_examples=20, deadline=None)
+@given(events=st.lists(WRITTEN, max_size=14), seed=st.integers(0, 9))
+def test_what_users_wrote_is_folded_as_the_batch_has_it(events: list[Told], seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (memory, last_events):
+            patch.setattr(module, "MEMORY_EVENTS", 4)
+        assert_equal(events, random.Random(seed), texts=True)

@@ -12,6 +12,20 @@ ODD = Remembered(8, "s\t1", "a\nb", "back\\slash\\t", -1e-07)
 THREE = b"1\n7\ts1\ttea\tview\t0\n8\ts\\t1\ta\\nb\tback\\\\slash\\\\t\t-1e-07\n9\ts2\tham\tpurchase\t2.5"
 
 
+def test_texts_are_a_sixth_cell_of_a_form_of_their_own_and_what_has_none_is_as_ever() -> None:
+    said = HAM._replace(text="too\tsalty\nfor me")
+    made = memory.encode([said, TEA])
+    assert made == b"1+text\n7\ts1\ttea\tview\t0\t\n9\ts2\tham\tpurchase\t2.5\ttoo\\tsalty\\nfor me"
+    assert memory.decode(made) == [TEA, said]
+    assert memory.readable(made)
+    for parts in ([TEA], [said]), ([said], [TEA]):  # the first text, and an event without one, in either order
+        found = memory.EMPTY
+        for events in parts:
+            found = memory.added(found, events)
+        assert found == made
+    assert memory.without(made, ["ham"]) == b"1+text\n7\ts1\ttea\tview\t0\t"
+
+
 def views(first: int, last: int) -> list[Remembered]:
     return [Remembered(at, "s", f"i{at}", "view", 0.0) for at in range(first, last)]
 

@@ -158,7 +158,7 @@ def _assert_same(
     first_day = folding._day(dt.datetime.fromtimestamp(end - 1, dt.UTC)) - folding.calendar.pace.spans(max(WINDOWS))
     kept = np.asarray(state["daily_days"]) > first_day
     for name in LIST_TYPES:
-        if name in without or name in columns.RECEIVED_LISTS + columns.EVENT_LISTS:
+        if name in without or name in columns.RECEIVED_LISTS + columns.EVENT_LISTS + columns.EVENT_TEXT_LISTS:
             continue
         mine = np.asarray(state[name])[kept] if name in columns.DAILY_LISTS else np.asarray(state[name])
         theirs = np.asarray(row[name] or [], dtype=LIST_TYPES[name])

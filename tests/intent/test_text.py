@@ -18,6 +18,7 @@ from scipy.special import expit
 from components import served_form
 from components.intent import causes, material, metrics, model, refit
 from components.intent.behaviour.numpy_bert import NumpyBert
+from components.intent.behaviour.template import DIGEST
 from components.intent.examples import Examples
 from components.intent.model import IntentNet
 from components.intent.numpy_net import NumpyNet, drawn
@@ -221,7 +222,7 @@ def test_a_model_of_another_template_is_refused(training: Callable[[str], Traine
 
 def test_the_digest_of_a_model_holds_the_template(training: Callable[[str], Trained]) -> None:
     told = training("head").scorer.shape.document()["text"]
-    assert told["template"] == material.sources.DIGEST
+    assert told["template"] == DIGEST
     other = replace(training("head").scorer.shape, text=told | {"template": "another"})
     assert files.digest(other.document()) != files.digest(training("head").scorer.shape.document())
 

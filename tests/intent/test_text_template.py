@@ -1,5 +1,6 @@
 """What a user's past says as text, by hand; and that neither persons nor ids stand in it."""
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -139,3 +140,38 @@ def test_rows_of_nobody_say_nothing_and_need_no_lists(reads: str) -> None:
     bare = replace(nobody, lists={})
     for rows_of in (nobody, bare):
         assert Writer.of(vocabulary(), reads).texts(rows_of) == ["", ""]
+
+
+def written(said: list[str], items: list[int], days: list[float]) -> UserRows:
+    """Return a user whose events were of items (-1: of none), so many days ago, with a text each; and a stranger."""
+    known = user_rows([known_row("u1", {1: [0]}, 9), unknown_row("new", NOW)])
+    each = [text.encode() for text in said]
+    ends = {"event_texts": sum(map(len, each))}
+    values = {
+        "event_items": np.asarray(items, np.int32),
+        "event_kinds": np.full(len(items), zlib.crc32(b"purchase"), np.int64),
+        "event_at": np.asarray([NOW - int(d * DAY_S) for d in days], np.int64),
+        "event_text_counts": np.asarray([len(one) for one in each], np.int32),
+        "event_texts": np.frombuffer(b"".join(each), np.uint8).astype(np.int32),
+    }
+    lists = {name: Ragged(one, np.array([0, *[ends.get(name, len(items))] * 2])) for name, one in values.items()}
+    return replace(known, lists={**known.lists, **lists})
+
+
+def test_what_a_user_wrote_stands_behind_its_event_and_alone_where_there_is_no_item() -> None:
+    asked = written(["", "zu süß", "dry wine", "of tomorrow"], [0, 7, -1, 3], [8, 2, 0.5, -1])
+    assert Writer.of(vocabulary(), template.WRITTEN).texts(asked) == [
+        "purchase today: dry wine; purchase cherry chair usual this week: zu süß; purchase ruby cup cheap last week",
+        "",
+    ]
+    without = Writer.of(vocabulary(), EVENTS).texts(asked)[0]
+    assert without == "purchase cherry chair usual this week; purchase ruby cup cheap last week"
+
+
+def test_models_that_read_what_users_wrote_have_a_template_of_their_own() -> None:
+    assert template.digest_of(EVENTS) == template.digest_of(template.ITEMS) == template.DIGEST
+    assert template.digest_of(template.WRITTEN) != template.DIGEST
+    asked = written(["a"], [0], [1])
+    lists = {name: one for name, one in asked.lists.items() if name != "event_texts"}
+    with pytest.raises(DataError, match="these rows hold no event_texts; run the pipeline again"):
+        Writer.of(vocabulary(), template.WRITTEN).texts(replace(asked, lists=lists))

@@ -17,7 +17,7 @@ from bentos.recommender.logs import eventlog
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.push_lock import PushLock
 from bentos.recommender.ports import Profiles
-from feature_repo import columns, update
+from feature_repo import columns, masks, update
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, ServerError, StoreAway
 from feature_repo.privacy.pseudonyms import event_mark, fingerprint, pseudonym
@@ -48,8 +48,13 @@ class Intake:
         key: str,
         tombstones: Tombstones | None = None,
         item_of: Callable[[str], str] | None = None,
+        texts: bool = False,
     ) -> None:
-        """Where items are people, `item_of` returns the pseudonym of the one that an event names."""
+        """Where items are people, `item_of` returns the pseudonym of the one that an event names.
+
+        `texts`: what users write is kept, masked; else it is let go before anything is written.
+        """
+        self._texts = texts
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
         self._tombstones, self._under = tombstones, fingerprint(key)
         self._pushing = PushLock(log.folder.parent)
@@ -132,6 +137,8 @@ class Intake:
             raise refused(f"events[{place}].timestamp", f"{instant(timestamp).isoformat()} is out of time", allowed)
         fields = event.model_dump(exclude={"event_id"})
         fields |= {columns.USER_ID: pseudonym(event.user_id, self._key), columns.TIMESTAMP: timestamp}
+        wrote = masks.written(fields.pop(columns.TEXT))
+        fields |= {columns.TEXT: wrote} if self._texts and wrote else {}
         if self._item_of is not None:
             fields[columns.ITEM_ID] = self._item_of(event.item_id)
         # A sender's own id of an event may be made of the user's, and must not hide an event of another user.

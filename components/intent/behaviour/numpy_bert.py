@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erf
 
-from components.intent.encode import Encoded
-from components.intent.numpy_encoders import linear, normed
-from components.intent.shape import Shape
+from components.intent.numpy_encoders import linear, mapped, normed
 
 AT_ONCE = 16  # texts that are computed together: bounds memory, and stays in the cache
 KEPT = 4096  # vectors of texts that were read lately
@@ -37,7 +35,7 @@ class NumpyBert:
     @classmethod
     def of(cls, text: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> "NumpyBert":
         """Return the encoder of weights by name."""
-        return cls(text, weights, [_layer(weights, f"encoder.layer.{i}.") for i in range(_n_layers(text))])
+        return cls(text, weights, layers_of(text, weights))
 
     def vectors(self, tokens: np.ndarray) -> np.ndarray:
         """Return the vectors of texts, float32 [B, H], from their tokens [B, L]."""
@@ -60,6 +58,11 @@ class NumpyBert:
                 self._kept.popitem(last=False)
         return np.stack([found[key] for key in keys]) if keys else np.zeros((0, self._width), np.float32)
 
+    def forget(self) -> None:
+        """Let go of all vectors that were kept: what reading costs is measured of texts that are new."""
+        with self._lock:
+            self._kept.clear()
+
     def computed(self, tokens: np.ndarray) -> np.ndarray:
         """Compute the vectors of texts, float32 [B, H]; tokens [B, L] are filled up at the right."""
         keep = tokens != self._pad  # [B, L]
@@ -68,7 +71,7 @@ class NumpyBert:
         bias = np.where(keep, np.float32(0), FAR)[:, None, None, :] if not keep.all() else None  # [B, 1, 1, L]
         heads = int(self.text["bert"]["num_attention_heads"])
         for number, layer in enumerate(self._layers):
-            q, k, v = (_heads(one, heads) for one in np.split(_mapped(h, layer["qkv"]), 3, axis=2))  # [B, A, L, H / A]
+            q, k, v = (_heads(one, heads) for one in np.split(mapped(h, layer["qkv"]), 3, axis=2))  # [B, A, L, H / A]
             if "prefix" in self.weights:
                 before = np.broadcast_to(
                     self.weights["prefix"][number][:, None], (2, B, *self._prefix)
@@ -82,10 +85,10 @@ class NumpyBert:
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=3, keepdims=True)
             mixed = (scores @ v).transpose(0, 2, 1, 3).reshape(B, L, -1)  # [B, L, H]
-            h = self._normed(h + _mapped(mixed, layer["mixed"]), f"encoder.layer.{number}.attention.output")
-            out = _mapped(self._activated(_mapped(h, layer["inner"])), layer["out"])
+            h = self._normed(h + mapped(mixed, layer["mixed"]), f"encoder.layer.{number}.attention.output")
+            out = mapped(self._activated(mapped(h, layer["inner"])), layer["out"])
             if "down" in layer:
-                out = out + _mapped(np.maximum(_mapped(out, layer["down"]), 0), layer["up"])
+                out = out + mapped(np.maximum(mapped(out, layer["down"]), 0), layer["up"])
             h = self._normed(h + out, f"encoder.layer.{number}.output")
         kept = keep[:, :, None].astype(np.float32)
         summed: np.ndarray = (h * kept).sum(axis=1) / np.maximum(kept.sum(axis=1), 1)
@@ -121,42 +124,11 @@ class NumpyBert:
         return np.asarray(h * (erf(h * np.float32(np.sqrt(0.5))) + np.float32(1)) * np.float32(0.5))
 
 
-@dataclass(frozen=True)
-class NumpyText:
-    """What stands in the place of the encoder of weeks: texts to vectors of the network's width."""
-
-    bert: NumpyBert
-    _scale: tuple[np.ndarray, np.ndarray] = field(repr=False)
-    _out: tuple[np.ndarray, np.ndarray] = field(repr=False)
-    _norm: tuple[np.ndarray, np.ndarray] = field(repr=False)
-
-    @classmethod
-    def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyText":
-        """Return the encoder of a network's weights by name, those of `weeks.`."""
-        assert shape.text is not None
-        own = {
-            name.removeprefix("bert.").removeprefix("bert."): values  # a prefix stands around its encoder
-            for name, values in weights.items()
-            if name.startswith("bert.")
-        }
-        return cls(
-            NumpyBert.of(shape.text, own),
-            (weights["mean"], weights["scale"]),
-            linear(weights, "out"),
-            (weights["norm.weight"], weights["norm.bias"]),
-        )
-
-    def __call__(self, encoded: Encoded) -> np.ndarray:
-        """Return float32 [B, D]."""
-        text = encoded.text
-        assert text is not None, "a model that reads text is asked through its scorer, which adds it"
-        vectors = text if np.issubdtype(text.dtype, np.floating) else self.bert.vectors(text)
-        mean, scale = self._scale
-        return normed(_mapped((vectors - mean) * scale, self._out), *self._norm, np.float32(1e-5))
-
-
-def _n_layers(text: Mapping[str, Any]) -> int:
-    return int(text["bert"]["num_hidden_layers"])
+def layers_of(
+    text: Mapping[str, Any], weights: Mapping[str, np.ndarray]
+) -> list[dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Return the maps of each layer, as matrix and bias."""
+    return [_layer(weights, f"encoder.layer.{i}.") for i in range(int(text["bert"]["num_hidden_layers"]))]
 
 
 def _layer(weights: Mapping[str, np.ndarray], at: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -177,10 +149,6 @@ def _layer(weights: Mapping[str, np.ndarray], at: str) -> dict[str, tuple[np.nda
         "down": linear(weights, f"{at}output.dense.down"),
         "up": linear(weights, f"{at}output.dense.up"),
     }
-
-
-def _mapped(x: np.ndarray, map_: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return np.asarray(x @ map_[0] + map_[1])
 
 
 def _heads(x: np.ndarray, heads: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.intent.behaviour.template import DIGEST, Writer
+from components.intent.behaviour.template import Writer, digest_of
 from components.intent.encode import Encoded
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -38,10 +38,9 @@ class Reader:
     @classmethod
     def of(cls, text: Mapping[str, Any], tokenizer: bytes, vocabulary: Vocabulary) -> "Reader":
         """Return the reader of a model's shape; DataError where another template wrote what the model learnt from."""
-        if text["template"] != DIGEST:
+        if text["template"] != (mine := digest_of(text["reads"])):
             raise DataError(
-                f"intent model: learnt from texts of template {text['template']}, this code writes {DIGEST}; "
-                "train again"
+                f"intent model: learnt from texts of template {text['template']}, this code writes {mine}; train again"
             )
         return cls(
             Writer.of(vocabulary, text["reads"]), tokenizer, int(text["tokens"]), int(text["bert"]["pad_token_id"])

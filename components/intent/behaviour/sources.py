@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from components.intent.behaviour.spec import HEAD, MINILM, PREFIX, RANKED, Text
-from components.intent.behaviour.template import DIGEST
+from components.intent.behaviour.template import digest_of
 from feature_repo import env_names, files
 from feature_repo.errors import DataError
 
@@ -91,7 +91,7 @@ class Source:
         more = {"rank": text.rank} if text.tune in RANKED else {}
         return {
             "weights": self.digest,
-            "template": DIGEST,
+            "template": digest_of(reads),
             "reads": reads,
             "tune": text.tune,
             "tokens": text.tokens,

@@ -5,6 +5,8 @@ long ago; where the spec declares kinds of events, by kind. Of its last events, 
 each: what kind, title, price, how long ago.
     red wine dear often last week; onion soup cheap once months ago
     purchase red wine dear last week; view onion soup cheap last week
+Where memories hold what users wrote, it stands behind its event's line, and an event without an item has a line of it:
+    review red wine dear last week: far too sweet; search today: dry white wine
 Times are words that change seldom, so that a user's text stays the same between two events for days. Where a title is
 missing the category stands for it. Where items are people no name is written. What looks like an address, a number of a
 person or an id is taken out of titles. The template is versioned: `DIGEST` stands in a model's shape, and a model of
@@ -13,7 +15,6 @@ another template is refused.
 Letters: B rows, I items, N elements of a history.
 """
 
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from feature_repo import columns, files
+from feature_repo import columns, event_lists, files, masks
 from feature_repo.clock import DAY_S
 from feature_repo.errors import DataError
 from feature_repo.ids import is_erased
@@ -30,8 +31,8 @@ from feature_repo.rows import UserRows
 from feature_repo.signs import STRIDE
 from feature_repo.vocabulary import Vocabulary
 
-LINE, BETWEEN = "{kind} {what} {price} {often} {gap}", "; "
-ITEMS, EVENTS = "items", "events"  # what of a row is told
+LINE, BETWEEN, BEFORE = "{kind} {what} {price} {often} {gap}", "; ", ": "
+ITEMS, EVENTS, WRITTEN = "items", "events", "written"  # what of a row is told; the last: events, and what users wrote
 MOST_LINES = 48  # newest ones; longer texts are cut by tokens in any case
 LONGEST = 80  # characters of a title
 PEOPLE = "someone"
@@ -41,19 +42,34 @@ GAPS = (  # up to so many days
     (1.0, "today"), (7.0, "this week"), (14.0, "last week"), (31.0, "this month"), (92.0, "months ago"),
     (366.0, "this year"), (float("inf"), "years ago"),
 )  # fmt: skip
-LISTS = {ITEMS: columns.TOLD_LISTS, EVENTS: ("event_items", "event_kinds", "event_at")}  # of a user row
-MASKS = (
-    r"\S+@\S+",  # e-mail addresses and handles with a host
-    r"(?:https?://|www\.)\S+",
-    r"(?<!\w)@\w+",  # handles
-    r"(?<!\w)(?=(?:[^\W_]*\d){4})(?=[^\W_]*[^\W\d_])[\w-]{8,}",  # ids: long words of letters and digits
-    r"\+?\d[\d\s()./-]{5,}\d",  # numbers of telephones, cards and accounts
-)
+OF_EVENTS = ("event_items", "event_kinds", "event_at")
+LISTS = {  # of a user row
+    ITEMS: columns.TOLD_LISTS,
+    EVENTS: OF_EVENTS,
+    WRITTEN: (*OF_EVENTS, *columns.EVENT_TEXT_LISTS),
+}
 VERSION = 1
 DIGEST = files.digest(
-    [VERSION, LINE, BETWEEN, MOST_LINES, LONGEST, PEOPLE, BANDS, [list(map(str, one)) for one in OFTEN + GAPS], MASKS]
+    [
+        VERSION,
+        LINE,
+        BETWEEN,
+        MOST_LINES,
+        LONGEST,
+        PEOPLE,
+        BANDS,
+        [list(map(str, one)) for one in OFTEN + GAPS],
+        masks.MASKS,
+    ]
 )
-_MASK = re.compile("|".join(MASKS))
+
+
+DIGEST_OF_WRITTEN = files.digest([DIGEST, BEFORE, masks.LONGEST])
+
+
+def digest_of(reads: str) -> str:
+    """Return the digest of the template by what of a row it tells."""
+    return DIGEST_OF_WRITTEN if reads == WRITTEN else DIGEST
 
 
 @dataclass(frozen=True)
@@ -91,32 +107,45 @@ class Writer:
         require(rows, self.reads)
         if not rows.known.any():
             return [""] * len(rows.known)
-        told = [rows.lists[name] for name in LISTS[self.reads]]
+        told = [rows.lists[name] for name in LISTS[self.reads][:3]]
         return [
-            self._text(*(one.row(b) for one in told), now=int(now)) if known else ""
+            self._text(*(one.row(b) for one in told), now=int(now), wrote=self._wrote(rows, b)) if known else ""
             for b, (now, known) in enumerate(zip(rows.now, rows.known, strict=True))
         ]
 
-    def _text(self, items: np.ndarray, what: np.ndarray, at: np.ndarray, *, now: int) -> str:
+    def _wrote(self, rows: UserRows, b: int) -> list[str] | None:
+        """Return what a user wrote at each event, None where that is not told."""
+        if self.reads != WRITTEN:
+            return None
+        counts, values = (rows.lists[name].row(b) for name in columns.EVENT_TEXT_LISTS)
+        return event_lists.texts_of(counts, values)
+
+    def _text(
+        self, items: np.ndarray, what: np.ndarray, at: np.ndarray, *, now: int, wrote: list[str] | None = None
+    ) -> str:
         """Write one user's text; `what` are numbers of weeks, or of events their kinds."""
-        kinds, times = (what, None) if self.reads == EVENTS else (np.zeros(len(items)), what)
+        kinds, times = (np.zeros(len(items)), what) if self.reads == ITEMS else (what, None)
         if self.reads == ITEMS and self.kinds:  # then an item is held by kind and place
             kinds, items = np.divmod(items.astype(np.int64), STRIDE)
         known = (items >= 0) & (items < len(self.names)) & (at < now)  # an item that came later has no name here
         known[known] = self._said[items[known]]
+        named = known.copy()
+        if wrote is not None:
+            known |= np.fromiter(map(bool, wrote), dtype=bool, count=len(wrote)) & (at < now)
         told = np.flatnonzero(known)
         newest = told[np.lexsort((kinds[told], items[told], -at[told]))][:MOST_LINES]
         lines = (
             LINE.format(
                 kind=self.kinds.get(int(kinds[i]), ""),
-                what=self.names[items[i]],
-                price=self.bands[items[i]],
+                what=self.names[items[i]] if named[i] else "",
+                price=self.bands[items[i]] if named[i] else "",
                 often="" if times is None else _word(OFTEN, float(times[i])),
                 gap=_word(GAPS, (now - int(at[i])) / DAY_S),
             )
             for i in newest
         )
-        return BETWEEN.join(" ".join(line.split()) for line in lines)
+        behind = [BEFORE + wrote[i] if wrote is not None and wrote[i] else "" for i in newest]
+        return BETWEEN.join(" ".join(line.split()) + more for line, more in zip(lines, behind, strict=True))
 
 
 def require(rows: UserRows, reads: str) -> None:
@@ -129,13 +158,8 @@ def require(rows: UserRows, reads: str) -> None:
 
 
 def plain(title: object) -> str:
-    """Return a title as it is written: without addresses, numbers of persons and ids, of bounded length.
-
-    >>> plain("Red  wine, call +44 20 7946 0958 or ann@example.org"), plain("Case f00d1234beef99 2 l"), plain(None)
-    ('red wine, call or', 'case 2 l', '')
-    """
-    said = _MASK.sub(" ", str(title or "")).lower().replace(";", ",")
-    return " ".join(said.split())[:LONGEST].strip()
+    """Return a title as it is written: without addresses, numbers of persons and ids, of bounded length."""
+    return masks.plain(title, LONGEST)
 
 
 def _kinds(vocabulary: Vocabulary, reads: str) -> dict[int, str]:

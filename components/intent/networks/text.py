@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.intent.behaviour.onnx_bert import OnnxBert, packed
 from components.intent.behaviour.spec import HEAD, PLAIN
 from components.intent.networks import adapters
-from components.intent.shape import Shape
+from components.intent.shape import GRAPH, Shape
 
 AT_ONCE = 64  # texts that are read together where nothing is trained
 STANDARD = 512  # texts, at most, that mean and spread are taken from
@@ -36,15 +37,20 @@ class Text(nn.Module):
     def __init__(self, shape: Shape, *, base: Mapping[str, np.ndarray] | None = None, tokenizer: bytes = b"") -> None:
         super().__init__()
         assert shape.text is not None
-        self.shape, self.pad = shape, int(shape.text["bert"]["pad_token_id"])
+        self.shape, self.told, self.pad = shape, shape.text, int(shape.text["bert"]["pad_token_id"])
         told = torch.zeros(shape.text["tokenizer"], dtype=torch.uint8)
         if tokenizer:
             told = torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8)
         self.register_buffer("tokenizer", told)
         for name, fill in (("mean", 0.0), ("scale", 1.0)):
             self.register_buffer(name, torch.full((shape.text["bert"]["hidden_size"],), fill))
-        self.frozen = shape.text["tune"] in (HEAD, PLAIN)
-        self.bert = adapters.adapted(_bert(shape, base), shape.text)
+        self.frozen = shape.text["tune"] in (HEAD, PLAIN) or GRAPH in shape.text
+        self._int8: OnnxBert | None = None
+        if GRAPH in shape.text:  # the encoder is a graph of int8, which is trained no further
+            self.register_buffer(GRAPH, torch.zeros(shape.text[GRAPH], dtype=torch.uint8))
+            self.bert: nn.Module = nn.Identity()
+        else:
+            self.bert = adapters.adapted(_bert(shape, base), shape.text)
         if self.frozen:
             self.bert.requires_grad_(False)
         self.out = nn.Linear(shape.text["bert"]["hidden_size"], shape.width)
@@ -73,6 +79,8 @@ class Text(nn.Module):
 
     def vectors(self, tokens: Tensor) -> Tensor:
         """Return the mean of the last layer over the tokens of each text, [B, H]."""
+        if GRAPH in self.told:
+            return self._of_graph(tokens)
         keep = tokens != self.pad
         longest = max(int(keep.sum(dim=1).max()), 1)
         tokens, keep = tokens[:, :longest], keep[:, :longest]
@@ -81,6 +89,24 @@ class Text(nn.Module):
         kept = keep[:, :, None].to(h.dtype)
         mean: Tensor = (h * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
         return mean
+
+    def _of_graph(self, tokens: Tensor) -> Tensor:
+        if self._int8 is None:
+            held = getattr(self, GRAPH).cpu().numpy()
+            self._int8 = OnnxBert.of(self.told, {GRAPH: held})
+        return torch.from_numpy(self._int8.computed(tokens.cpu().numpy())).to(tokens.device)
+
+    def rounded(self) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+        """Return what a shape's text says of the same encoder in int8, and all weights by name, float32 but for it."""
+        own = self.plain()[1]
+        bert = {
+            name.removeprefix("bert.").removeprefix("bert."): values.detach().cpu().numpy()
+            for name, values in own.items()
+            if name.startswith("bert.")
+        }
+        held = packed(self.told, bert)
+        state = {name: values for name, values in own.items() if not name.startswith("bert.")}
+        return {**self.told, GRAPH: len(held)}, state | {GRAPH: torch.from_numpy(held)}
 
     @torch.no_grad()
     def once(self, tokens: np.ndarray) -> np.ndarray:
@@ -118,9 +144,10 @@ class Text(nn.Module):
 
     def plain(self) -> tuple[Shape, dict[str, Tensor]]:
         """Return the shape and the weights by name of the same encoder without peft."""
-        assert self.shape.text is not None
-        bert, more = adapters.plain(copy.deepcopy(self.bert), self.shape.text)
-        kept = {name: value for name, value in self.shape.text.items() if name != "rank"}
+        kept = {name: value for name, value in self.told.items() if name != "rank"}
+        if GRAPH in self.told:
+            return replace(self.shape, text=kept | {"tune": PLAIN}), dict(self.state_dict())
+        bert, more = adapters.plain(copy.deepcopy(self.bert), self.told)
         state = {name: value for name, value in self.state_dict().items() if not name.startswith("bert.")}
         state |= {f"bert.{name}": value for name, value in bert.items()}
         return replace(self.shape, text=kept | {"tune": PLAIN} | more), state

@@ -20,7 +20,7 @@ import pyarrow as pa
 from ibis import _
 
 from components.profiles.build import engine
-from components.profiles.build.plan import EVENTS, Plan
+from components.profiles.build.plan import EVENTS, OF_TEXTS, Plan
 from feature_repo import transforms
 
 BLOCK_EVENTS = 250_000
@@ -88,13 +88,14 @@ def split(
     scratch: Path,
     bare: Sequence[str] = (),
     people: bool = False,
+    texts: bool = False,
 ) -> Blocks:
     """Split the events by blocks of users of about alike many events, into `scratch`.
 
     Events without an item are left out, but those of the kinds `bare`. Where items are people a block has what was done
-    to its users as well, as events with the ends exchanged.
+    to its users as well, as events with the ends exchanged. With `texts` events keep what users wrote.
     """
-    raw = connection.read_parquet(str(events))
+    raw, held = connection.read_parquet(str(events)), OF_TEXTS if texts else EVENTS
     user_ids, item_ids = (_with_others(connection, raw, n, ids) for n, ids in (("user_id", users), ("item_id", items)))
     spark = connection.name == "pyspark"
     blocks = np.zeros(len(user_ids), np.int32) if spark else _block_of(raw, user_ids)
@@ -110,7 +111,7 @@ def split(
         else:
             joined = events.join(user_table, "user_id").join(item_table, "item_id")
         coded = joined.drop("user_id", "item_id").rename(user_id="user", item_id="item")
-        return coded.select("block", **{name: coded[name].cast(kind) for name, kind in EVENTS.items()})
+        return coded.select("block", **{name: coded[name].cast(kind) for name, kind in held.items()})
 
     exchanged = dated.filter(_.item_id.notnull()).mutate(user_id=_.item_id, item_id=_.user_id)
     coded, received = coded_of(dated), coded_of(exchanged) if people else None

@@ -16,7 +16,7 @@ FILE = f"{views.MEMORIES}.parquet"  # of the training cutoffs, where the spec as
 LINES = "lines"
 LARGE = pa.large_string()  # the texts of a block may exceed 2 GiB
 CELL, LINE = pa.scalar("\t", LARGE), pa.scalar("\n", LARGE)
-HEAD = pa.scalar(memory.VERSION.decode(), LARGE)
+HEADS = [pa.scalar(form.decode(), LARGE) for form in memory.VERSIONS]  # without texts, and with them
 
 
 def packed(table: pa.Table, item_ids: pa.Array) -> Rows:
@@ -27,10 +27,12 @@ def packed(table: pa.Table, item_ids: pa.Array) -> Rows:
         "event": _escaped(table["event"]),
     }
     cells = [table["at"].cast(pa.string()), *texts.values(), table["value"].cast(pa.string())]
+    written = columns.TEXT in table.column_names
+    cells += [_escaped(table[columns.TEXT])] if written else []
     lines = pc.binary_join_element_wise(*(_flat(cell).cast(LARGE) for cell in cells), CELL)
     keyed = table.select(["cutoff", "user_id"]).append_column(LINES, lines)
     rows = lists.packed(keyed, {LINES: LINES}, {LINES: LARGE})
-    found = pc.binary_join_element_wise(HEAD, pc.binary_join(_flat(rows.cells[LINES]), LINE), LINE)
+    found = pc.binary_join_element_wise(HEADS[written], pc.binary_join(_flat(rows.cells[LINES]), LINE), LINE)
     return Rows(rows.codes, pa.table({columns.MEMORY: _flat(found).cast(pa.large_binary()).cast(pa.binary())}))
 
 

@@ -40,6 +40,7 @@ EVENTS = {
     "evening": "int64",
     "known": "int64",
 }
+OF_TEXTS = EVENTS | {columns.TEXT: "string"}  # where memories hold what users wrote
 CUTOFFS = {columns.WEEK: "int64", columns.STATE_AT: "timestamp('UTC', 6)", "end_day": "int64"}
 
 
@@ -147,15 +148,17 @@ def plan(
     memories: bool = False,
     signs: Signs = NONE,
     people: bool = False,
+    texts: bool = False,
 ) -> Plan:
     """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
     `late`: some event was known after its week. `users`: those placed below it have rows, None: all. `from_week`: the
     first week whose labels are wanted. `memories`: rows of the training cutoffs have an event memory, as the newest
-    ones always have. In the training weeks only users of the table `sampled` have rows, where `sampled`, and of silent
-    rows `one_in`; then the weeks that judge are planned apart.
+    ones always have; with `texts` its events say what users wrote. In the training weeks only users of the table
+    `sampled` have rows, where `sampled`, and of silent rows `one_in`; then the weeks that judge are planned apart.
     """
-    events = ibis.table(EVENTS, name="events")
+    schema = OF_TEXTS if texts else EVENTS
+    events = ibis.table(schema, name="events")
     index = ibis.table({"item_id": "int32", "item_index": "int32"}, name="item_index")
     pairs = ibis.table({"item_id": "int32", "target_id": "int32", "kind": "string"}, name="item_targets")
     anywhere = ibis.table({"target_id": "int32", "kind": "string"}, name="everywhere")
@@ -173,7 +176,7 @@ def plan(
     if signs.shown:
         stages["shown"] = transforms.of_items(events.filter(_.event == signs.shown), index, late=late)
     if people:  # what was done to the block's users, with who did it as the item
-        received = ibis.table(EVENTS, name="received_events")
+        received = ibis.table(schema, name="received_events")
         received = received if item_event is None else received.filter(_.event == item_event)
         stages["keyed_received"] = transforms.of_items(received, index, late=late)
     everyone = {name: ibis.table(stage.schema(), name=name) for name, stage in stages.items()}
@@ -245,7 +248,8 @@ def _of_sampled(table: Table) -> Table:
 def _memory(events: Table, cuts: Table, *, late: bool) -> Table:
     order = ibis.table({"item_id": "int32", "place": "int64"}, name="item_order")
     found = last_events.last_events(events, order, cuts, late=late)
-    return found.order_by("cutoff", "user_id", *last_events.ORDER)
+    more = [name for name in (columns.TEXT,) if name in found.columns]
+    return found.order_by("cutoff", "user_id", *last_events.ORDER, *more)
 
 
 def _user_rows(

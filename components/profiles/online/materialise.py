@@ -99,7 +99,8 @@ def folding(profiles: Path) -> Folding:
         vocabulary=Vocabulary.load(profiles / "vocabulary"),
         windows_days=tuple(summary["windows_days"]),
         item_event=summary.get("item_event"),
-        events=summary.get(columns.MEMORY) == columns.OF_TRAINING,
+        events=summary.get(columns.MEMORY) in (columns.OF_TRAINING, columns.OF_TEXTS),
+        texts=summary.get(columns.MEMORY) == columns.OF_TEXTS,
     )
 
 

@@ -129,7 +129,8 @@ def _table(batch: Mapping[str, Row], folds: Folding, standing: FreshnessRule) ->
         found[columns.MEMORY] = pa.array([state[columns.MEMORY] for state in states], pa.binary())
     found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in held}
     if folds.events:
-        found |= event_lists.arrow(event_lists.of([state[columns.MEMORY] for state in states], folds.vocabulary))
+        held_by = [state[columns.MEMORY] for state in states]
+        found |= event_lists.arrow(event_lists.of(held_by, folds.vocabulary, texts=folds.texts))
     return pa.table(found)
 
 

@@ -24,7 +24,7 @@ def retrieve(profiles: Path, wanted: training_set.Entities, *, windows_days: tup
     A pair without any event before its week has the empty memory.
     """
     kept = files.read_json(profiles / "profiles.json").get(columns.MEMORY, "")
-    if kept != TRAINING:
+    if kept not in (TRAINING, columns.OF_TEXTS):
         raise DataError(
             f"{profiles}: event memories are kept of {kept or 'no'} rows only, so those of training weeks would all be "
             f"empty; set profiles.memory: {TRAINING} and run again"

@@ -96,12 +96,16 @@ def with_labels(rows: pa.Table, happened: pa.Table, name: str, *, value: str = "
     return rows.append_column(name, lists)
 
 
-def with_events(rows: pa.Table, remembered: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    """Add the event memories of the same rows as lists; refuse one that knows of its cutoff or of what came after."""
-    parts: dict[str, list[pa.Array]] = {name: [] for name in columns.EVENT_LISTS}
+def with_events(rows: pa.Table, remembered: pa.Table, vocabulary: Vocabulary, *, texts: bool = False) -> pa.Table:
+    """Add the event memories of the same rows as lists; refuse one that knows of its cutoff or of what came after.
+
+    With `texts` also what users wrote.
+    """
+    names = columns.EVENT_LISTS + (columns.EVENT_TEXT_LISTS if texts else ())
+    parts: dict[str, list[pa.Array]] = {name: [] for name in names}
     for start in range(0, rows.num_rows, EVENTS_ROWS):
         some = remembered.slice(start, EVENTS_ROWS)
-        lists = event_lists.of(some[columns.MEMORY].combine_chunks(), vocabulary)
+        lists = event_lists.of(some[columns.MEMORY].combine_chunks(), vocabulary, texts=texts)
         at = lists["event_at"]
         late = at.values >= some["now"].to_numpy()[at.row_of_value()]
         if late.any():
@@ -113,7 +117,7 @@ def with_events(rows: pa.Table, remembered: pa.Table, vocabulary: Vocabulary) ->
             )
         for name, column in event_lists.arrow(lists).items():
             parts[name].append(column)
-    for name in columns.EVENT_LISTS if rows.num_rows else ():
+    for name in names if rows.num_rows else ():
         rows = rows.append_column(name, pa.chunked_array(parts[name]))
     return rows
 
@@ -170,14 +174,15 @@ def write(
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         asked = entities(seen, users, label_weeks)
-        remembers = _json(profiles / "profiles.json").get(columns.MEMORY) == columns.OF_TRAINING
+        kept = _json(profiles / "profiles.json").get(columns.MEMORY)
+        remembers, texts = kept in (columns.OF_TRAINING, columns.OF_TEXTS), kept == columns.OF_TEXTS
 
         def known(wanted: Entities) -> pa.Table:
             rows = _of_intent(feast, wanted, calendar, histories=histories)
             if not remembers:
                 return rows
             remembered = retrieve(feast, services.MEMORY, wanted, calendar)
-            return with_events(rows, remembered, Vocabulary.load(profiles / "vocabulary"))
+            return with_events(rows, remembered, Vocabulary.load(profiles / "vocabulary"), texts=texts)
 
         intent, newest = known(asked), known(entities(seen, users, (weeks.last,)))
         pq.write_table(newest, destination / NEWEST, compression="zstd", row_group_size=1 << 14)

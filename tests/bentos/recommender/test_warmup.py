@@ -16,10 +16,14 @@ def test_the_row_has_a_history_and_every_list(world: World) -> None:
     folding = Folding(Calendar("2016-12-26"), vocabulary(), (7, 28, 91), "purchase")
     row = warmup.row(folding, "u", now=DATA_END)
     assert row.known.all()
-    unheld = {*columns.RECEIVED_LISTS, *columns.EVENT_LISTS}  # of items that are people; of models that read events
+    unheld = {
+        *columns.RECEIVED_LISTS,
+        *columns.EVENT_LISTS,
+        *columns.EVENT_TEXT_LISTS,
+    }  # of items that are people; of models that read events
     assert set(row.lists) == set(LIST_TYPES) - unheld
     reading = warmup.row(dataclasses.replace(folding, events=True), "u", now=DATA_END)
-    assert set(reading.lists) == set(LIST_TYPES) - set(columns.RECEIVED_LISTS)
+    assert set(reading.lists) == set(LIST_TYPES) - {*columns.RECEIVED_LISTS, *columns.EVENT_TEXT_LISTS}
     assert len(reading.lists["event_at"].values) == 6
     assert sorted(row.lists["history_items"].values.tolist()) == [0, 1, 2, 3, 4, 5]
     assert row.numbers["events_total"].tolist() == [6.0]
