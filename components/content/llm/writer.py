@@ -75,6 +75,7 @@ class ModelWriter:
     clock: Callable[[], float] = time.time
     longest: int = LONGEST  # characters of a text
     words: Mapping[Language, int] = field(default_factory=lambda: prompts.WORDS)  # that the prompt asks for, at most
+    kind: grammar.Kind = "text"
     _places: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,13 +83,15 @@ class ModelWriter:
 
     def titles(self, prompt: Mapping[Language, str], *, longest: int) -> "ModelWriter":
         """Return a writer of titles at the same endpoint, under the same budget, cache and number of calls at once."""
-        other = replace(self, prompt=prompt, longest=longest, words=prompts.WORDS_OF_TITLE)
+        return self.of_kind("title", prompt, longest=longest, words=prompts.WORDS_OF_TITLE)
+
+    def of_kind(
+        self, kind: grammar.Kind, prompt: Mapping[Language, str], *, longest: int, words: Mapping[Language, int]
+    ) -> "ModelWriter":
+        """Return a writer of another kind of text that shares everything else."""
+        other = replace(self, prompt=prompt, longest=longest, words=words, kind=kind)
         other._places = self._places
         return other
-
-    @property
-    def _of_titles(self) -> bool:
-        return self.longest != LONGEST
 
     async def write(
         self, facts: Facts, fixed: Described, *, language: Language = "en", person: str = ""
@@ -156,7 +159,7 @@ class ModelWriter:
         return digest(
             asdict(seen), self.prompt[language], endpoint.url, endpoint.model, endpoint.structured,
             self.spec.max_tokens, self.spec.temperature, language,
-            *([endpoint.grammar] if endpoint.grammar else []), *([self.longest] if self._of_titles else []),
+            *([endpoint.grammar] if endpoint.grammar else []), *([self.longest] if self.longest != LONGEST else []),
         )  # fmt: skip
 
     @property
@@ -214,7 +217,7 @@ class _Attempt:
         bound = writer.client.endpoint.grammar is not None and self.language == "en"
         answer = writer.client.stream(
             asked, max_tokens=spec.max_tokens, temperature=spec.temperature, timeout_s=timeout_s, usage=usage,
-            grammar=grammar.of(self.seen, title=writer._of_titles) if bound else "",
+            grammar=grammar.of(self.seen, kind=writer.kind) if bound else "",
         )  # fmt: skip
         try:
             async for grown in answer:
@@ -240,9 +243,7 @@ class _Attempt:
         return bool(found)
 
     def _cost(self, asked: int, answered: int, seconds: float) -> Cost:
-        endpoint = self.writer.client.endpoint
-        money = (asked * endpoint.price_in + answered * endpoint.price_out) / 1e6
-        return Cost(asked + answered, seconds, money)
+        return Cost(asked + answered, seconds, self.writer.client.endpoint.money(asked, answered))
 
 
 def reads_like_an_order(facts: Facts) -> bool:
