@@ -72,6 +72,12 @@ DOOR = _of(
     ("intentflow_events_noted", "counter", "rule", "Events that break a rule of severity info"),
     ("intentflow_events_unfolded", "gauge", "", "Events that were logged and are in no profile yet"),
     ("intentflow_text_tokens", "counter", "", "Tokens of texts that a model wrote"),
+    (
+        "intentflow_reranked",
+        "counter",
+        "outcome",
+        "Lists that a language model was to order: ordered, or why the ranker's order stands",
+    ),
     ("intentflow_text_first_word_seconds", "histogram", "", "Seconds to the first word of a model's text"),
     ("intentflow_unlogged", "counter", "", "Answers that the request log could not take"),
     ("intentflow_log_bytes", "gauge", "log", "Bytes of a log on the pod's disk: requests, events"),

@@ -55,7 +55,7 @@ def find(place: Installation, query: str, *, k: int, expand: bool, say: Say) -> 
 
 
 def sought(encoder: Any, query: str, wider: Expansion | None) -> np.ndarray:
-    """Return the vector that is searched by, of length 1 [D]: the query's, and with half its weight the added words'."""
+    """Return what is searched by, of length 1 [D]: the query's vector, and with half its weight that of added words."""
     own = unit(np.asarray(encoder.encode([query]), np.float32))
     if wider is None or not wider.words:
         return np.asarray(own[0])
@@ -74,7 +74,9 @@ def _wider(place: Installation, found: ItemTexts, query: str, say: Say) -> Expan
     spec = place.spec.content.model or Model()
     with words.at_hand(place) as at_hand:
         if at_hand is None:
-            raise SpecError(f"--expand: {LLM} names no endpoint, and no packaged model is installed; drop it, or set one")
+            raise SpecError(
+                f"--expand: {LLM} names no endpoint, and no packaged model is installed; drop it, or set one"
+            )
         client, where = at_hand
         say(f"more words by {client.endpoint.model} ({where}) …")
 

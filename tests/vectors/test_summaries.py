@@ -53,13 +53,16 @@ def test_other_summaries_make_other_vectors_and_none_leave_the_digest_as_it_was(
     ("head", "told"),
     [
         (None, "said.csv: no such file; `intentflow summaries SPEC --output said.csv` makes it"),
-        ("item_id,theme,x", "its columns are item_id, theme, x; `intentflow summaries` writes digest, summary, made_by"),
+        (
+            "item_id,theme,x",
+            "its columns are item_id, theme, x; `intentflow summaries` writes digest, summary, made_by",
+        ),
     ],
 )
 def test_a_file_that_is_absent_or_another_is_one_line(tmp_path: Path, head: str | None, told: str) -> None:
     if head is not None:
         said(tmp_path, head=head)
-    with pytest.raises(DataError, match="vectors.text.summaries") as refused:
+    with pytest.raises(DataError, match=r"vectors\.text\.summaries") as refused:
         made(tmp_path, WITH)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)

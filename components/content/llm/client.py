@@ -223,9 +223,7 @@ def _grammar(endpoint: Endpoint, grammar: str) -> dict[str, Any]:
 
 
 def _schema(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "response_format": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
-    }
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}}
 
 
 async def _next(lines: AsyncIterator[str], until: float) -> str | None:

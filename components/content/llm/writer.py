@@ -26,7 +26,7 @@ from components.content.writers.template import priced
 NAME = "llm@1"
 ABOUT = "a language model, each word of which the facts bear"
 TRIES = 2
-Fallback = Literal["away", "late", "refused", "rubbish", "endless", "ungrounded", "budget", "unsafe"]
+Fallback = Literal["away", "late", "refused", "rubbish", "endless", "ungrounded", "budget", "unsafe", "language"]
 # Sentences to a reader who obeys, where a catalogue names things: no such item is shown to a model.
 ORDERS = re.compile(
     r"\b(?:say|tell|write|print|output|reply|respond|answer|repeat|reveal|show|mention|claim|state|describe|translate|"
@@ -100,6 +100,9 @@ class ModelWriter:
 
         `person` is the pseudonym of who is written to; it is kept with what is cached, and leaves for nowhere.
         """
+        if self.spec.languages is not None and language not in self.spec.languages:
+            yield Written(fixed.text, fixed.source, fixed.used, fallback="language")
+            return
         seen = framed(facts if self.client.endpoint.person_facts else of_everyone(facts))
         if reads_like_an_order(seen):
             yield Written(fixed.text, fixed.source, fixed.used, fallback="unsafe")

@@ -6,9 +6,10 @@ a person: it leaves only for an endpoint that the environment declares as allowe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from components.content.facts import Language
 from components.content.llm import prompts
 from components.content.llm.spec import Rerank
 from components.content.llm.store import Cost
@@ -29,7 +30,7 @@ class Reranked:
     source: str = RANKER
     model: str | None = None
     fallback: Fallback | None = None
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
 
 
 def schema(numbers: Sequence[int], first: int) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def schema(numbers: Sequence[int], first: int) -> dict[str, Any]:
 
 
 async def reranked(
-    reader: Reader, spec: Rerank, prompt: Mapping[str, str], *, history: Sequence[object], items: Sequence[object]
+    reader: Reader, spec: Rerank, prompt: Mapping[Language, str], *, history: Sequence[object], items: Sequence[object]
 ) -> Reranked:
     """Order items by their titles; `history` are titles of what somebody had, the newest first."""
     as_it_is = tuple(range(len(items)))

@@ -23,7 +23,12 @@ SPEC: dict[str, Any] = yaml.safe_load(Path("pipelines/specs/synthetic.yaml").rea
     "vectors": {"text": {"encoder": "hashing", "columns": ["title", "category"]}},
     "content": {"model": {}},
 }
-TITLES = {"1": ("Leek soup", "SOUP"), "2": ("Rye bread", "BAKERY"), "3": ("Bath towel", "HOME"), "4": ("Rye rolls", "X")}
+TITLES = {
+    "1": ("Leek soup", "SOUP"),
+    "2": ("Rye bread", "BAKERY"),
+    "3": ("Bath towel", "HOME"),
+    "4": ("Rye rolls", "X"),
+}
 
 
 @pytest.fixture
