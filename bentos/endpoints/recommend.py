@@ -238,6 +238,7 @@ CONTRACT = Contract(
             ],
             "rules": None,
             "algorithm": None,
+            "reranked": None,
             "intents": [examples.VISIT, examples.INTENT],
             "set_aside": [],
             "profile": examples.PROFILE,

@@ -71,6 +71,12 @@ DOOR = _of(
     ),
     ("intentflow_events_noted", "counter", "rule", "Events that break a rule of severity info"),
     ("intentflow_events_unfolded", "gauge", "", "Events that were logged and are in no profile yet"),
+    (
+        "intentflow_texts",
+        "counter",
+        "source outcome",
+        "Texts by who wrote them, and whether a language model's was served, or why not",
+    ),
     ("intentflow_text_tokens", "counter", "", "Tokens of texts that a model wrote"),
     (
         "intentflow_reranked",

@@ -45,8 +45,10 @@ def test_texts_and_titles_that_keep_their_bounds_pass_the_gate(tmp_path: Path) -
 
 def chinese(prompt: str) -> str:
     """Say what is asked about in the language that is asked in: true in both."""
-    title = next(line for line in prompt.splitlines() if line.startswith("- title"))
-    return f"为您推荐{title.removeprefix('- title：')}。" if "：" in title else said(prompt)
+    told = dict(line[2:].split("：") for line in prompt.splitlines() if line[:2] == "- " and "：" in line)
+    if not told:
+        return said(prompt)
+    return f"为您推荐{told['title']}。" + (f"价格{told['price']}。" if "price" in told else "")
 
 
 def test_a_spec_that_names_chinese_has_it_judged_as_well(tmp_path: Path) -> None:
