@@ -238,7 +238,7 @@ CONTRACT = Contract(
             ],
             "rules": None,
             "algorithm": None,
-            "reranked": None,
+            "reranked": {"source": "llm@1", "model": "qwen2.5-7b"},
             "intents": [examples.VISIT, examples.INTENT],
             "set_aside": [],
             "profile": examples.PROFILE,
