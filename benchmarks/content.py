@@ -2,6 +2,7 @@
 
     python -m benchmarks.content --json             # 1,000 user x item pairs: 200 items, five intents each
     python -m benchmarks.content --quick            # 50 pairs
+    python -m benchmarks.content --seconds 3600     # as many of the pairs as the model writes in an hour
 
 The model is the endpoint of INTENTFLOW_LLM, or a file that xllamacpp runs here (--model FILE); without either the fixed
 sentences alone are measured, and `writer` says why.
@@ -29,6 +30,7 @@ from components.content.llm.writer import ModelWriter, Written
 from components.content.plain import plain
 
 FIXED = ("template@2", "template@3")
+DEADLINES = (2_500, 10_000, 30_000)  # ms: the spec's default, what docs/words.md gives a laptop, the most
 SHELF = {  # what a made shop sells: category, its items, and what each goes with
     "SOUP": (("Leek soup", "Tomato soup", "Pea soup", "Lentil soup"), "dark bread"),
     "PASTA": (("Penne rigate", "Spaghetti", "Fusilli", "Tagliatelle"), "tomato sauce"),
@@ -46,6 +48,7 @@ def main() -> None:
     asked = script.parser(__doc__, trained=False)
     asked.add_argument("--pairs", type=int, default=1000, help="user x item pairs")
     asked.add_argument("--model", type=Path, help="a .gguf file to run here; the packaged one where there is one")
+    asked.add_argument("--seconds", type=float, help="how long the model may write; left out: until all pairs are done")
     asked.add_argument("--prompt", default="blurb@2", choices=prompts.NAMES)
     asked.add_argument("--free", action="store_true", help="let the model write freely: no grammar binds its words")
     script.main(asked, measure, text)
@@ -64,7 +67,7 @@ def measure(asked: argparse.Namespace) -> script.Document:
         found["writer"] = {"skipped": f"no {settings.LLM} and no --model"}
     else:
         named = (endpoint[0].model_copy(update={"grammar": None}) if asked.free else endpoint[0], endpoint[1])
-        found["writer"] = asyncio.run(written(named, pairs, prompt=asked.prompt))
+        found["writer"] = asyncio.run(written(named, pairs, prompt=asked.prompt, seconds=asked.seconds))
     del running
     return found
 
@@ -114,21 +117,29 @@ def fixed(name: str, pairs: list[Facts]) -> dict[str, float]:
     return {"skeletons": len({skeleton(t, f) for t, f in zip(texts, pairs, strict=True)}), "per_item": per_item(texts)}
 
 
-async def written(endpoint: tuple[settings.Endpoint, str], pairs: list[Facts], *, prompt: str) -> dict[str, Any]:
-    """Have a model write each pair's text, one after the other, and count what is served."""
+async def written(
+    endpoint: tuple[settings.Endpoint, str], pairs: list[Facts], *, prompt: str, seconds: float | None = None
+) -> dict[str, Any]:
+    """Have a model write each pair's text, one after the other, and count what is served of those it came to.
+
+    No deadline cuts a text short, so that a busy machine changes no share; `over_ms` says what deadlines would cut.
+    """
     client = Client(*endpoint)
-    spec = Model(deadline_ms=30_000, max_tokens=48, at_once=1, prompt=prompt)
+    spec = Model(max_tokens=48, at_once=1, prompt=prompt).model_copy(update={"deadline_ms": 3_600_000})
     writer, began = ModelWriter(client, spec, prompts.texts(spec.prompt)), time.perf_counter()
     made_: list[Written] = []
     for facts in pairs:
+        if seconds is not None and made_ and time.perf_counter() - began > seconds:
+            break
         made_.append(await writer.whole(facts, writers.named("template@3").write(facts, max_attributes=5)))
     await client.close()
+    seconds, pairs = time.perf_counter() - began, pairs[: len(made_)]
     served = [(one, facts) for one, facts in zip(made_, pairs, strict=True) if one.fallback is None]
     first = [one.first_ms for one, _ in served if one.first_ms is not None]
     reasons = [one.fallback for one in made_ if one.fallback is not None]
     kinds = [refusal.kind for one in made_ for refusal in one.refusals]
-    seconds = time.perf_counter() - began
     return {
+        "pairs": len(pairs),
         "model": endpoint[0].model,
         "prompt": prompt,
         "grammar": endpoint[0].grammar,
@@ -138,6 +149,8 @@ async def written(endpoint: tuple[settings.Endpoint, str], pairs: list[Facts], *
         "refused_for": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
         "second_try": sum(one.tries > 1 for one, _ in served) / len(pairs),
         "skeletons": len({skeleton(one.text, facts) for one, facts in served}),
+        "per_item": per_item([one.text for one in made_]),
+        "over_ms": {str(most): sum(one.cost.seconds * 1000 > most for one in made_) / len(pairs) for most in DEADLINES},
         "tokens_per_s": sum(one.cost.tokens for one in made_) / seconds,
         "first_token_ms": statistics.median(first) if first else None,
         "cost": sum(one.cost.money for one in made_),
@@ -173,7 +186,7 @@ def text(found: script.Document) -> str:
     if "skipped" in writer:
         return "\n".join([*lines, f"model  not measured: {writer['skipped']}"])
     lines.append(
-        f"{writer['model']}  served {writer['served']:.0%}, {writer['skeletons']} skeletons, "
+        f"{writer['model']}  {writer['pairs']} pairs, served {writer['served']:.0%}, {writer['skeletons']} skeletons, "
         f"{writer['tokens_per_s']:.0f} tokens/s, first word after {writer['first_token_ms'] or 0:.0f} ms"
     )
     return "\n".join(lines)

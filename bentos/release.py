@@ -49,6 +49,7 @@ class Release:
     content: Content  # a release made before there was one has its writer's sentences
     prompts: Mapping[Language, str] | None  # the language model's, by language; None: the spec asks for no model
     title_prompts: Mapping[Language, str] | None  # of shelves; None also of a release made before there were some
+    rerank_prompts: Mapping[Language, str] | None  # of short lists; None: the spec has no model order them
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     item_rules: tuple[RowRule, ...]  # of the data's contract: what an item that is changed live must keep to
@@ -97,6 +98,7 @@ class Release:
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
             prompts=_prompts(slices),
             title_prompts=_prompts(slices, "title_prompts", named="titles") if "title_prompts" in slices else None,
+            rerank_prompts=_rerank_prompts(slices),
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
             item_rules=_item_rules(slices.get("item_rules")),
@@ -127,6 +129,11 @@ class Release:
 def _prompts(slices: Mapping[str, Any], key: str = "prompts", *, named: str = "prompt") -> dict[Language, str] | None:
     model = slices.get("content", {}).get("model")
     return None if not model else prompts.checked(model[named], slices[key])
+
+
+def _rerank_prompts(slices: Mapping[str, Any]) -> dict[Language, str] | None:
+    asked = (slices.get("content", {}).get("model") or {}).get("rerank")
+    return None if not asked else prompts.checked(asked["prompt"], slices["rerank_prompts"])
 
 
 def _verb(slices: Mapping[str, Any]) -> str:

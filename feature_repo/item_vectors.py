@@ -27,6 +27,7 @@ FOLDER = "vectors"  # of rows, and of a ranker
 ABOUT, ITEMS = "vectors.json", "items.parquet"
 TEXT, IMAGE = "text", "image"
 PARTS = (TEXT, IMAGE)
+SUMMARY_COLUMNS = ("digest", "summary", "made_by")  # of a file with summaries of texts, by the texts' digests
 LONGEST_TEXT = 1000  # characters of an item's text that are read
 BY_ENCODER = "by_encoder"  # of a document in the log: what each release's encoder says of the item
 STORED = np.dtype("<f2")

@@ -644,6 +644,27 @@ def discover(
     return finds.discover(place, asked, output=output, themes=themes, say=lambda line: click.echo(line, err=True))
 
 
+@verb
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="CSV to write, and to go on with")
+@click.option("--seconds", default=600.0, show_default=True, type=click.FloatRange(1), help="how long it may ask")
+def summaries(place: "Installation", *, output: Path, seconds: float) -> tuple[Any, str]:
+    """Have the language model sum up items' texts, for the vectors that `vectors.text.summaries` makes of them."""
+    from pipelines.discovery import summaries as summed
+
+    return summed.make(place, output, seconds=seconds, say=lambda line: click.echo(line, err=True))
+
+
+@verb
+@click.argument("words")
+@click.option("--k", default=10, show_default=True, type=click.IntRange(1, 1000), help="items wanted")
+@click.option("--expand", is_flag=True, help="let the language model add words of the catalogue's own texts")
+def find(place: "Installation", *, words: str, k: int, expand: bool) -> tuple[Any, str]:
+    """Find items in the last run whose texts are near to some words."""
+    from pipelines.discovery import find as finds
+
+    return finds.find(place, words, k=k, expand=expand, say=lambda line: click.echo(line, err=True))
+
+
 def _say(document: Any, text: str, *, as_json: bool) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else text)
 

@@ -292,6 +292,19 @@ class Recommender(Slice):
         return self
 
     @model_validator(mode="after")
+    def _a_model_may_order_lists(self) -> "Recommender":
+        """Refuse a model that orders what a policy draws, whose propensities would be of another list; or people."""
+        if self.content.model is None or self.content.model.rerank is None:
+            return self
+        if self.policy.explores:
+            raise ValueError(
+                "content.model.rerank: policy draws the lists, and says how likely each was; leave one out"
+            )
+        if self.data.items_are_users:
+            raise ValueError("content.model.rerank: items are users, whose names are shown to no model; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _rules_can_be_kept(self) -> "Recommender":
         """Refuse rules that contradict each other, or ask what nothing here says; columns of items the door knows."""
         if not self.rules and not self.placements:

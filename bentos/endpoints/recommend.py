@@ -1,8 +1,10 @@
 """POST /recommend: items for a user, best first."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, FiniteFloat, StringConstraints
+from pydantic import Field, FiniteFloat, PrivateAttr, StringConstraints
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
@@ -10,6 +12,7 @@ from bentos.endpoints.events import SetAside
 from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request, SessionEvent
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
+from components.content.reader import rerank
 from components.ranking.sources import SOURCES
 from feature_repo import columns
 
@@ -76,6 +79,31 @@ class AppliedRules(AnswerPart):
     short: str | None = Field(description="Why there are fewer items than wanted; null: there are as many")
 
 
+@dataclass(frozen=True)
+class RerankDraft:
+    """What a language model may order a list by, and what logs it once its order is known."""
+
+    history: tuple[str, ...]  # titles of what the user had, the newest first
+    items: tuple[str, ...]  # titles, as ranked
+    log: Callable[[Sequence["Item"], str], None]  # items as shown, and who ordered them or why the ranker did
+
+
+class Order(AnswerPart):
+    """Who ordered the items, where a language model was to."""
+
+    source: str = Field(description="llm@1: the model; ranker: the ranker, as without a model")
+    model: str | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="The language model, if it ordered them"
+    )
+    fallback: rerank.Fallback | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Why the ranker's order stands: the model was away, late, refused to answer, answered rubbish or "
+        "without end, or was over budget; its endpoint may have no facts about people (private); rules hold in the "
+        "list (rules); or too few titles can be shown to a model (unsafe)",
+    )
+
+
 class Recommendations(Answer):
     """Items for a user, best first."""
 
@@ -86,11 +114,21 @@ class Recommendations(Answer):
         description="What ordered the items: the release's ranker, of several the one chosen for this user, or the "
         "placement's own algorithm; null where no model answered",
     )
+    reranked: Order | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Of a user who had little yet, where the spec has a language model order such lists; else left out",
+    )
     intents: list[Intent] = Field(description="The five likeliest")
     set_aside: list[SetAside] = Field(
         default=[], description="Of a session's events those whose item is not in the catalogue: they say nothing"
     )
     profile: Profile
+    _draft: RerankDraft | None = PrivateAttr(default=None)
+
+    def draft(self) -> RerankDraft | None:
+        """Return what a language model may order the items by; the answer is logged once it did."""
+        return self._draft
 
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
@@ -113,26 +151,38 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     items = [shown(among, one, propensity) for one, propensity in ruled.chosen]
     spoke = next((one.algorithm for one, _ in ruled.chosen if one.algorithm), None)  # one answers for all items
     told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | ruled.asked
+    draft, order = None, None
     if ask.user_id is None:
         door.write_nobody(context, state, asked={"k": k, "context": ask.context} | told)
     else:
-        listed = [one.model_dump(exclude={"title", "reasons"}) for one in items]
-        door.write(
-            context,
-            state,
-            asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told,
-            items=[{"position": place, **one} for place, one in enumerate(listed, 1)],
-        )
+        logged = {"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told
+
+        def log(shown_items: Sequence[Item], ordered_by: str) -> None:
+            listed = [one.model_dump(exclude={"title", "reasons"}) for one in shown_items]
+            by = {"reranked": ordered_by} if ordered_by else {}
+            items_ = [{"position": place, **one} for place, one in enumerate(listed, 1)]
+            door.append(context, state, asked=logged | by, items=items_)
+
+        had = door.short_history(state, context) if len(items) > 1 else ()
+        context.answer()
+        if had and not ruled.ruled:
+            draft = RerankDraft(had, tuple(one.title for one in items), log)
+        else:
+            order = Order(source=rerank.RANKER, fallback="rules") if had else None
+            log(items, "rules" if had else "")
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
-    return Recommendations(
+    made = Recommendations(
         items=items,
         rules=applied(ruled),
         algorithm=spoke or ruled.asked.get(columns.PLACEMENT_ALGORITHM) or door.ladder.algorithm_of(state),
+        reranked=order,
         intents=likeliest,
         set_aside=aside,
         profile=state.profile,
         **door.signed(context),
     )
+    made._draft = draft
+    return made
 
 
 def applied(found: "RuledList") -> AppliedRules | None:
@@ -187,7 +237,12 @@ CONTRACT = Contract(
                 }
             ],
             "rules": None,
+<<<<<<< HEAD
             "algorithm": "network",
+=======
+            "algorithm": None,
+            "reranked": {"source": "llm@1", "model": "qwen2.5-7b"},
+>>>>>>> words20
             "intents": [examples.VISIT, examples.INTENT],
             "set_aside": [],
             "profile": examples.PROFILE,

@@ -245,5 +245,5 @@ class Description(AnswerPart):
         exclude_if=lambda value: value is None,
         description="Why fixed sentences stand where a language model should have written: it was away, late, refused "
         "to answer, wrote rubbish or without end, said what the facts do not (ungrounded) or was over budget; or the "
-        "item's attributes read like orders (unsafe)",
+        "item's attributes read like orders (unsafe); or the spec has it write other languages (language)",
     )

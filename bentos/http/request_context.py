@@ -36,6 +36,7 @@ class RequestContext:
         self.origin = ""  # of the page that asks, where it may
         self.items: ShownItems | None = None  # what the answer is made from: the same to its end
         self.mirrored = False  # by the router itself, with its token: no caller sees the answer
+        self.reranks = False  # a language model stands by that may order the answer
         self.trace_id: str | None = None
         self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: not traced
         self.patience_ms: int | None = None  # the caller's own

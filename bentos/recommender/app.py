@@ -24,6 +24,7 @@ from bentos.endpoints.describe import Descriptions
 from bentos.endpoints.events import Accepted
 from bentos.endpoints.openapi import merged
 from bentos.endpoints.operations import OPERATIONS, Operation
+from bentos.endpoints.recommend import Recommendations
 from bentos.endpoints.shelves import Shelves
 from bentos.http import sse
 from bentos.http.auth import Check
@@ -139,7 +140,10 @@ async def _answer(
             operation.require_own(ask, context)  # first: what is refused must not count for an item
             entries, item_of = getattr(ask, operation.endpoint.name), opened.door.item_id
             await opened.bounds.admit(context.who, context.address, entries, item_of=item_of)
+        context.reranks = opened.words is not None and opened.words.reader is not None
         answer = await _answered(opened, operation, ask, context)
+        if opened.words is not None and isinstance(answer, Recommendations):
+            answer = await opened.words.ordered(answer, context)
         if opened.words is not None and isinstance(answer, Descriptions):
             if events:
                 opened.metrics.counted(answer)

@@ -21,7 +21,7 @@ from bentos.endpoints.rules import RulesRequest
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
-from bentos.recommender import item_changes, rule_changes, rule_lists, warmup
+from bentos.recommender import item_changes, rule_changes, rule_lists, short_histories, warmup
 from bentos.recommender.anonymous import Anonymous
 from bentos.recommender.catalogue import Grow, OpenCatalogue, ShownItems
 from bentos.recommender.clock import Clock
@@ -215,6 +215,10 @@ class Door:
         drawn = exploration.explored(found, context.request_id, words=words, counts=not context.mirrored)
         return rule_lists.with_own_scores(self.ladder, drawn, before=found)
 
+    def short_history(self, state: ProfileState, context: RequestContext) -> tuple[str, ...]:
+        """Return titles of what a user had, the newest first, where a model is to order their list; else none."""
+        return short_histories.history(self, state, context)
+
     def placement(self, name: str | None) -> Placement | None:
         """Return a placement by its name, or refuse it."""
         have = self.release.placements
@@ -320,6 +324,17 @@ class Door:
     ) -> None:
         """Log an answer; where the request was answered meanwhile, end this call with GivenUp."""
         context.answer()
+        self.append(context, state, asked=asked, items=items)
+
+    def append(
+        self,
+        context: RequestContext,
+        state: ProfileState,
+        *,
+        asked: Mapping[str, Any],
+        items: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Log an answer that this call has claimed the right to."""
         with context.stage("log"):
             self._log.append(
                 LoggedAnswer(

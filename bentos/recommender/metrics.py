@@ -11,6 +11,7 @@ from bentos.endpoints.schemas import Profile
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ShippingStatus
 from bentos.release import Release
+from components.content.llm.store import Cost
 from components.content.llm.writer import Written
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -75,6 +76,12 @@ class Metrics:
             registry=registry,
         )
         self.text_tokens = Counter("intentflow_text_tokens", "Tokens of texts that a model wrote", registry=registry)
+        self.lists = Counter(
+            "intentflow_reranked",
+            "Lists that a language model was to order: ordered, or why the ranker's order stands",
+            ["outcome"],
+            registry=registry,
+        )
         self.first_word = Histogram(
             "intentflow_text_first_word_seconds",
             "Seconds to the first word of a model's text",
@@ -110,6 +117,11 @@ class Metrics:
         self.text_tokens.inc(made.cost.tokens)
         if made.first_ms is not None:
             self.first_word.observe(made.first_ms / 1000)
+
+    def ordered(self, outcome: str, cost: Cost) -> None:
+        """Count a list that a language model was asked to order, and what that took."""
+        self.lists.labels(outcome).inc()
+        self.text_tokens.inc(cost.tokens)
 
     def beyond(self, bound: str, events: int) -> None:
         """Count events of a request that went beyond a bound."""

@@ -5,7 +5,7 @@ from the request's ProfileState. On a rung without models a text names no intent
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bentos.endpoints import schemas
@@ -57,15 +57,32 @@ class Texts:
         item_id = self._vocabulary.item_ids[index]
         targets = self._vocabulary.targets_of_item.get(item_id, ()) if state.modelled else ()
         names = self._vocabulary.target_names
-        intents = {names[t]: float(state.probabilities[t]) for t in targets}
-        row = self._vocabulary.items.slice(index, 1).to_pylist()[0]
-        spec = self._spec
-        apart = {*spec.knowledge, *([spec.offer] if spec.offer else [])}
-        facts = Facts(
-            item_id=item_id,
-            attributes={name: value for name, value in row.items() if name not in apart},
+        facts = self.facts(
+            index,
             source=found.source if found else None,
             reasons=found.reasons if found else {},
+            intents={names[t]: float(state.probabilities[t]) for t in targets},
+            frame=frame,
+        )
+        return Draft(facts, language, str(state.rows.user_id[0]))
+
+    def facts(
+        self,
+        index: int,
+        *,
+        source: str | None,
+        reasons: Mapping[str, float],
+        intents: Mapping[str, float],
+        frame: FrameName | None = None,
+    ) -> Facts:
+        """Return all that a text about one item may rest on; `intents` are those that it fulfils."""
+        row, spec = self._vocabulary.items.slice(index, 1).to_pylist()[0], self._spec
+        apart = {*spec.knowledge, *([spec.offer] if spec.offer else [])}
+        return Facts(
+            item_id=self._vocabulary.item_ids[index],
+            attributes={name: value for name, value in row.items() if name not in apart},
+            source=source,
+            reasons=reasons,
             phrases=PHRASES,
             verb=self._verb,
             step=self._step,
@@ -79,7 +96,6 @@ class Texts:
             frame=frame or frames.of_intents(intents, spec.frames),
             frame_asked=frame is not None,
         )
-        return Draft(facts, language, str(state.rows.user_id[0]))
 
     def shelf(
         self, of: Shelf, state: ProfileState, *, language: Language = "en", frame: FrameName | None = None

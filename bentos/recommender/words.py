@@ -1,4 +1,4 @@
-"""Has the model write what /describe says: whole, or word by word as server-sent events; and what shelves are called.
+"""Has the model write what /describe says, whole or word by word as server-sent events, name shelves, and order lists.
 
 The door's own answer comes first, in fixed sentences, with its rights, its log line and its deadline. The model then
 rewrites its texts in the server's event loop, so that no thread of the door waits for it. What goes wrong with the
@@ -8,12 +8,13 @@ model is no error of the request: the fixed sentences stand, and say why.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bentos.endpoints.describe import Descriptions
+from bentos.endpoints.recommend import Order, Recommendations
 from bentos.endpoints.schemas import Description
 from bentos.endpoints.shelves import Shelves
 from bentos.http import sse
@@ -22,11 +23,14 @@ from bentos.recommender.metrics import Metrics
 from bentos.recommender.texts import Draft
 from bentos.release import Release
 from components.content import shelves
-from components.content.facts import Described
+from components.content.facts import Described, Language
 from components.content.llm import settings
 from components.content.llm.client import Client
+from components.content.llm.spec import Rerank
 from components.content.llm.store import Store
 from components.content.llm.writer import ModelWriter, Piece, Written
+from components.content.reader.asking import Reader
+from components.content.reader.rerank import reranked
 
 log = logging.getLogger("intentflow.door")
 
@@ -42,7 +46,22 @@ def opened(release: Release, home: Path, metrics: Metrics) -> "Words | None":
     endpoint, key = found
     writer = ModelWriter(Client(endpoint, key), release.content.model, release.prompts, Store(home))
     titles = None if release.title_prompts is None else writer.titles(release.title_prompts, longest=shelves.LONGEST)
-    return Words(writer, metrics, titles)
+    reader = None
+    if (asks := release.content.model.rerank) is not None and release.rerank_prompts is not None:
+        at_once = release.content.model.at_once
+        reader = ListReader(
+            Reader(writer.client, writer.spec.budget, writer.store, at_once), asks, release.rerank_prompts
+        )
+    return Words(writer, metrics, titles, reader)
+
+
+@dataclass(frozen=True)
+class ListReader:
+    """Orders lists of who had little yet."""
+
+    reader: Reader
+    spec: Rerank
+    prompts: Mapping[Language, str]
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,26 @@ class Words:
     writer: ModelWriter
     metrics: Metrics
     titles: ModelWriter | None = None  # of shelves; None: a release made before there were such prompts
+    reader: ListReader | None = None  # None: the release asks for none
+
+    async def ordered(self, answer: Recommendations, context: RequestContext) -> Recommendations:
+        """Return the items in the model's order and log them so; in the ranker's where it gives none in time."""
+        draft = answer.draft()
+        if draft is None or self.reader is None:
+            if draft is not None:
+                draft.log(answer.items, "")
+            return answer
+        spec, left_s = self.reader.spec, context.left_s
+        if left_s is not None:
+            spec = spec.model_copy(update={"deadline_ms": min(spec.deadline_ms, int(1000 * left_s))})
+        found = await reranked(
+            self.reader.reader, spec, self.reader.prompts, history=draft.history, items=draft.items
+        )  # fmt: skip
+        self.metrics.ordered(found.fallback or "ordered", found.cost)
+        items = [answer.items[place] for place in found.order]
+        draft.log(items, found.fallback or found.source)
+        order = Order(source=found.source, model=found.model, fallback=found.fallback)
+        return answer.model_copy(update={"items": items, "reranked": order})
 
     async def titled(self, answer: Shelves, context: RequestContext) -> Shelves:
         """Return shelves with the model's titles, all at once; two that it calls the same keep their fixed words."""

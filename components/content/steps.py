@@ -6,14 +6,16 @@ which holds a release back. components/registry makes a gate of it.
 """
 
 import asyncio
+import functools
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from components.content import shelves, writers
+from components.content.facts import Described, Facts, Language
 from components.content.llm import gate, prompts, settings
 from components.content.llm.client import Client
 from components.content.llm.spec import Model
@@ -23,7 +25,10 @@ from feature_repo import files
 
 FILE = "words.json"
 DEADLINE_MS = 30_000  # of one text: what it takes is a door's matter, with its own deadline
-OF_TITLES = gate.Bounds(words=(1, 8), duplicates=1.0)  # a set of shelves with few values
+OF_TITLES: Mapping[Language, gate.Bounds] = {  # a set of shelves with few values
+    "en": gate.Bounds(words=(1, 8), duplicates=1.0),
+    "zh": gate.Bounds(words=(2, 20), duplicates=1.0),
+}
 
 
 def run_judge_words(serving: str, *, destination: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -57,27 +62,57 @@ async def _judged(
     client = Client(*found)
     texts = ModelWriter(client, spec, prompts.checked(spec.prompt, slices["prompts"]))
     titles = texts.titles(prompts.checked(spec.titles, slices["title_prompts"]), longest=shelves.LONGEST)
-    items = gate.cases()
-    named = [replace(shelves.facts(str(one.attributes["category"]), frame=None, asked=True), frame=one.frame)
-             for one in items if "category" in one.attributes]  # fmt: skip
-    fixed, made = writers.named(writers.DEFAULT), dict[str, list[Written]](texts=[], titles=[])
+    sets = [_Set(language) for language in spec.languages or ("en",)]
+    done, of = 0, sum(len(one.items) + len(one.shelves) for one in sets)
+    made: dict[str, list[Written]] = {}
     try:
-        for place, one in enumerate(items):
-            made["texts"].append(await texts.whole(one, fixed.write(one, max_attributes=5)))
-            progress.at((place + 1) / (len(items) + len(named)))
-        for one in named:
-            made["titles"].append(await titles.whole(one, shelves.title(one, "en")))
+        for one in sets:
+            for name, writer, facts in (("texts", texts, one.items), ("titles", titles, one.shelves)):
+                made[name + one.language] = []
+                for each in facts:
+                    fixed = one.fixed(each, name)
+                    made[name + one.language].append(await writer.whole(each, fixed, language=one.language))
+                    done += 1
+                    progress.at(done / of)
     finally:
         await client.close()
     gone = sorted(
         {one.fallback for ones in made.values() for one in ones if one.fallback in ("away", "refused")} - {None}
     )
-    judged = {
-        "texts": _told(spec.prompt, gate.evaluate(made["texts"], items), gate.Bounds()),
-        "titles": _told(spec.titles, gate.evaluate(made["titles"], named), OF_TITLES),
-    }
+    judged = {}
+    for number, one in enumerate(sets):
+        behind = f"_{one.language}" if number else ""  # of the first as where nobody says languages
+        found_texts, found_titles = made["texts" + one.language], made["titles" + one.language]
+        judged[f"texts{behind}"] = _told(
+            spec.prompt, gate.evaluate(found_texts, one.items, language=one.language), gate.BOUNDS[one.language]
+        )
+        judged[f"titles{behind}"] = _told(
+            spec.titles, gate.evaluate(found_titles, one.shelves, language=one.language), OF_TITLES[one.language]
+        )
     why = f"the endpoint was {gone[0]}" if gone else ""
     return {"named": True, "asked": not gone, "why": why, "model": found[0].model, "judged": {} if gone else judged}
+
+
+@dataclass(frozen=True)
+class _Set:
+    """The fixed set of one language: items, and the shelves of their categories."""
+
+    language: Language
+
+    @functools.cached_property
+    def items(self) -> list[Facts]:
+        return gate.cases(self.language)
+
+    @functools.cached_property
+    def shelves(self) -> list[Facts]:
+        return [replace(shelves.facts(str(one.attributes["category"]), frame=None, asked=True), frame=one.frame)
+                for one in self.items if "category" in one.attributes]  # fmt: skip
+
+    def fixed(self, facts: Facts, name: str) -> Described:
+        """Return the fixed sentences of an item, or a shelf's fixed title."""
+        if name == "titles":
+            return shelves.title(facts, self.language)
+        return writers.of(writers.DEFAULT, self.language).write(facts, max_attributes=5)
 
 
 def _told(prompt: str, evaluation: gate.Evaluation, bounds: gate.Bounds) -> dict[str, Any]:

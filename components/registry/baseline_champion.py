@@ -119,6 +119,9 @@ def holds_words_back(verdict: Mapping[str, Any]) -> bool:
     return any(str(gate["metric"]) == WORDS for gate in held_back(verdict))
 
 
+OF_MODEL = ("content", "prompts", "title_prompts", "rerank_prompts")  # slices that the language model is in
+
+
 def without_model(slices: Mapping[str, Any]) -> dict[str, Any]:
     """Return a release's slices without the language model: its fixed sentences are the baseline of words.
 
@@ -126,7 +129,7 @@ def without_model(slices: Mapping[str, Any]) -> dict[str, Any]:
     {'content': {'prompt': 'template@3'}, 'serving': {}}
     """
     content = {name: value for name, value in slices.get("content", {}).items() if name != "model"}
-    rest = {name: value for name, value in slices.items() if name not in ("content", "prompts", "title_prompts")}
+    rest = {name: value for name, value in slices.items() if name not in OF_MODEL}
     return {"content": content} | rest
 
 

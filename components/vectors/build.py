@@ -4,14 +4,14 @@ Letters: I items.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from components.vectors import encoders, image, text
+from components.vectors import encoders, image, summaries, text
 from components.vectors.cache import Cache
 from components.vectors.encoders import Encoder
 from components.vectors.spec import Vectors
@@ -42,8 +42,8 @@ class Work:
 def made_by(spec: Vectors, base: Path) -> str:
     """Return the digest of what makes the vectors: vectors of two digests do not compare."""
     encoder = encoders.identity(spec.text.encoder, base) if spec.text else ""
-    asked = {TEXT: [encoder, list(spec.text.columns)] if spec.text else None, IMAGE: spec.image and spec.image.column}
-    return files.digest(asked)
+    of_text = [encoder, list(spec.text.columns), *summaries.identity(spec.text.summaries, base)] if spec.text else None
+    return files.digest({TEXT: of_text, IMAGE: spec.image and spec.image.column})
 
 
 def build(items: pa.Table, popularity: np.ndarray, spec: Vectors, work: Work) -> ItemVectors:
@@ -76,15 +76,24 @@ def build(items: pa.Table, popularity: np.ndarray, spec: Vectors, work: Work) ->
 
 
 def encoded(texts: Mapping[str, str], spec: Vectors, work: Work) -> Encoded:
-    """Encode texts by digest, in their order, within the spec's budget."""
+    """Encode texts by digest, in their order, within the spec's budget; one with a summary is read with it.
+
+    Vectors stand under the digest of the item's own text; the cache has them under that of what was read.
+    """
     assert spec.text is not None
     name, base = spec.text.encoder, work.base
+    read = summaries.read_with(texts, spec.text.summaries, base)
     cache = Cache(work.home, encoders.identity(name, base))
 
     def opened() -> Encoder:
         return encoders.opened(name, base)
 
-    return text.encoded(texts, opened, cache, seconds=spec.text.seconds, clock=work.clock, report=work.report)
+    by_digest = {text_digest(one): one for one in read.values()}
+    found = text.encoded(by_digest, opened, cache, seconds=spec.text.seconds, clock=work.clock, report=work.report)
+    if spec.text.summaries is None:
+        return found
+    own = {mine: found.vectors[of] for mine, one in read.items() if (of := text_digest(one)) in found.vectors}
+    return replace(found, vectors=own)
 
 
 def texts_of(items: pa.Table, spec: Vectors) -> list[str]:

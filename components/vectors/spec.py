@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.vectors.encoders import ENCODERS
 from feature_repo.errors import nearest
@@ -23,12 +23,25 @@ class Text(Slice):
         max_length=16,
         description="Columns of items, in order, of which the text is made; one of lists counts with all its values",
     )
+    summaries: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="File of `intentflow summaries`, relative to the spec: a text that has a summary is read with it; "
+        "left out: as it stands",
+    )
     seconds: int = Field(
         default=30,
         ge=1,
         le=86_400,
         description="How long one run, or one materialisation, may encode; popular items go first, the rest wait",
     )
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what nobody says, so that releases and digests of before hold."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "summaries" or value is not None}
 
     @field_validator("encoder")
     @classmethod

@@ -255,6 +255,8 @@ def _rule_lines(asked: Mapping[str, Any]) -> list[str]:
     if asked.get("rules"):
         unmet = f"; could not be kept: {', '.join(asked['rules_unmet'])}" if asked.get("rules_unmet") else ""
         lines.append(f"Rules      {', '.join(asked['rules'])}{unmet}")
+    if ordered := asked.get("reranked"):  # a language model, or why it did not
+        lines.append(f"Order      by {ordered}" if "@" in ordered else f"Order      the ranker's: {ordered}")
     return lines
 
 

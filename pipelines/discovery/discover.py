@@ -5,8 +5,7 @@ taken over was not chosen by what judges it. Users are pseudonyms here, and only
 """
 
 import csv
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ from components.intent.spec import Intent
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, SpecError
-from feature_repo.item_vectors import text_digest, unit
-from pipelines.discovery import clusters, proposal
+from pipelines.discovery import clusters, item_texts, labels, proposal
 from pipelines.discovery.behaviours import Acts, Behaviours, Unit, acts_of, behaviours
 from pipelines.discovery.clusters import Groups, Method
+from pipelines.discovery.item_texts import Say
 from pipelines.environment import Installation
-from pipelines.runs import local
 
 LEAST_BEHAVIOURS = 50
 THEME = "theme"
@@ -32,7 +30,6 @@ HEAD = """\
 # Proposed by `intentflow discover {name}`: {behaviours:,} behaviours of {users:,} users, before the validation {step}s.
 # Nothing reads this file. Take over what you want of `proposal`; docs/discover.md says how to read the rest.
 """
-Say = Callable[[str], None]
 Document = dict[str, Any]
 
 
@@ -68,6 +65,8 @@ def discover(
     _require(place, asked)
     read = _read(place, say)
     document, by_item = proposed(read, asked, have=place.spec.intents, say=say)
+    if place.spec.content.model is not None:
+        labels.put(place, [document["groups"], document["segments"]], say)
     if themes is not None:
         document["themes"] = _write_themes(themes, read.item_ids, by_item)
     head = HEAD.format(name=place.spec_path.name, step=place.spec.data.pace.step, **document)
@@ -119,53 +118,27 @@ def proposed(
 
 def _require(place: Installation, asked: Asked) -> None:
     """Refuse, in a line, what a method does not take, and specs whose items have no texts that may be read."""
-    spec = place.spec
     if asked.method != "kmeans" and asked.wanted is not None:
         raise SpecError(f"--groups: of kmeans, and {asked.method} finds their number itself; drop it, or use kmeans")
-    if spec.data.items_are_users:
-        raise SpecError("discover: items are users, whose texts stay in the source; it groups texts of things")
-    if spec.vectors is None or spec.vectors.text is None:
-        raise SpecError(
-            f"{place.spec_path}: discover groups texts by their vectors, and the spec has none; add "
-            "`vectors: {text: {encoder: minilm, columns: [title]}}`"
-        )
+    item_texts.require_texts(place, "discover", why="groups texts by their vectors")
 
 
 def _read(place: Installation, say: Say) -> Read:
-    from components.vectors import build
-
-    last = local.last_run(place.home)
-    if last is None:
-        raise SpecError(f"{place.home}: no finished run to read; `intentflow run {place.spec_path}` makes one")
-    clean, rows, spec = last.folders["clean"], last.folders["rows"], place.spec
+    found = item_texts.of_last_run(place)
+    vectors, known = item_texts.vectors_of(place, found, say)
+    clean, rows, spec = found.run.folders["clean"], found.run.folders["rows"], place.spec
     assert spec.vectors is not None
     assert spec.vectors.text is not None
-    items = pq.read_table(clean / "items.parquet")
-    texts = build.texts_of(items, spec.vectors)
-    if not any(texts):
-        raise DataError(
-            f"vectors.text.columns: no item has a text in {', '.join(spec.vectors.text.columns)}; name others"
-        )
-    work = build.Work(place.spec_path.absolute().parent, place.home, time.monotonic, lambda share, note: None)
-    say(f"vectors of {len(set(texts)):,} texts …")
-    made = build.encoded({text_digest(one): one for one in texts if one}, spec.vectors, work)
-    if made.waiting:
-        say(f"{made.waiting:,} texts are left out: vectors.text.seconds is over; run it again to go on")
-    width = len(next(iter(made.vectors.values())))
-    vectors = np.zeros((len(texts), width), np.float32)
-    known = np.array([text_digest(one) in made.vectors for one in texts])
-    for place_of in np.flatnonzero(known):
-        vectors[place_of] = made.vectors[text_digest(texts[place_of])]
     calendar = Calendar(**files.read_json(rows / "calendar.json"))
     before = min(files.read_json(rows / "split.json")["validate"])
     events = pq.read_table(
         clean / "events.parquet", columns=[columns.USER_ID, columns.ITEM_ID, columns.EVENT, columns.TIMESTAMP]
     )
-    ids = [str(one) for one in items[columns.ITEM_ID].to_pylist()]
+    ids = found.ids
     wanted = list(spec.models.ranking.signs().wanted)
     acts = acts_of(events, ids, known, calendar=calendar, before=before, kinds=wanted)
-    told = proposal.Told.of(items, texts, read=spec.vectors.text.columns)
-    return Read(acts, ids, unit(vectors), told)
+    told = proposal.Told.of(found.items, found.texts, read=spec.vectors.text.columns)
+    return Read(acts, ids, vectors, told)
 
 
 def _some(found: Behaviours, asked: Asked) -> Behaviours:

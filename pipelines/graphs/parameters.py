@@ -57,6 +57,8 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     if spec.content.model is not None:
         serving["prompts"] = dict(prompts.texts(spec.content.model.prompt))
         serving["title_prompts"] = dict(prompts.texts(spec.content.model.titles))
+        if (rerank := spec.content.model.rerank) is not None:
+            serving["rerank_prompts"] = dict(prompts.texts(rerank.prompt))
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     reading = {k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}
     serving |= {key: dumped[key] for key in ("rules", "placements") if key in dumped}

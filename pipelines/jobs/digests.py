@@ -52,10 +52,9 @@ def digests(place: Installation, lease: Lease) -> dict[str, Any]:
 
 def _model(place: Installation) -> tuple[Any, str] | None:
     """Return the endpoint that the environment names and its key; the small model of `up` where that runs."""
-    from components.content.llm import settings
     from pipelines.releases import words
 
-    return settings.read(words.variables(place) | dict(os.environ))
+    return words.endpoint(place)
 
 
 def _writer(place: Installation, release: Any, endpoint: Any, key: str) -> Any:

@@ -8,11 +8,18 @@ starts and stops it; the doors' variables say where it is.
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from components.content.llm import local, settings
 from pipelines.environment import Installation
 from pipelines.releases import processes
+
+if TYPE_CHECKING:
+    from components.content.llm.client import Client
+    from components.content.llm.settings import Endpoint
 
 NAME = "words"
 
@@ -42,6 +49,30 @@ def variables(place: Installation) -> dict[str, str]:
         return {}
     told = local.endpoint(states[0].url, model).model_dump(exclude_defaults=True)
     return {settings.LLM: json.dumps(told)}
+
+
+def endpoint(place: Installation) -> "tuple[Endpoint, str] | None":
+    """Return the endpoint that the environment names and its key; the small model of `up` where that runs."""
+    return settings.read(variables(place) | dict(os.environ))
+
+
+@contextmanager
+def at_hand(place: Installation) -> "Iterator[tuple[Client, str] | None]":
+    """Give a client of the environment's endpoint, and where that is; of the packaged model, run here, where none is.
+
+    None where there is neither. The model that runs here ends with the process.
+    """
+    from components.content.llm.client import Client
+
+    found, running = endpoint(place), None
+    model = local.packaged() if found is None and local.installed() else None
+    if model is not None:
+        running, here = local.start(model)
+        found = (here, "")
+    try:
+        yield None if found is None else (Client(*found), "here" if model is not None else found[0].url)
+    finally:
+        del running
 
 
 def _port(place: Installation) -> int:

@@ -12,7 +12,7 @@ from feature_repo.privacy.pseudonyms import KEY, pseudonym
 from pipelines import plan
 from pipelines.environment import Installation
 from pipelines.releases import processes, release, serving, uis
-from pipelines.runs import local, report
+from pipelines.runs import local, report, texts
 from pipelines.runs.progress import Bars
 
 
@@ -33,7 +33,9 @@ def demo(place: Installation, *, user: str | None, k: int, quiet: bool) -> dict[
         asked = user or example_user(place.spec.data, place.spec_path.absolute().parent)
         with _timed(seconds, "serve", bars):
             answer = _ask(place, released, user=asked, k=k)
-        answered = {"first_answer_s": _seconds_of_process()}
+        answered: dict[str, Any] = {"first_answer_s": _seconds_of_process()}
+        with _timed(seconds, "texts", bars):
+            answered["texts"] = texts.of(place, released, answer)
     urls = _places(place)
     found = report.build(place, run, released, answer, user=asked, urls=urls, seconds=seconds) | answered
     report.write(place.home, found | {"user": pseudonym(asked, place.variables[KEY])})  # raw ids stay on the screen

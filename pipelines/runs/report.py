@@ -12,6 +12,7 @@ from feature_repo import dropped_features, fallback, files
 from feature_repo.clock import WEEK, Step
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
+from pipelines.runs import texts
 from pipelines.runs.local import Run
 from pipelines.spec import Recommender
 
@@ -202,7 +203,8 @@ def _release_lines(report: dict[str, Any]) -> list[str]:
     answered = report | {"items": report["recommendations"]}
     answer = answer_text(report["user"], answered, did=report.get("verb", words.CHOSE), step=report.get("step", WEEK))
     kind = "champion: a baseline" if release.get("baseline") else "champion"
-    return [f"Release    {release['id']} (version {release['version']}, {kind})", "", answer]
+    head = f"Release    {release['id']} (version {release['version']}, {kind})"
+    return [head, "", answer, *texts.lines(report)]
 
 
 def _segment_lines(found: dict[str, Any]) -> list[str]:

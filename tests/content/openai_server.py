@@ -97,7 +97,7 @@ async def stream(body: dict[str, Any], behaviour: Behaviour) -> AsyncIterator[st
         yield "data: {not json\n\n"
         return
     words = pieces(behaviour.says(prompt))
-    if body.get("response_format") and behaviour.broken != "plain":
+    if body.get("response_format") and behaviour.broken != "plain" and not words[0].startswith("{"):
         words = ['{"text', '": "', *(json.dumps(word)[1:-1] for word in words), '"}']
     if behaviour.broken == "half":
         words = words[:-1]

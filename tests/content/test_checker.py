@@ -1,11 +1,15 @@
 """The checker: lies are refused by kind, truths pass, and what facts deny or lack is never said."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from components.content import writers
 from components.content.facts import Facts
+from components.content.frames import framed
 from components.content.grounding.checker import LONGEST, check, check_begun, settled
+from components.content.llm import gate
 from tests.content.labelled import cases
 
 SOUP = Facts(
@@ -130,3 +134,15 @@ def test_chinese_texts_are_held_to_the_facts_too() -> None:
             "您4周前买过龙井茶", "铁观音, 100克", "龙井茶 $"]  # fmt: skip
     assert [lie for lie in lies if not check(lie, tea, language="zh")] == []
     assert LONGEST == 240
+
+
+def test_the_gates_chinese_set_is_written_truly_and_a_deed_of_others_is_not_the_readers() -> None:
+    for facts in gate.cases("zh"):
+        text = writers.of(writers.DEFAULT, "zh").write(facts, max_attributes=5).text
+        assert check(text, framed(facts), language="zh") == [], text
+    popular = next(one for one in gate.cases("zh") if "popular_share" in one.reasons)
+    assert check("8%的用户最近买过黑巧克力。", popular, language="zh") == []
+    assert check("黑巧克力，您买过。", popular, language="zh")
+    had = replace(popular, reasons={"weeks_bought": 3.0})
+    assert check("用户最近买过黑巧克力。", had, language="zh")
+    assert check("最近一次在家。", had, language="zh")

@@ -22,9 +22,9 @@ from tests.content.openai_server import KEY, MODEL, Behaviour, running
 DRAWS = 40
 
 
-def drawn(facts: Facts, *, title: bool = False) -> list[str]:
+def drawn(facts: Facts, *, kind: grammar.Kind = "text") -> list[str]:
     rng = random.Random(3)
-    return [grammar.sampled(facts, rng, title=title) for _ in range(DRAWS)]
+    return [grammar.sampled(facts, rng, kind=kind) for _ in range(DRAWS)]
 
 
 @pytest.mark.parametrize("frame", NAMES)
@@ -63,7 +63,7 @@ def test_the_grammar_says_what_the_facts_say_and_nothing_of_another_frame() -> N
 @pytest.mark.parametrize("frame", [None, *NAMES])
 def test_titles_of_shelves_pass_as_well(frame: str | None) -> None:
     told = shelves.facts("TROPICAL FRUIT", frame=frame, asked=True)  # type: ignore[arg-type]
-    for text in drawn(told, title=True):
+    for text in drawn(told, kind="title"):
         assert check(text, told, longest=shelves.LONGEST) == [], text
 
 

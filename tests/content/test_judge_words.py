@@ -43,6 +43,35 @@ def test_texts_and_titles_that_keep_their_bounds_pass_the_gate(tmp_path: Path) -
     assert found["judged"]["titles"]["evaluation"]["cases"] == 9
 
 
+def chinese(prompt: str) -> str:
+    """Say what is asked about in the language that is asked in: true in both."""
+    told = dict(line[2:].split("：") for line in prompt.splitlines() if line[:2] == "- " and "：" in line)
+    if not told:
+        return said(prompt)
+    return f"为您推荐{told['title']}。" + (f"价格{told['price']}。" if "price" in told else "")
+
+
+def test_a_spec_that_names_chinese_has_it_judged_as_well(tmp_path: Path) -> None:
+    serving = spec_slices(spec(model={"languages": ["en", "zh"]}))["serving"]
+    behaviour = Behaviour(says=chinese)
+
+    def found(folder: str) -> dict[str, Any]:
+        variables = {"INTENTFLOW_LLM": json.dumps({"url": url, "model": MODEL}), "INTENTFLOW_LLM_KEY": KEY}
+        run_judge_words(serving, destination=tmp_path / folder, environment=variables)
+        judged: dict[str, Any] = files.read_json(tmp_path / folder / FILE)
+        return judged
+
+    with running(behaviour) as url:
+        both = found("both")
+        behaviour.says = lambda prompt: "Some tea." if "：" in prompt else said(prompt)  # English, whatever is asked
+        english = found("english")
+    assert list(both["judged"]) == ["texts", "titles", "texts_zh", "titles_zh"]
+    assert (both["judged"]["texts_zh"]["evaluation"]["cases"], gates.words(both).verdict) == (8, PASSED)
+    outcome = gates.words(english)
+    assert (outcome.verdict, english["judged"]["texts"]["broken"]) == (REFUSED, [])
+    assert "blurb@1: served 0% of the cases" in outcome.reason
+
+
 def test_a_prompt_whose_texts_are_refused_holds_the_release_back_by_name(tmp_path: Path) -> None:
     with running(Behaviour(says=lambda prompt: "The best of all.")) as url:
         outcome = gates.words(judged(tmp_path, url))

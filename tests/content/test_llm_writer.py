@@ -67,6 +67,12 @@ def test_a_text_that_the_facts_bear_is_served_and_is_the_models(server: tuple[Be
     assert whole.cost.tokens > 20
 
 
+def test_a_language_that_is_judged_by_nobody_is_asked_of_no_model(server: tuple[Behaviour, str]) -> None:
+    whole, _ = written(writer(server[1], languages=("en",)), language="zh")
+    assert (whole.text, whole.fallback, server[0].asked) == (FIXED.text, "language", [])
+    assert written(writer(server[1], languages=("en",)))[0].fallback is None
+
+
 def test_words_leave_before_the_last_exists(server: tuple[Behaviour, str]) -> None:
     behaviour, url = server
     behaviour.pause_s = 0.02

@@ -23,16 +23,21 @@ DIGESTS = {  # a prompt that changes gets another number: releases and caches go
     "blurb@1": "abb1464ac4cc",
     "blurb@2": "371f1c792496",
     "title@1": "103a2995d7bc",
+    "summary@1": "846d3675a974",
+    "label@1": "5f710cf112c8",
+    "expand@1": "156c5a959c94",
+    "rerank@1": "5923f87f3224",
 }
+OF_TEXTS = (*prompts.NAMES, *prompts.TITLES, *prompts.SUMMARIES, *prompts.LABELS)
 
 
-@pytest.mark.parametrize("name", [*prompts.NAMES, *prompts.TITLES])
+@pytest.mark.parametrize("name", [*OF_TEXTS, *prompts.READERS])
 def test_a_prompt_keeps_its_words_under_its_name(name: str) -> None:
     whole = "".join(prompts.texts(name)[language] for language in ("en", "zh"))
     assert hashlib.sha256(whole.encode()).hexdigest()[:12] == DIGESTS[name]
 
 
-@pytest.mark.parametrize("name", [*prompts.NAMES, *prompts.TITLES])
+@pytest.mark.parametrize("name", OF_TEXTS)
 def test_packaged_prompts_ask_for_known_fields_and_show_every_fact(name: str) -> None:
     facts = Facts(
         "i1",
@@ -47,6 +52,15 @@ def test_packaged_prompts_ask_for_known_fields_and_show_every_fact(name: str) ->
         filled = prompts.filled(text, facts, language=language, refused="'x': a word")
         for said in ("Leek soup", "2.50", "in 3 weeks", "goes with bread", "2.00 instead of 2.50", "'x'", "good price"):
             assert said in filled
+
+
+def test_prompts_of_readers_ask_for_their_own_fields_and_show_them() -> None:
+    for text in prompts.checked("expand@1", prompts.texts("expand@1")).values():
+        filled = prompts.rendered(text, query="rye bread", most=8)
+        assert all(one in filled for one in ("rye bread", "8", '{"words"'))
+    for text in prompts.checked("rerank@1", prompts.texts("rerank@1")).values():
+        filled = prompts.rendered(text, history=["Tea"], items=[(1, "Soap"), (3, "Jam")], most=2)
+        assert all(one in filled for one in ("- Tea", "1. Soap", "3. Jam", '{"first"'))
 
 
 @pytest.mark.parametrize(

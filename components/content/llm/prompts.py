@@ -20,10 +20,20 @@ from feature_repo.errors import DataError
 FOLDER = Path(__file__).parents[1] / "prompts"
 NAMES = ("blurb@1", "blurb@2")  # of texts about an item
 TITLES = ("title@1",)  # of shelves
+SUMMARIES = ("summary@1",)  # of items, for vectors (components/content/reader/summaries.py)
+LABELS = ("label@1",)  # of discovered groups
+EXPANSIONS = ("expand@1",)  # of a search's words
+RERANKS = ("rerank@1",)  # of a list, for who had little yet
+READERS = (*EXPANSIONS, *RERANKS)  # answered with JSON; all others with a text
 DEFAULT = NAMES[0]
-FIELDS = frozenset(("facts", "purpose", "words", "refused"))  # what a prompt may use
+FIELDS = frozenset(("facts", "purpose", "words", "refused"))  # what the prompt of a text may use
+FIELDS_OF: Mapping[str, frozenset[str]] = {
+    "expand": frozenset(("query", "most")),
+    "rerank": frozenset(("history", "items", "most")),
+}
 WORDS: Mapping[Language, int] = {"en": 30, "zh": 50}
 WORDS_OF_TITLE: Mapping[Language, int] = {"en": 6, "zh": 12}
+WORDS_OF_SUMMARY: Mapping[Language, int] = {"en": 20, "zh": 30}
 
 
 @functools.cache
@@ -43,9 +53,10 @@ def checked(name: str, found: Mapping[str, str]) -> dict[Language, str]:
             raise DataError(f"prompt {name}: no language '{language}'; have {', '.join(found) or 'none'}") from None
         except TemplateSyntaxError as error:
             raise DataError(f"prompt {name}.{language}, line {error.lineno}: {error.message}") from None
-        if unknown := sorted(asked - FIELDS):
+        fields = FIELDS_OF.get(name.partition("@")[0], FIELDS)
+        if unknown := sorted(asked - fields):
             raise DataError(
-                f"prompt {name}.{language}: no such field '{unknown[0]}'; allowed: {', '.join(sorted(FIELDS))}"
+                f"prompt {name}.{language}: no such field '{unknown[0]}'; allowed: {', '.join(sorted(fields))}"
             )
     return {language: found[language] for language in LANGUAGES}
 
@@ -54,14 +65,18 @@ def filled(
     prompt: str, facts: Facts, *, language: Language, refused: str = "", words: Mapping[Language, int] = WORDS
 ) -> str:
     """Return a prompt with an item's facts, and with why the last answer was refused; `words` says how many at most."""
+    frame = frames.named(facts.frame)
+    purpose = frame.purpose if frame else ""
+    return rendered(prompt, facts=list(told(facts)), purpose=purpose, words=words[language], refused=refused)
+
+
+def rendered(prompt: str, **fields: object) -> str:
+    """Return a prompt with its fields filled in, by an engine that runs no code of it."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
-    frame = frames.named(facts.frame)
     template = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True).from_string(prompt)
-    return template.render(
-        facts=list(told(facts)), purpose=frame.purpose if frame else "", words=words[language], refused=refused
-    ).strip()
+    return template.render(**fields).strip()
 
 
 def instructions(prompt: str) -> list[str]:

@@ -34,6 +34,14 @@ class Endpoint(Slice):
     price_in: float = Field(default=0.0, ge=0, description="Of a million tokens asked")
     price_out: float = Field(default=0.0, ge=0, description="Of a million tokens answered")
 
+    def money(self, asked: int, answered: int) -> float:
+        """Return what so many tokens cost.
+
+        >>> Endpoint(url="http://h/v1", model="m", price_in=2, price_out=6).money(1_000_000, 500_000)
+        5.0
+        """
+        return (asked * self.price_in + answered * self.price_out) / 1e6
+
 
 def read(environment: Mapping[str, str]) -> tuple[Endpoint, str] | None:
     """Return the endpoint and its key; None where the environment names none.

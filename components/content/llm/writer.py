@@ -26,7 +26,7 @@ from components.content.writers.template import priced
 NAME = "llm@1"
 ABOUT = "a language model, each word of which the facts bear"
 TRIES = 2
-Fallback = Literal["away", "late", "refused", "rubbish", "endless", "ungrounded", "budget", "unsafe"]
+Fallback = Literal["away", "late", "refused", "rubbish", "endless", "ungrounded", "budget", "unsafe", "language"]
 # Sentences to a reader who obeys, where a catalogue names things: no such item is shown to a model.
 ORDERS = re.compile(
     r"\b(?:say|tell|write|print|output|reply|respond|answer|repeat|reveal|show|mention|claim|state|describe|translate|"
@@ -75,6 +75,7 @@ class ModelWriter:
     clock: Callable[[], float] = time.time
     longest: int = LONGEST  # characters of a text
     words: Mapping[Language, int] = field(default_factory=lambda: prompts.WORDS)  # that the prompt asks for, at most
+    kind: grammar.Kind = "text"
     _places: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,13 +83,15 @@ class ModelWriter:
 
     def titles(self, prompt: Mapping[Language, str], *, longest: int) -> "ModelWriter":
         """Return a writer of titles at the same endpoint, under the same budget, cache and number of calls at once."""
-        other = replace(self, prompt=prompt, longest=longest, words=prompts.WORDS_OF_TITLE)
+        return self.of_kind("title", prompt, longest=longest, words=prompts.WORDS_OF_TITLE)
+
+    def of_kind(
+        self, kind: grammar.Kind, prompt: Mapping[Language, str], *, longest: int, words: Mapping[Language, int]
+    ) -> "ModelWriter":
+        """Return a writer of another kind of text that shares everything else."""
+        other = replace(self, prompt=prompt, longest=longest, words=words, kind=kind)
         other._places = self._places
         return other
-
-    @property
-    def _of_titles(self) -> bool:
-        return self.longest != LONGEST
 
     async def write(
         self, facts: Facts, fixed: Described, *, language: Language = "en", person: str = ""
@@ -97,6 +100,9 @@ class ModelWriter:
 
         `person` is the pseudonym of who is written to; it is kept with what is cached, and leaves for nowhere.
         """
+        if self.spec.languages is not None and language not in self.spec.languages:
+            yield Written(fixed.text, fixed.source, fixed.used, fallback="language")
+            return
         seen = framed(facts if self.client.endpoint.person_facts else of_everyone(facts))
         if reads_like_an_order(seen):
             yield Written(fixed.text, fixed.source, fixed.used, fallback="unsafe")
@@ -156,7 +162,7 @@ class ModelWriter:
         return digest(
             asdict(seen), self.prompt[language], endpoint.url, endpoint.model, endpoint.structured,
             self.spec.max_tokens, self.spec.temperature, language,
-            *([endpoint.grammar] if endpoint.grammar else []), *([self.longest] if self._of_titles else []),
+            *([endpoint.grammar] if endpoint.grammar else []), *([self.longest] if self.longest != LONGEST else []),
         )  # fmt: skip
 
     @property
@@ -214,7 +220,7 @@ class _Attempt:
         bound = writer.client.endpoint.grammar is not None and self.language == "en"
         answer = writer.client.stream(
             asked, max_tokens=spec.max_tokens, temperature=spec.temperature, timeout_s=timeout_s, usage=usage,
-            grammar=grammar.of(self.seen, title=writer._of_titles) if bound else "",
+            grammar=grammar.of(self.seen, kind=writer.kind) if bound else "",
         )  # fmt: skip
         try:
             async for grown in answer:
@@ -240,9 +246,7 @@ class _Attempt:
         return bool(found)
 
     def _cost(self, asked: int, answered: int, seconds: float) -> Cost:
-        endpoint = self.writer.client.endpoint
-        money = (asked * endpoint.price_in + answered * endpoint.price_out) / 1e6
-        return Cost(asked + answered, seconds, money)
+        return Cost(asked + answered, seconds, self.writer.client.endpoint.money(asked, answered))
 
 
 def reads_like_an_order(facts: Facts) -> bool:

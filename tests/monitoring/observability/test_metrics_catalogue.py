@@ -11,6 +11,7 @@ from bentos.recommender.logs.shipping import ShippingStatus
 from bentos.recommender.metrics import Metrics as DoorMetrics
 from bentos.router.counts import Metrics as RouterMetrics
 from bentos.router.routes import STABLE
+from components.content.llm.store import Cost
 from components.registry import heartbeats
 from monitoring.observability import metrics_catalogue
 from monitoring.observability.metrics_catalogue import Metric
@@ -38,6 +39,8 @@ def door_text(folder, release) -> str:
     metrics.shed.labels("reads").inc()
     metrics.unlogged.inc()
     metrics.beyond("caller", 3)
+    metrics.text("template@2", "late")
+    metrics.ordered("late", Cost())
     metrics.logs_seen(ShippingStatus(size_bytes=9, sent=2, waiting=1, waiting_since=5.0, failed=True), EventLog(folder))
     return whole(registry)
 

@@ -11,8 +11,8 @@ from pipelines.graphs.index import reads
 from tests.pipelines.conftest import USER, Shop
 
 TWIN = {"fetch_twin", "twin_rows", "judge_twin_intent", "judge_twin_ranking"}  # hand on why there is no champion
-REPORT = ("contract", "intent", "ranking", "release", "recommendations", "drift", "seconds", "peak_memory_gib", "uis",
-          "first_answer_s")  # fmt: skip
+REPORT = ("contract", "intent", "ranking", "release", "recommendations", "texts", "drift", "seconds",
+          "peak_memory_gib", "uis", "first_answer_s")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +40,16 @@ def test_an_even_user_is_recommended_even_items(report: dict[str, Any]) -> None:
     items = [int(i["item_id"][1:]) for i in report["recommendations"]]
     assert len(items) == 5
     assert all(i % 2 == 0 for i in items)
+
+
+def test_each_recommendation_has_a_text_that_says_who_wrote_it(shop: Shop, report: dict[str, Any]) -> None:
+    assert [one["item_id"] for one in report["texts"]] == [one["item_id"] for one in report["recommendations"]]
+    printed = (shop.folder / "demo.out").read_text()
+    for item, text in zip(report["recommendations"], report["texts"], strict=True):
+        assert text["source"] == "template@2"
+        assert text["text"].startswith(item["title"])
+        assert f"{text['text']}  [template@2]" in printed
+    assert report["seconds"]["texts"] < 0.03 * report["first_answer_s"]
 
 
 def test_the_models_know_the_checkerboard(report: dict[str, Any]) -> None:
