@@ -107,9 +107,13 @@ class World:
     def rule(self) -> str:
         """Name by what rule labels are made and judged, '' for all that was bought, alike."""
         weighed = "" if self.weight is None else f"{self.weight.scale} of {self.weight.of}"
-        ahead = self.split.get(columns.LABELS_AHEAD, [1])[0]
-        within = f"within {ahead} steps" if ahead > 1 else ""
+        within = f"within {self.ahead} steps" if self.ahead > 1 else ""
         return " ".join(part for part in (self.eligible.rule, weighed, within) if part)
+
+    @property
+    def ahead(self) -> int:
+        """Return how many steps labels look ahead."""
+        return int(self.split.get(columns.LABELS_AHEAD, [1])[0])
 
     @property
     def present(self) -> set[int]:

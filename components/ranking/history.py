@@ -35,6 +35,8 @@ class History:
     last_at: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [N] epoch seconds
     segment: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [B] of the row's user
     aged: np.ndarray = field(default_factory=lambda: np.ones(0))  # [B] what the decay from state_at to now left of slow
+    rows: UserRows | None = None  # what this is read from, and by which calendar; of sources that read signals
+    calendar: Calendar | None = None
     scored: dict[str, np.ndarray] = field(default_factory=dict)  # by fitted source: its scores, made once
 
     @property
@@ -79,6 +81,8 @@ class History:
             last_at=rows.lists["history_last_at"].values,
             segment=rows.numbers[columns.SEGMENT].astype(np.int64),
             aged=np.ones(len(rows)) if calendar is None else calendar.pace.slow ** behind(rows, calendar),
+            rows=rows,
+            calendar=calendar,
         )
 
     def over(self, catalogue: Catalogue) -> "History":

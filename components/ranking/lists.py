@@ -17,6 +17,7 @@ from components.ranking.examples import Examples, World
 from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
+from components.ranking.past import Past
 from components.ranking.sources import SOURCES
 from components.ranking.spec import Candidates
 from feature_repo.calendar import Calendar
@@ -52,24 +53,46 @@ def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
         found |= dict.fromkeys(
-            block, fit_until(world.examples, n_items, until=block[0], learn=world.learn, calendar=world.calendar)
+            block,
+            fit_until(
+                world.examples,
+                n_items,
+                until=block[0],
+                learn=world.learn,
+                calendar=world.calendar,
+                ahead=world.ahead,
+            ),
         )
     return found
 
 
 def fit_until(
-    examples: Examples, n_items: int, *, until: int, learn: Collection[str] = (), calendar: Calendar | None = None
+    examples: Examples,
+    n_items: int,
+    *,
+    until: int,
+    learn: Collection[str] = (),
+    calendar: Calendar | None = None,
+    ahead: int = 1,
 ) -> Neighbours:
     """Fit the neighbour table, and the sources to `learn`, on what was known at the start of week `until`.
 
-    With a calendar the sources learn from rows as of that week: who left long ago weighs less than who is here.
+    With a calendar the sources learn from rows as of that week: who left long ago weighs less than who is here. Those
+    that learn from labels, which look `ahead` weeks, need one.
     """
     rows = cooccurrence.latest_rows(examples.rows, examples.week, until=until)
     table = cooccurrence.fit(rows, n_items)
     if not learn:
         return table
     rows = rows if calendar is None else cooccurrence.as_of(rows, until, calendar)
-    return replace(table, learnt=learnt.fit(rows, n_items, learn))
+    past = None if calendar is None else past_of(examples, until, calendar, ahead=ahead)
+    return replace(table, learnt=learnt.fit(rows, n_items, learn, past))
+
+
+def past_of(examples: Examples, until: int, calendar: Calendar, *, ahead: int = 1) -> Past:
+    """Return the rows whose labels, which look `ahead` weeks, were known at the start of week `until`."""
+    known = examples.take(np.flatnonzero((examples.week + ahead <= until) & examples.labelled))
+    return Past(known.rows, known.week, known.bought, calendar)
 
 
 def of_weeks(

@@ -204,7 +204,9 @@ def _by_formula(ranker: Ranker, material: _Material, *, neighbours_s: float) -> 
 def fitted_until(world: World, until: int) -> Neighbours:
     """Fit neighbours and sources on what was known at a week."""
     n_items = world.vocabulary.items.num_rows
-    return lists.fit_until(world.examples, n_items, until=until, learn=world.learn, calendar=world.calendar)
+    return lists.fit_until(
+        world.examples, n_items, until=until, learn=world.learn, calendar=world.calendar, ahead=world.ahead
+    )
 
 
 def validated(ranker: Ranker, world: World, weeks: list[int]) -> tuple[float, int, float]:

@@ -15,12 +15,12 @@ from components.ranking.examples import World
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker
-from components.ranking.sources import LEARNT, OF_LEARNT, sequence
+from components.ranking.sources import LABELLED, LEARNT, OF_LEARNT, sequence
 from components.ranking.sources import learnt as source_of
 from components.ranking.spec import Candidates, Ranking
 from components.ranking.train import train
 from feature_repo.rows import UserRows
-from tests.ranking.board import ITEMS, SPEC, Happened, known_row, start, user_rows
+from tests.ranking.board import CALENDAR, ITEMS, SPEC, Happened, known_row, start, user_rows
 
 EVERY = pytest.mark.parametrize("source", LEARNT)
 ONE_COLOUR = [name for name in LEARNT if name != "segment_popular"]  # the board's segments are of both colours
@@ -32,8 +32,9 @@ def everyone(world: World) -> UserRows:
 
 
 @pytest.fixture(scope="module")
-def fitted(everyone: UserRows, ranker: Ranker) -> Neighbours:
-    return replace(ranker.neighbours, learnt=learnt.fit(everyone, ITEMS, LEARNT))
+def fitted(everyone: UserRows, ranker: Ranker, world: World) -> Neighbours:
+    past = lists.past_of(world.examples, 18, world.calendar)
+    return replace(ranker.neighbours, learnt=learnt.fit(everyone, ITEMS, LEARNT, past))
 
 
 @pytest.mark.parametrize("source", ONE_COLOUR)
@@ -41,7 +42,9 @@ def test_on_the_checkerboard_it_prefers_the_users_own_colour(
     source: str, fitted: Neighbours, happened: dict[str, Happened]
 ) -> None:
     users = list(happened)[:10]
-    scores = source_of(source).scores(History.of(user_rows(*(known_row(u, happened[u], 21) for u in users)), fitted))
+    scores = source_of(source).scores(
+        History.of(user_rows(*(known_row(u, happened[u], 21) for u in users)), fitted, calendar=CALENDAR)
+    )
     for b, user in enumerate(users):
         own = np.arange(ITEMS) % 2 == int(user[1:]) % 2
         assert scores[b, own].mean() > 1.2 * max(scores[b, ~own].mean(), 0), (user, source)
@@ -56,7 +59,8 @@ def test_what_happened_after_the_week_changes_nothing(source: str, world: World)
     lists_of["history_items"] = replace(items, values=np.where(later[owner], 3, items.values))
     planted = replace(world.examples, rows=replace(world.examples.rows, lists=lists_of))
     clean, leaky = (
-        lists.fit_until(of, ITEMS, until=15, learn=[source]).learnt[source] for of in (world.examples, planted)
+        lists.fit_until(of, ITEMS, until=15, learn=[source], calendar=world.calendar).learnt[source]
+        for of in (world.examples, planted)
     )
     for name, value in clean.items():
         np.testing.assert_array_equal(value, leaky[name])
@@ -92,9 +96,10 @@ def test_an_item_that_came_later_scores_0_and_says_nothing(
           (fitted.items, fitted.similarities, fitted.factors, fitted.scale)),
         learnt=fitted.learnt,
     )  # fmt: skip
-    known = History.of(user_rows(known_row("u00", happened["u00"], 21)), fitted)
+    known = History.of(user_rows(known_row("u00", happened["u00"], 21)), fitted, calendar=CALENDAR)
     rows = user_rows(known_row("u00", {**happened["u00"], 20: [*happened["u00"].get(20, []), ITEMS + 1]}, 21))
-    scores = source_of(source).scores(History.of(rows, replace(wider, scale=np.ones(ITEMS + 2, np.float32))))
+    wider = replace(wider, scale=np.ones(ITEMS + 2, np.float32))
+    scores = source_of(source).scores(History.of(rows, wider, calendar=CALENDAR))
     assert scores.shape == (1, ITEMS + 2)
     assert not scores[:, ITEMS:].any()
     np.testing.assert_allclose(scores[:, :ITEMS], source_of(source).scores(known), atol=1e-5)
@@ -102,15 +107,21 @@ def test_an_item_that_came_later_scores_0_and_says_nothing(
 
 @EVERY
 def test_a_user_without_a_history_gets_none_of_its_own(source: str, fitted: Neighbours) -> None:
-    scores = source_of(source).scores(History.of(UserRows.unknown(["new"], now=1_720_000_000), fitted))
+    scores = source_of(source).scores(
+        History.of(UserRows.unknown(["new"], now=1_720_000_000), fitted, calendar=CALENDAR)
+    )
     assert not scores.any() or source == "segment_popular"
 
 
 @EVERY
-def test_nobody_to_learn_from_is_no_reason_to_fail(source: str, everyone: UserRows, ranker: Ranker) -> None:
-    nobody = everyone.take(np.empty(0, dtype=np.int64))
-    found = replace(ranker.neighbours, learnt=learnt.fit(nobody, ITEMS, [source]))
-    assert np.isfinite(source_of(source).scores(History.of(everyone.take(np.arange(2)), found))).all()
+def test_nobody_to_learn_from_is_no_reason_to_fail(
+    source: str, everyone: UserRows, ranker: Ranker, world: World
+) -> None:
+    nobody, past = everyone.take(np.empty(0, dtype=np.int64)), lists.past_of(world.examples, 0, world.calendar)
+    found = replace(ranker.neighbours, learnt=learnt.fit(nobody, ITEMS, [source], past))
+    assert source in found.learnt
+    history = History.of(everyone.take(np.arange(2)), found, calendar=CALENDAR)
+    assert np.isfinite(source_of(source).scores(history)).all()
 
 
 @EVERY
@@ -136,7 +147,7 @@ def test_with_every_source_on_nothing_that_is_barred_is_a_candidate_and_nothing_
     rows = everyone.take(np.arange(12))
     barred = np.random.default_rng(1).random((12, ITEMS)) < 0.5
     every = Candidates(**dict.fromkeys((*LEARNT, "trending", "attributes", "history", "neighbours", "popular"), 4))
-    found = candidates(History.of(rows, fitted), ranker.catalogue, every, barred=barred)
+    found = candidates(History.of(rows, fitted, calendar=CALENDAR), ranker.catalogue, every, barred=barred)
     assert not barred[found.row, found.item].any()
     keys = found.row * ITEMS + found.item
     assert len(np.unique(keys)) == len(keys)
@@ -146,7 +157,7 @@ def test_with_every_source_on_nothing_that_is_barred_is_a_candidate_and_nothing_
 @EVERY
 def test_a_feature_is_the_log_of_one_more_than_the_score(source: str, fitted: Neighbours, world: World) -> None:
     some = world.examples.of_weeks([19]).take(np.arange(3))
-    history = History.of(some.rows, fitted)
+    history = History.of(some.rows, fitted, calendar=CALENDAR)
     catalogue = Catalogue.of(world.vocabulary, world.item_state, week=19)
     found = candidates(history, catalogue, Candidates(history=3, neighbours=3, popular=3))
     facts = encode.facts(
@@ -163,7 +174,7 @@ def test_a_feature_is_the_log_of_one_more_than_the_score(source: str, fitted: Ne
     np.testing.assert_allclose(seen, np.log1p(np.maximum(score, 0)), rtol=1e-6)
 
 
-@EVERY
+@pytest.mark.parametrize("source", [name for name in LEARNT if name not in LABELLED])  # basket: in test_basket.py
 def test_the_same_row_scores_the_same_however_long_ago_it_was_stored(
     source: str, fitted: Neighbours, happened: dict[str, Happened], world: World
 ) -> None:
@@ -208,6 +219,14 @@ def test_a_model_without_fitted_sources_writes_no_file_of_them(ranker: Ranker, t
 def test_a_source_that_a_spec_leaves_out_is_not_in_its_digest() -> None:
     assert not {*LEARNT, "trending", "attributes"} & {*Ranking().model_dump()["candidates"]}
     assert Ranking(candidates=Candidates(als=30)).model_dump()["candidates"]["als"] == 30
+
+
+def test_a_source_of_labels_learns_from_those_that_were_known_then(world: World) -> None:
+    """A label looks as far ahead as the ranker's do, so that many weeks before the fit are the last to know one."""
+    for ahead, last in ((1, 14), (3, 12)):
+        past = lists.past_of(world.examples, 15, world.calendar, ahead=ahead)
+        assert past.step.max() == last
+        assert len(past.rows) == len(past.bought.offsets) - 1 == (world.examples.week <= last).sum()
 
 
 def test_the_served_sequence_is_the_trained_network() -> None:

@@ -12,13 +12,14 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Arrays, Neighbours
+from components.ranking.past import Past
 from components.ranking.score import FACT, Ranker
 from components.ranking.sources import LEARNT, NAMES, PHRASES, SOURCES, Source, finder
 from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates, Ranking
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
-from tests.ranking.board import ITEMS, Happened, checkerboard, intents, known_row, user_rows
+from tests.ranking.board import CALENDAR, ITEMS, Happened, checkerboard, intents, known_row, user_rows
 from tests.ranking.content_worlds import vectors_of_numbers
 
 ENTITIES = np.stack([np.arange(ITEMS) % 4, 4 + np.arange(ITEMS) % 5], axis=1)  # two of each item
@@ -45,14 +46,18 @@ def history_of(rows: UserRows, ranker: Ranker) -> History:
     values |= {"received_items": np.concatenate(wrote), "received_last_at": np.tile(np.arange(5.0) + 9, len(rows))}
     lists = {name: Ragged(value, offsets) for name, value in values.items()}
     tied = dataclasses.replace(rows, lists={**rows.lists, **lists})
-    return History.of(tied, fitted(ranker), graph, vectors_of_numbers(ITEMS))
+    return History.of(tied, fitted(ranker), graph, vectors_of_numbers(ITEMS), calendar=CALENDAR)
 
 
 @functools.cache
 def _arrays() -> dict[str, Arrays]:
     world = checkerboard()
     everyone = user_rows(*(known_row(user, world[user], 19) for user in world))
-    return learnt.fit(everyone, ITEMS, LEARNT)
+    known = [known_row(user, world[user], week) for week in (17, 18) for user in world]
+    bought = [row["bought"] for row in known]
+    labels = Ragged(np.array([item for items in bought for item in items]), np.cumsum([0, *map(len, bought)]))
+    past = Past(user_rows(*known), np.array([row["week"] for row in known]), labels, CALENDAR)
+    return learnt.fit(everyone, ITEMS, LEARNT, past)
 
 
 def fitted(ranker: Ranker) -> Neighbours:

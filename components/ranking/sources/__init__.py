@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from components.ranking.history import History
     from components.ranking.neighbours import Arrays
+    from components.ranking.past import Past
     from components.ranking.sources.context import Context
     from feature_repo.rows import UserRows
 
@@ -34,6 +35,7 @@ class Source:
     for_vectors: int = 0  # the limit where the spec declares vectors of items; elsewhere it brings nothing
     asked: bool = False  # off unless a spec says a limit; specs that leave it out have the digests they had
     learnt: bool = False  # fitted on histories, week by week: its module has `fit` and `scores`
+    labelled: bool = False  # learnt, and from what users did after their rows: its module has `fit_past` for `fit`
     later: bool = False  # only items that came after training: no model needs to know it, no training meets it
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
@@ -60,6 +62,8 @@ SOURCES = (
            learnt=True),
     Source("sequence", 13, 0, "Items that self-attention over the history's order predicts", asked=True, learnt=True),
     Source("users", 14, 0, "Items that groups of users with histories like this one have", asked=True, learnt=True),
+    Source("basket", 18, 0, "Items that most users had for the first time; of those had, how likely they come again",
+           asked=True, learnt=True, labelled=True),
     Source("segment_popular", 15, 0, "Items popular in the user's segment", asked=True, learnt=True),
     Source("attributes", 17, 0, "Items that share category, brand or targets with the history, rare ones above all",
            asked=True),
@@ -71,6 +75,7 @@ SOURCES = (
 
 NAMES = tuple(source.name for source in sorted(SOURCES, key=lambda source: source.code))  # by code
 LEARNT = tuple(source.name for source in SOURCES if source.learnt)
+LABELLED = tuple(source.name for source in SOURCES if source.labelled)
 OF_LEARNT = {name: f"by_{name}" for name in LEARNT}  # the fact and the feature that its score is
 PHRASES = {reason: sentence for source in SOURCES for reason, sentence in source.phrases}
 
@@ -97,9 +102,21 @@ class Learnt(Finder, Protocol):
         """Score every item of every row, float64 [B, I]; 0 or less where it does not bring it."""
 
 
+class Labelled(Learnt, Protocol):
+    """What the module of a source has that learns from what users did after their rows."""
+
+    def fit_past(self, past: "Past", n_items: int) -> "Arrays":
+        """Fit on rows and what followed them; the same past gives the same arrays."""
+
+
 def learnt(name: str) -> Learnt:
     """Return the module of a source that is fitted."""
     return cast(Learnt, finder(name))
+
+
+def labelled(name: str) -> Labelled:
+    """Return the module of a source that is fitted to labels."""
+    return cast(Labelled, finder(name))
 
 
 @functools.cache
