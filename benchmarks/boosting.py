@@ -38,8 +38,8 @@ class Boosted:
         parts = []
         for start in range(0, len(index), ROWS):
             rows = index[start : start + ROWS]
-            x = _numbers(self.scorer, examples, rows, np.repeat(np.arange(len(rows)), len(self.targets)),
-                         np.tile(self.targets, len(rows)))  # fmt: skip
+            x = numbers(self.scorer, examples, rows, np.repeat(np.arange(len(rows)), len(self.targets)),
+                        np.tile(self.targets, len(rows)))  # fmt: skip
             parts.append(self.model.predict_proba(x)[:, 1].reshape(len(rows), len(self.targets)))
         return np.concatenate(parts).astype(np.float32)
 
@@ -49,8 +49,8 @@ def fit(scorer: IntentScorer, examples: Examples, targets: np.ndarray, *, pairs:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     start, rng = time.monotonic(), np.random.default_rng(seed)
-    x, y, weight = _sampled(scorer, examples, examples.part("train"), targets, pairs=pairs, rng=rng)
-    check = _sampled(scorer, examples, examples.part("validate"), targets, pairs=pairs // 4, rng=rng)
+    x, y, weight = sampled(scorer, examples, examples.part("train"), targets, pairs=pairs, rng=rng)
+    check = sampled(scorer, examples, examples.part("validate"), targets, pairs=pairs // 4, rng=rng)
     last = x.shape[1]
     categories = [last - 2, last - 1] if len(scorer.names) <= MOST_CATEGORIES else [last - 2]
     model = HistGradientBoostingClassifier(
@@ -59,7 +59,7 @@ def fit(scorer: IntentScorer, examples: Examples, targets: np.ndarray, *, pairs:
     return Boosted(model, scorer, targets, len(y), round(time.monotonic() - start, 1))
 
 
-def _sampled(
+def sampled(
     scorer: IntentScorer, examples: Examples, index: np.ndarray, targets: np.ndarray, *, pairs: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
@@ -71,11 +71,11 @@ def _sampled(
     for number, (low, high) in enumerate(pairwise(bounds)):
         first = number * ROWS
         place, target = row[low:high] - first, targets[column[low:high]]
-        parts.append(_numbers(scorer, examples, index[first : first + ROWS], place, target))
+        parts.append(numbers(scorer, examples, index[first : first + ROWS], place, target))
     return np.concatenate(parts), examples.labels[index[row], targets[column]], examples.weights(index[row])
 
 
-def _numbers(
+def numbers(
     scorer: IntentScorer, examples: Examples, rows: np.ndarray, place: np.ndarray, target: np.ndarray
 ) -> np.ndarray:
     """Encode rows and return the numbers of pairs: of the target, of the user, segment, target; float32 [N, F]."""

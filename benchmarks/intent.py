@@ -1,13 +1,17 @@
 """What is each intent architecture worth, and what does it cost? All of them on the same rows of one finished run.
 
+With `--rows FOLDER` the rows are made of the spec instead, and hold users' last events; no run is needed.
+
 Each is trained with the same seeds on the same training users, as many as let the slowest stay within the budget of a
 cell (`--cell-s`, processor seconds of one training; a probe on a twentieth of the users tells), and judged on the same
 test rows, over the targets of intents with a level. Figures are means over the seeds; `ci95` is an interval over
 resampled users, which all sides share, and holds no chance of training, for which `by_seed` stands. `less_default` is
 each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`; a network
 that reads the event memory ends in `_events`, where the run's rows hold it (`profiles.memory: training`). Sides of
-text, such as `text` and `text+lora`, are named with --only, since their rows hold which items users had: where a run's
-rows lack these, they are made for the bench.
+text, such as `text` and `text+lora`, are named with --only (`--only texts` is all of them, beside the spec's own
+architecture and trees), since their rows hold which items users had: where a run's rows lack these, they are made for
+the bench. A text is read in tens of milliseconds, so name `--judge-users` and `--tokens` with them. `--resume` keeps
+each training's figures in a file, and a run that was broken off goes on behind them.
 
 Letters: B rows, C targets, H targets of the headline, R resamples of users.
 """
@@ -15,14 +19,16 @@ Letters: B rows, C targets, H targets of the headline, R resamples of users.
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import histories, script, subject
+from benchmarks import histories, made_rows, script, subject
+from benchmarks.cells import Cells
 from benchmarks.script import Document
 from components import verdicts
 from components.intent import decisions, metrics
@@ -53,10 +59,21 @@ OF_EVENTS = "_events"  # ends the name of a network that reads the event memory,
 READERS = tuple(f"{name}{OF_EVENTS}" for name in NETWORKS)
 SIDES = (*NETWORKS, TREES, *(f"transformer+{name}" for name in VARIANTS))
 TEXTS = (TEXT, *(f"{TEXT}+{name}" for name in OF_TEXT))  # sides that are named with --only: rows need histories
+ALL_TEXTS = "texts"  # of --only: these, beside the run's own architecture and trees
 QUICK = (*NETWORKS, TREES, "cnn+temperature")
 CELL_S, QUICK_CELL_S = 300.0, 60.0
 PROBE, LEAST_USERS = 20, 50  # one in so many training users is probed, and no fewer than so many
 ASKED, BATCH = 64, 256  # rows that are asked one at a time; rows of a batch
+
+
+@dataclass(frozen=True)
+class World:
+    """A recommender's rows, and the model that its spec asks for."""
+
+    name: str
+    examples: Examples
+    intent: IntentModel
+    held: int  # training steps that are scored out of time
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,15 @@ class Side:
     drawn: list[dict[str, np.ndarray]]  # by seed, each metric [R]
     costs: dict[str, float]
 
+    @classmethod
+    def of(cls, found: Sequence[Document]) -> "Side":
+        """Put the cells of a side together, one a seed."""
+        return cls(
+            [one["figures"] for one in found],
+            [{metric: np.array(drawn) for metric, drawn in one["drawn"].items()} for one in found],
+            {cost: float(np.mean([one["costs"][cost] for one in found])) for cost in COSTS},
+        )
+
     def sample(self, metric: str, judge: Judge) -> Sample:
         """Return the mean over seeds of a metric, on all rows and on each resample."""
         value = float(np.mean([one[metric] for one in self.figures]))
@@ -97,23 +123,31 @@ class Side:
 
 def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
-    with subject.subject(asked) as found:
-        examples, spec = intent_examples.load(found.rows, found.intents), found.intent
-        names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
-        if any(name in TEXTS for name in names):
-            examples = histories.added(examples, found.profiles)
+    world = _world(asked)
+    examples, spec = world.examples, world.intent
+    names = _names(asked, spec)
     if not (asked.only or asked.quick) and columns.EVENT_LISTS[0] in examples.rows.lists:
         names += READERS
-    specs = {name: spec_of(name, spec) for name in names}
+    examples = examples if asked.judge_users is None else fewer_judges(examples, asked.judge_users)
+    specs = {name: spec_of(name, spec, tokens=asked.tokens) for name in names}
     cell_s = min(asked.cell_s, QUICK_CELL_S) if asked.quick else asked.cell_s
-    seeds, held = 2 if asked.quick else asked.seeds, found.ranking.train_weeks
-    share = shared(examples, specs, held=held, cell_s=cell_s)
+    seeds, held = 2 if asked.quick else asked.seeds, world.held
+    about = {"recommender": world.name, "rows": len(examples.week), "labels": int(examples.labels.sum()),
+             "cell_s": cell_s, "judge_users": asked.judge_users, "tokens": asked.tokens}  # fmt: skip
+    cells = Cells(asked.resume, about)
+    share = cells.kept("share", lambda: {"train": shared(examples, specs, held=held, cell_s=cell_s)})["train"]
     judge, taught = Judge.of(examples), some_users(examples, share)
-    sides = {name: _side(judge, taught, one, name=name, seeds=seeds, held=held) for name, one in specs.items()}
+    for seed in range(seeds):  # all sides with one seed first, so that what was broken off is a table
+        for name, one in specs.items():
+            cells.kept(
+                f"{name}, seed {seed}",
+                partial(_trained, judge, taught, one.model_copy(update={"seed": seed}), name=name, held=held),
+            )
+    sides = {name: Side.of([cells.kept(f"{name}, seed {seed}", dict) for seed in range(seeds)]) for name in specs}
     own = name_of(spec)
     default = sides.get(own)
     return {
-        "recommender": found.name,
+        "recommender": world.name,
         "seeds": list(range(seeds)),
         "cell_s": cell_s,
         "train_share": round(share, 4),
@@ -130,8 +164,34 @@ def measure(asked: argparse.Namespace) -> Document:
     }
 
 
-def spec_of(name: str, spec: IntentModel) -> IntentModel:
-    """Return the spec of a side: the run's own, with another architecture and a variant's options."""
+def _world(asked: argparse.Namespace) -> World:
+    """Take the rows of the last finished run, or make those of the spec."""
+    if asked.rows is not None and not asked.quick:
+        spec, examples = made_rows.with_events(asked.spec, asked.rows)
+        model, held = spec.models.intent, spec.models.ranking.train_weeks
+        return World(spec.name, _told(asked, model, examples, asked.rows / made_rows.PROFILES), model, held)
+    with subject.subject(asked) as found:
+        examples = intent_examples.load(found.rows, found.intents)
+        told = _told(asked, found.intent, examples, found.profiles)
+        return World(found.name, told, found.intent, found.ranking.train_weeks)
+
+
+def _told(asked: argparse.Namespace, spec: IntentModel, examples: Examples, profiles: Path) -> Examples:
+    """Add to rows what sides of text read of them, where there are such sides."""
+    return histories.added(examples, profiles) if set(_names(asked, spec)) & set(TEXTS) else examples
+
+
+def _names(asked: argparse.Namespace, spec: IntentModel) -> tuple[str, ...]:
+    if asked.only == ALL_TEXTS:
+        return tuple(dict.fromkeys((name_of(spec), TREES, *TEXTS)))
+    return tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
+
+
+def spec_of(name: str, spec: IntentModel, *, tokens: int | None = None) -> IntentModel:
+    """Return the spec of a side: the run's own, with another architecture and a variant's options.
+
+    `tokens` bounds the word pieces that sides of text read.
+    """
     side, _, variant = name.partition("+")
     variants = {**VARIANTS, **OF_TEXT} if side == TEXT else VARIANTS
     if side not in (*NETWORKS, TEXT, TREES, *READERS) or (variant and variant not in variants):
@@ -145,6 +205,8 @@ def spec_of(name: str, spec: IntentModel) -> IntentModel:
     unread: tuple[str, ...] = OF_NETWORKS  # of trees; and the run's rows hold no vectors of titles
     if architecture != TREES:
         unread = ("trees", "titles", "layers" if architecture == TEXT else "text")
+    if architecture == TEXT and tokens is not None:
+        asked["text"] = asked.get("text", {}) | {"tokens": tokens}
     return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})
 
 
@@ -157,7 +219,18 @@ def some_users(examples: Examples, share: float) -> Examples:
     """Keep the training rows of a share of the users, and all rows that judge."""
     users = examples.users
     mine = np.random.default_rng(0).random(int(users.max()) + 1) < share
-    kept = np.flatnonzero(mine[users] | ~np.isin(examples.week, examples.split["train"]))
+    return _taken(examples, mine[users] | ~np.isin(examples.week, examples.split["train"]))
+
+
+def fewer_judges(examples: Examples, most: int) -> Examples:
+    """Keep all training rows, and those that judge of `most` users at most; the same ones for each part."""
+    users, judges = examples.users, ~np.isin(examples.week, examples.split["train"])
+    mine = np.random.default_rng(0).permutation(np.unique(users[judges]))[:most]
+    return _taken(examples, ~judges | np.isin(users, mine))
+
+
+def _taken(examples: Examples, mask: np.ndarray) -> Examples:
+    kept = np.flatnonzero(mask)
     weight = None if examples.weight is None else examples.weight[kept]
     return replace(
         examples,
@@ -171,8 +244,11 @@ def some_users(examples: Examples, share: float) -> Examples:
 def shared(examples: Examples, specs: Mapping[str, IntentModel], *, held: int, cell_s: float) -> float:
     """Return the share of training users with which the slowest side fits into a cell, 0..1."""
     users = len(np.unique(examples.users[examples.part("train")]))
-    few, share = some_users(examples, max(1 / PROBE, min(1.0, LEAST_USERS / users))), 1.0
+    part, share = max(1 / PROBE, min(1.0, LEAST_USERS / users)), 1.0
+    few = some_users(examples, part)
     more = len(examples.part("train")) / len(few.part("train"))
+    judges = len(np.unique(examples.users[examples.part("test")]))
+    few = fewer_judges(few, max(round(judges / more), LEAST_USERS))  # else what every cell judges would count as often
     for name, spec in specs.items():
         if "+" in name and name not in TEXTS:  # options cost next to nothing beside their architecture
             continue
@@ -184,29 +260,30 @@ def shared(examples: Examples, specs: Mapping[str, IntentModel], *, held: int, c
     return share
 
 
-def _side(judge: Judge, taught: Examples, spec: IntentModel, *, name: str, seeds: int, held: int) -> Side:
-    figures, drawn, costs = [], [], []
-    labels = judge.examples.labels[judge.test]
-    for seed in range(seeds):
-        script.note(f"{name}, seed {seed} …")
-        start = time.process_time()
-        trained = train(taught, spec.model_copy(update={"seed": seed}), ranking_weeks=held, device="cpu")
-        fit_cpu_s = time.process_time() - start
-        assert trained.thresholds is not None  # training always chooses them
-        with tempfile.TemporaryDirectory() as scratch:
-            trained.scorer.save(Path(scratch))
-            served = IntentScorer.served(Path(scratch))
-            said = served.predict(judge.examples.rows.take(judge.test))
-            size = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file())
-        pooled = metrics.pooled(labels[:, judge.head], said[:, judge.head], threshold=trained.thresholds.pooled)
-        each = metrics.macro(metrics.classified(labels[:, judge.head], trained.thresholds.decided(said)[:, judge.head]))
-        found = metrics.summary(labels[:, judge.head], said[:, judge.head]) | {
-            "f1_micro": pooled["micro_f1"], "brier": pooled["brier"], "f1_macro": each["macro_f1"]
-        }  # fmt: skip
-        figures.append({figure: float(found[figure] or 0.0) for figure in FIGURES})
-        drawn.append(metrics.resampled(labels[:, judge.head], said[:, judge.head], judge.weight))
-        costs.append({"fit_cpu_s": fit_cpu_s, "size_mb": size / 1e6} | _speed(served, judge))
-    return Side(figures, drawn, {cost: float(np.mean([one[cost] for one in costs])) for cost in COSTS})
+def _trained(judge: Judge, taught: Examples, spec: IntentModel, *, name: str, held: int) -> Document:
+    """Train with one seed, and judge as a door would answer."""
+    script.note(f"{name}, seed {spec.seed} …")
+    labels = judge.examples.labels[judge.test][:, judge.head]
+    start = time.process_time()
+    trained = train(taught, spec, ranking_weeks=held, device="cpu")
+    fit_cpu_s = time.process_time() - start
+    assert trained.thresholds is not None  # training always chooses them
+    with tempfile.TemporaryDirectory() as scratch:
+        trained.scorer.save(Path(scratch))
+        served = IntentScorer.served(Path(scratch))
+        said = served.predict(judge.examples.rows.take(judge.test))
+        size = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file())
+    pooled = metrics.pooled(labels, said[:, judge.head], threshold=trained.thresholds.pooled)
+    each = metrics.macro(metrics.classified(labels, trained.thresholds.decided(said)[:, judge.head]))
+    told = metrics.summary(labels, said[:, judge.head]) | {
+        "f1_micro": pooled["micro_f1"], "brier": pooled["brier"], "f1_macro": each["macro_f1"]
+    }  # fmt: skip
+    drawn = metrics.resampled(labels, said[:, judge.head], judge.weight)
+    return {
+        "figures": {figure: float(told[figure] or 0.0) for figure in FIGURES},
+        "drawn": {metric: values.round(6).tolist() for metric, values in drawn.items()},
+        "costs": {"fit_cpu_s": fit_cpu_s, "size_mb": size / 1e6} | _speed(served, judge),
+    }
 
 
 def _speed(scorer: IntentScorer, judge: Judge) -> dict[str, float]:
@@ -271,5 +348,9 @@ if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--cell-s", type=float, default=CELL_S, help="processor seconds of one training, at most")
     switches.add_argument("--seeds", type=int, default=3, help="models a side")
-    switches.add_argument("--only", help="sides, by comma, such as lstm,gbdt,transformer+temperature")
+    switches.add_argument("--only", help="sides, by comma, such as lstm,gbdt,transformer+temperature; or texts")
+    switches.add_argument("--rows", type=Path, help="folder that keeps rows made for this, with events, not a run's")
+    switches.add_argument("--judge-users", type=int, help="users that judge, at most; left out: all")
+    switches.add_argument("--tokens", type=int, help="word pieces that sides of text read; left out: the spec's")
+    switches.add_argument("--resume", type=Path, help="file that keeps each training's figures, and gives them back")
     script.main(switches, measure, text)

@@ -11,7 +11,6 @@ Letters: R resamples of users.
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -23,17 +22,16 @@ import numpy as np
 
 from benchmarks import script
 from benchmarks.intent import Judge, some_users
+from benchmarks.made_rows import rows_of
 from benchmarks.script import Document
-from components.intent import examples as intent_examples
 from components.intent import metrics
 from components.intent.examples import Examples
 from components.intent.numpy_net import WEIGHTS
 from components.intent.spec import IntentModel, Pretrain
 from components.intent.train import Trained, train
-from feature_repo import env_names, files
+from feature_repo import files
 from feature_repo.checkout import ROOT
 from pipelines import spec as specs
-from pipelines.graphs.parameters import spec_slices
 
 SPECS = ("grocery", "music")
 SHARES = (1.0, 0.1)
@@ -93,23 +91,6 @@ def world(name: str, folder: Path, *, users: int, quick: bool) -> World:
     spec, examples = rows_of(document, path, folder)
     plain = spec.models.intent.model_copy(update={"pretrain": None, "privacy": None})
     return World(name, examples, Judge.of(examples), plain, spec.models.ranking.train_weeks)
-
-
-def rows_of(document: Mapping[str, Any], path: Path, folder: Path) -> tuple[specs.Recommender, Examples]:
-    """Make the rows of a spec's document, as of the file `path`, by the pipeline's own steps."""
-    from components.data.steps import run_ingest
-    from components.profiles.steps import run_profiles, run_training_set
-
-    spec = specs.parse(document, place=str(path))
-    os.environ.update(
-        {env_names.PSEUDONYM_KEY: "5eed" * 8, env_names.CLOCK: "data_end", env_names.SPEC_DIR: str(path.parent)}
-    )
-    slices = spec_slices(spec)
-    clean, profiles, rows = folder / "clean", folder / "profiles", folder / "rows"
-    run_ingest(slices["reading"], str(clean))
-    run_profiles(slices["profiles"], slices["split"], slices["vocabulary"], clean=clean, destination=profiles)
-    run_training_set(slices["split"], slices["ranking_rows"], clean=clean, profiles=profiles, destination=rows)
-    return spec, intent_examples.load(rows, spec.clocked)
 
 
 def _source(one: World, folder: Path) -> str:

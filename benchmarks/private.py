@@ -25,7 +25,7 @@ import torch
 from benchmarks import script
 from benchmarks.gpu import drawn_rows
 from benchmarks.intent import Judge, some_users
-from benchmarks.pretrain import rows_of
+from benchmarks.made_rows import rows_of
 from benchmarks.script import Document
 from components.intent import metrics, private
 from components.intent.examples import Examples

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.special import logit
 
 from components.intent.encode import FREQUENCY, Encoded
+from components.intent.ensemble import Ensemble
 from components.intent.events import PADDING
 from components.intent.forest import Forest
 from components.intent.numpy_net import NumpyNet
@@ -90,7 +91,7 @@ class _Line:
 
 
 def attribute(
-    net: NumpyNet | Forest,
+    net: NumpyNet | Forest | Ensemble,
     user: Encoded,
     nobody: Encoded,
     target: int,
@@ -103,7 +104,7 @@ def attribute(
 
     At most `most` pieces are cut.
     """
-    if isinstance(net, Forest) or not net.of_weeks:
+    if isinstance(net, Forest | Ensemble) or not net.of_weeks:
         return _occluded(net, user, nobody, target, names)
     user, nobody = _floats(user), _floats(nobody)
     said, least = (float(net.logits(one)[0, target]) for one in (user, nobody))
@@ -205,12 +206,16 @@ def _week(walk: _Walk, *, place: int, targets: np.ndarray, flags: np.ndarray) ->
     return walk.gained(weeks=True)
 
 
-def _occluded(net: NumpyNet | Forest, user: Encoded, nobody: Encoded, target: int, names: Sequence[str]) -> Attribution:
+def _occluded(
+    net: NumpyNet | Forest | Ensemble, user: Encoded, nobody: Encoded, target: int, names: Sequence[str]
+) -> Attribution:
     """Give the user nobody's value of one cause after another; leave out one event after another."""
     F, P, C = len(FREQUENCY), len(names), user.frequency.shape[1]
-    others = [c for c in range(C) if c != target and isinstance(net, NumpyNet)]  # trees read a target's own alone
+    others = [c for c in range(C) if c != target and not isinstance(net, Forest)]  # trees read a target's own alone
     left, texts = _events(user), 0 if user.text is None else 1
-    G = F + P + 1 + len(others) + texts + len(left)
+    steps = _steps(user) if isinstance(net, Ensemble) else []  # its networks read these, and have no one gradient
+    before = F + P + 1 + len(others) + texts
+    G = before + len(left) + len(steps)
     each = {name: np.repeat(values, G, axis=0) for name, values in user.arrays().items()}
     rows = np.arange(G)
     each["frequency"][rows[:F], target, rows[:F]] = nobody.frequency[0, target]
@@ -219,16 +224,20 @@ def _occluded(net: NumpyNet | Forest, user: Encoded, nobody: Encoded, target: in
     each["frequency"][F + P + 1 + np.arange(len(others)), others] = nobody.frequency[0, others]
     if user.text is not None and nobody.text is not None:
         each["text"][F + P + 1 + len(others)] = nobody.text[0]
-    for row, place in zip(rows[G - len(left) :], left, strict=True):
+    for row, place in zip(rows[before : before + len(left)], left, strict=True):
         for name in OF_EVENTS:  # what is older moves up, as if the event had never been
             each[name][row, 1 : place + 1] = each[name][row, :place]
             each[name][row, 0] = 0
+    for row, place in zip(rows[before + len(left) :], steps, strict=True):
+        for name in ("sequence", "active"):
+            each[name][row, place] = getattr(nobody, name)[0, place]
     without = _log_odds(net.probabilities(Encoded(**each))[:, target])  # [G]
     said, least = (float(_log_odds(net.probabilities(one))[0, target]) for one in (user, nobody))
     kinds = [*((NUMBER, name) for name in FREQUENCY), *((PROFILE, name) for name in names), (SEGMENT, "segment")]
     kinds += [(RATE, str(c)) for c in others]
     kinds += [(TEXT, "text")] * texts
     kinds += [(EVENT, str(_length(user) - place)) for place in left]
+    kinds += [(STEP, str(user.sequence.shape[1] - place)) for place in steps]
     causes = [Cause(kind, name, said - float(odds)) for (kind, name), odds in zip(kinds, without, strict=True)]
     return Attribution(target, said, least, _ordered(causes), OCCLUSION)
 
@@ -236,6 +245,11 @@ def _occluded(net: NumpyNet | Forest, user: Encoded, nobody: Encoded, target: in
 def _events(user: Encoded) -> list[int]:
     """Return the places of the events that a network reads of a user [1]; none where it reads none."""
     return [] if user.event_codes is None else np.flatnonzero(user.event_codes[0, :, 0] != PADDING).tolist()
+
+
+def _steps(user: Encoded) -> list[int]:
+    """Return the places of the steps of a user [1] that hold anything."""
+    return np.flatnonzero(user.sequence[0].any(axis=1) | user.active[0].any(axis=1)).tolist()
 
 
 def _length(user: Encoded) -> int:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.intent import inputs
+from components.intent.ensemble import MEMBERS, described
 from components.intent.evaluate import BCE_COMPARED, COMPARED, Evaluation
-from components.intent.networks import TEXT, TREES
+from components.intent.networks import ENSEMBLE, TEXT, TREES
 from feature_repo import columns
 from feature_repo.clock import Pace
 from feature_repo.markdown import words
@@ -79,6 +80,11 @@ def _made(training: Mapping[str, Any], step: str) -> str:
             "no network had passed its gates and no champion was there."
         )
     spec = training["spec"]
+    if spec["architecture"] == ENSEMBLE:
+        return (
+            f"Several models as one: the weighted mean of the probabilities of {described(training[MEMBERS])}, each "
+            f"trained by itself on {_trained(rows, step)}; the weights were chosen on the validation rows."
+        )
     if spec["architecture"] == TREES:
         trees = sum(epoch["stage"] == "full" for epoch in training["epochs"])
         return (

@@ -6,6 +6,7 @@ torch is not imported. How many threads either uses is the caller's matter.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ from components.intent.calibration import Calibration
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
+from components.intent.ensemble import Ensemble
 from components.intent.events import EventCodes
 from components.intent.forest import Forest
-from components.intent.networks import TEXT, TREES
+from components.intent.networks import ENSEMBLE, TEXT, TREES
 from components.intent.numpy_net import CONFIG, NumpyNet
 from components.intent.rate_net import RateNet
 from components.intent.shape import Shape
@@ -32,6 +34,8 @@ from feature_repo.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from components.intent.model import IntentNet
 
+    Model = IntentNet | NumpyNet | Forest | Ensemble | RateNet
+
 ROWS = 1024  # rows encoded and scored at a time: bounds memory
 CALENDAR = "calendar.json"
 VOCABULARY = "vocabulary"
@@ -42,7 +46,7 @@ class IntentScorer:
 
     def __init__(
         self,
-        net: "IntentNet | NumpyNet | Forest | RateNet",
+        net: "Model",
         vocabulary: Vocabulary,
         context: TargetContext,
         calendar: Calendar,
@@ -74,14 +78,25 @@ class IntentScorer:
             raise TypeError(f"intent model: '{self.shape.architecture}' is a rate, which has no network")
         if isinstance(self._model, Forest):
             raise TypeError("intent model: a forest of trees has no network")
+        if isinstance(self._model, Ensemble):
+            raise TypeError("intent model: an ensemble has several models, and no one network")
         if isinstance(self._model, NumpyNet):
             raise TypeError("intent model: what was read is the served form; `load` reads the network")
         return self._model
 
     @property
-    def served_form(self) -> NumpyNet | Forest | None:
+    def served_form(self) -> NumpyNet | Forest | Ensemble | None:
         """The model as doors ask it without torch; None of a rate, and where torch answers."""
+        if isinstance(self._model, Ensemble):
+            return self._model if self._model.served else None
         return self._model if isinstance(self._model, NumpyNet | Forest) else None
+
+    @property
+    def model(self) -> "IntentNet | NumpyNet | Forest":
+        """The one model that answers, as a member of an ensemble; a rate and an ensemble are none."""
+        if isinstance(self._model, RateNet | Ensemble):
+            raise TypeError(f"intent model: '{self.shape.architecture}' is no member of an ensemble")
+        return self._model
 
     @property
     def said_of(self) -> "Callable[[Encoded], np.ndarray] | None":
@@ -149,7 +164,7 @@ class IntentScorer:
     def save(self, folder: Path) -> None:
         """Write the model folder's files, making the folder."""
         self.vocabulary.save(folder / VOCABULARY)
-        if isinstance(self._model, RateNet | Forest):
+        if isinstance(self._model, RateNet | Forest | Ensemble):
             self._model.save(folder)
         else:
             from components.intent import model
@@ -171,6 +186,8 @@ class IntentScorer:
         """Read a model folder, the network as it was trained."""
         if (named := _without_network(folder)) is not None:
             return cls._read(folder, named)
+        if numpy_net.shape_of(folder).architecture == ENSEMBLE:
+            return cls._read(folder, Ensemble.load(folder, device))
         from components.intent import model
 
         return cls._read(folder, model.load(folder, device))
@@ -178,11 +195,13 @@ class IntentScorer:
     @classmethod
     def served(cls, folder: Path) -> "IntentScorer":
         """Read a model folder, the network in the form that answers fastest: by torch only where no other is proven."""
+        if numpy_net.shape_of(folder).architecture == ENSEMBLE:
+            return cls._read(folder, Ensemble.load_served(folder))
         form = _without_network(folder) or numpy_net.served(folder)
         return cls.load(folder) if form is None else cls._read(folder, form)
 
     @classmethod
-    def _read(cls, folder: Path, net: "IntentNet | NumpyNet | Forest | RateNet") -> "IntentScorer":
+    def _read(cls, folder: Path, net: "Model") -> "IntentScorer":
         vocabulary, config = Vocabulary.load(folder / VOCABULARY), files.read_json(folder / CONFIG)
         return cls(
             net,
@@ -203,16 +222,18 @@ def _without_network(folder: Path) -> RateNet | Forest | None:
     return Forest.load(folder) if architecture == TREES else None
 
 
-def _reader_of(net: "IntentNet | NumpyNet | Forest | RateNet", vocabulary: Vocabulary) -> Reader | None:
+def _reader_of(net: "Model", vocabulary: Vocabulary) -> Reader | None:
     """Return what turns rows into tokens for a model that reads text, None for others."""
-    if net.shape.architecture != TEXT or net.shape.text is None or isinstance(net, Forest | RateNet):
+    if net.shape.architecture != TEXT or net.shape.text is None or isinstance(net, Forest | Ensemble | RateNet):
         return None
     told = net.weights["weeks.tokenizer"] if isinstance(net, NumpyNet) else net.weeks.tokenizer.cpu().numpy()
     return Reader.of(net.shape.text, told.tobytes(), vocabulary)
 
 
-def _forward_of(net: "IntentNet | NumpyNet | Forest") -> Callable[[Encoded], np.ndarray]:
+def _forward_of(net: "IntentNet | NumpyNet | Forest | Ensemble") -> Callable[[Encoded], np.ndarray]:
     """Return what scores encoded rows, float32 [B, C] probabilities: a trained network one row at a time by a trace."""
+    if isinstance(net, Ensemble):
+        return partial(net.said_by, {name: _forward_of(one) for name, one in net.members.items()})
     if isinstance(net, NumpyNet | Forest):
         return net.probabilities
     from components.intent import traced

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.intent.behaviour.spec import ADALORA, Text
-from components.intent.networks import NETWORKS, TEXT, TREES
+from components.intent.networks import ENSEMBLE, NETWORKS, TEXT, TREES
 from components.intent.search_space import Search
 from components.training.spec import DDP, TrainerOptions
 from feature_repo import columns
@@ -27,9 +27,9 @@ OF_REGRESSION = ("value", "aggregate", "unit", "loss", "quantiles")  # fields th
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
 if TYPE_CHECKING:
-    Architecture = str  # a type checker cannot read a tuple as a Literal
+    Architecture = Member = str  # a type checker cannot read a tuple as a Literal
 else:
-    Architecture = Literal[(*NETWORKS, TEXT, TREES)]
+    Architecture, Member = Literal[(*NETWORKS, TEXT, TREES, ENSEMBLE)], Literal[(*NETWORKS, TREES)]
 
 
 class Intent(Slice):
@@ -360,8 +360,15 @@ class IntentModel(Slice):
 
     architecture: Architecture = Field(
         default="transformer",
-        description="Encoder of the sequence; text, a BERT that reads what users had or did as text; or gbdt, "
-        "gradient-boosted trees, which read neither",
+        description="Encoder of the sequence; text, a BERT that reads what users had or did as text; gbdt, "
+        "gradient-boosted trees, which read neither; or ensemble, several of them as one",
+    )
+    members: tuple[Member, ...] = Field(
+        default=(NETWORKS[0], TREES),
+        min_length=2,
+        max_length=len(NETWORKS) + 1,
+        description="With architecture: ensemble, the architectures that it is made of, each trained by the other "
+        "fields; how much each counts is chosen on the validation rows",
     )
     reads: Literal["steps", "events"] = Field(
         default="steps",
@@ -424,6 +431,51 @@ class IntentModel(Slice):
         return self
 
     @model_validator(mode="after")
+    def _ensemble_fits(self) -> "IntentModel":
+        """Refuse what members would not share, and members without an ensemble."""
+        if self.search is not None and ENSEMBLE in self._searched:
+            raise ValueError(
+                f"search: not of architecture {ENSEMBLE}; search the settings of a member by itself, and name them here"
+            )
+        if self.architecture != ENSEMBLE:
+            if self.members != IntentModel.model_fields["members"].default:
+                raise ValueError(f"members are of architecture {ENSEMBLE}, not of {self.architecture}; drop members")
+            return self
+        if len(set(self.members)) < len(self.members):
+            raise ValueError(f"members: {', '.join(self.members)} has one twice; list each once")
+        if self.reads == EVENTS:
+            raise ValueError(f"reads: {EVENTS}: members of an {ENSEMBLE} read steps; drop reads")
+        odd = [name for name in OF_ONE_MODEL if getattr(self, name) != IntentModel.model_fields[name].default]
+        if odd:
+            raise ValueError(
+                f"{odd[0]}: not of architecture {ENSEMBLE}, whose members share none; drop {odd[0]}, or use one of "
+                f"{', '.join(self.members)}"
+            )
+        if self.trainer.checkpoint is not None or self.trainer.parallel != DDP:
+            raise ValueError(
+                f"trainer.checkpoint and trainer.parallel: of one network, and an {ENSEMBLE} has several models; drop "
+                "both"
+            )
+        return self
+
+    @property
+    def _searched(self) -> tuple[Any, ...]:
+        """The architectures that a search tries."""
+        tried = () if self.search is None else self.search.space.get("architecture", ())
+        return (self.architecture, *(tried if isinstance(tried, tuple) else ()))
+
+    def of_member(self, name: str) -> "IntentModel":
+        """Return the spec of an ensemble's member by itself.
+
+        >>> spec = IntentModel(architecture="ensemble", width=32)
+        >>> [(one.architecture, one.width) for one in map(spec.of_member, spec.members)]
+        [('transformer', 32), ('gbdt', 64)]
+        """
+        unread = {"architecture", "members", *(OF_NETWORKS if name == TREES else ("trees",))}
+        said = self.model_dump(exclude_unset=True, exclude=unread)
+        return IntentModel.model_validate(said | {"architecture": name})
+
+    @model_validator(mode="after")
     def _titles_are_of_events(self) -> "IntentModel":
         if self.titles and self.reads != EVENTS:
             raise ValueError(f"titles: steps have none; use reads: {EVENTS}, or drop titles")
@@ -462,7 +514,8 @@ class IntentModel(Slice):
         if self.architecture == TEXT and self.layers != IntentModel.model_fields["layers"].default:
             raise ValueError(f"layers: {TEXT} has as many as its encoder's weights; drop layers")
         if self.architecture != TREES:
-            if "trees" in said and self.trees != Trees():
+            grows = self.architecture == ENSEMBLE and TREES in self.members
+            if "trees" in said and self.trees != Trees() and not grows:
                 raise ValueError(f"trees are of architecture {TREES}, not of {self.architecture}; drop trees")
             return self
         defaults = {name: IntentModel.model_fields[name].default for name in OF_NETWORKS}
@@ -500,7 +553,11 @@ class IntentModel(Slice):
         """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
         dumped: dict[str, Any] = dump(self)
         newer = NEWER if self.reads != EVENTS else {name: value for name, value in NEWER.items() if name != "titles"}
-        return {name: value for name, value in dumped.items() if name not in newer or value != newer[name]}
+        return {name: value for name, value in dumped.items() if name not in newer or _as_list(value) != newer[name]}
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def filled(intent: Mapping[str, Any], vectors: Mapping[str, Any]) -> dict[str, Any]:
@@ -525,11 +582,13 @@ OF_NETWORKS = (
     "learning_rate",
     "trainer",
 )  # trees have none of these
+OF_ONE_MODEL = ("loss", "calibrate", "privacy", "pretrain", "compress")  # an ensemble has none of these
 LAYERED = ("transformer", "text")  # architectures whose layers `trainer.parallel` may cut or split
 NEWER: dict[str, Any] = {
     "text": Text().model_dump(),
     "reads": "steps",
     "titles": False,
+    "members": list(IntentModel.model_fields["members"].default),
     "trees": Trees().model_dump(),
     "loss": Loss().model_dump(),
     "calibrate": "none",

@@ -20,11 +20,11 @@ from pydantic import TypeAdapter
 from components import compression, conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import events, examples, inputs, material, numpy_net
+from components.intent import ensemble, events, examples, inputs, material, numpy_net
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded
-from components.intent.networks import TREES
+from components.intent.networks import ENSEMBLE, TREES
 from components.intent.numpy_net import CONFIG, WEIGHTS
 from components.intent.spec import Intent, IntentModel
 from components.step import step
@@ -89,7 +89,7 @@ def run_train_intent(
             kept = _checkpoints("train_intent", found, spec, asked, data, Path(intent), group=group)
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept)
             progress.count(**_sees(trained.inputs))
-            if trained.scorer.shape.architecture != TREES:  # which one process grows
+            if trained.scorer.shape.architecture not in (TREES, ENSEMBLE):  # which one process makes
                 progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
                 under = asked | described(inputs.again(found, trained.inputs), trained.scorer.shape)
@@ -173,6 +173,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
             "seconds": trained.seconds,
             "spec": spec.model_dump(),
             **{name: said for name in (PRIVACY, "pretrained") if (said := getattr(trained, name))},
+            **({ensemble.MEMBERS: ensemble.weights_of(folder)} if spec.architecture == ENSEMBLE else {}),
             conditions.KEY: conditions.digests(**under),
         }
         files.write_json(folder / TRAINING, training)
@@ -234,12 +235,21 @@ def run_refit_intent(
         asked = _conditions(intents, model, ranking_weeks, code)
         under = asked | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
-        weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
+        weeks, together = conditions.ripe(found.split), spec.architecture == ENSEMBLE
+        epochs = 0 if together else refits.epochs_of(training)
         mapping, small = Calibration.read(judged, found.vocabulary), compression.read(judged)
         told: dict[str, Any] = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
         data = {"data": Path(rows), "judged": judged / BEGINNING}
         kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": epochs}, data, Path(refitted))
-        if spec.architecture == TREES:
+        if together:
+            from components.intent import ensemble_train
+
+            each, weights = ensemble_train.epochs_of(training, spec.members), ensemble.weights_of(judged)
+            made = ensemble_train.refitted(
+                found, spec, beginning, weights=weights, weeks=weeks, epochs=each, report=progress.at
+            )
+            epochs = sum(each.values())
+        elif spec.architecture == TREES:
             made = refits.regrow(found, spec, beginning, **told)
         else:
             if small is not None and small["taken"] == compression.COMPRESSED:

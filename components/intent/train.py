@@ -37,7 +37,7 @@ from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows, bce
 from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device, read_once
-from components.intent.networks import TREES
+from components.intent.networks import ENSEMBLE, TREES
 from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
@@ -117,6 +117,12 @@ def train(
     goes on where it was, and comes to the same. Where the spec pretrains, the training rows of `unlabelled` are read
     for that, without their labels; left out: those of `examples`.
     """
+    if spec.architecture == ENSEMBLE:
+        from components.intent import ensemble_train
+
+        return ensemble_train.train(
+            examples, spec, ranking_weeks=ranking_weeks, device=device, report=report, ranks=ranks
+        )
     start, whole = time.monotonic(), examples
     examples = material.prepared(examples, spec)
     parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}

@@ -17,7 +17,7 @@ import torch
 
 from components.intent.context import TargetContext
 from components.intent.examples import Examples, load
-from components.intent.networks import NETWORKS, TREES
+from components.intent.networks import ENSEMBLE, NETWORKS, TREES
 from components.intent.spec import Intent, IntentModel
 from components.intent.train import Trained, train
 from feature_repo import columns, files
@@ -31,7 +31,7 @@ VISIT = len(CATEGORIES)
 USERS, WEEKS = 40, 20
 SPLIT = {"train": list(range(5, 17)), "validate": [17, 18], "test": [19, 20]}
 INTENTS = [Intent(name="buy", event="purchase", level="category", top=6), Intent(name="visit")]
-ARCHITECTURES = (*NETWORKS, TREES)
+ARCHITECTURES = (*NETWORKS, TREES, ENSEMBLE)
 Happened = dict[int, list[int]]  # week: targets fulfilled
 Row = dict[str, Any]
 
@@ -173,7 +173,9 @@ def small() -> Callable[[str], IntentModel]:
     network = {"width": 16, "layers": 1, "epochs": 6, "batch_size": 64, "learning_rate": 1e-2}
     trees = {"trees": {"rounds": 150, "least": 40, "leaves": 8}}
     return lambda architecture: IntentModel.model_validate(
-        {"architecture": architecture} | (trees if architecture == TREES else network)
+        {"architecture": architecture}
+        | (trees if architecture in (TREES, ENSEMBLE) else {})
+        | ({} if architecture == TREES else network)
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TREES = "gbdt"  # the architecture that is no network (components/intent/forest.py)
 TEXT = "text"  # reads what users did as text, and no steps: its module builds from tokens [B, L] to [B, D]
+ENSEMBLE = "ensemble"  # several of the others that answer as one (components/intent/ensemble.py)
 NETWORKS = ("transformer", "lstm", "gru", "rnn", "cnn")
 
 

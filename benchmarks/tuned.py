@@ -1,0 +1,344 @@
+"""Is the intent model above a LightGBM that was tuned on validation, and does a mean of both pay? Both on a run's rows.
+
+Optuna tries `--trials` settings of LightGBM, its own defaults first, over the numbers that the intent model reads, each
+on the same sample of training pairs; the one with the highest mAP on all validation rows is grown on all training pairs
+(`--pairs` at most) with three seeds. The intent model is the spec's, untuned, with the same seeds; the run's own is
+that of the spec's seed. So the peer has `--trials` trials of tuning, and the model one.
+
+Sides: `default`, `lightgbm`, and of both of a seed the `mean` of probabilities, the `mean_logit`, and `weighted`, the
+mean of logits with the share of the model that has the highest mAP on validation rows. `seeds` is the mean of all seeds
+of the default, to tell what any mean brings from what trees bring. Figures are means over seeds; intervals, and those
+of differences, are over resampled users, paired, and hold no chance of training, for which `by_seed` stands. `--keep
+FOLDER` keeps predictions and trials, and a run that was broken off goes on behind them.
+
+Letters: B rows, C targets, H targets of the headline, R resamples of users, X numbers of a pair.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from scipy.special import expit, logit
+
+from benchmarks import boosting, script, subject
+from benchmarks.cells import Cells
+from benchmarks.intent import Judge
+from benchmarks.script import Document
+from benchmarks.subject import Subject
+from components.intent import examples as intent_examples
+from components.intent import metrics
+from components.intent.examples import Examples
+from components.intent.score import IntentScorer
+from components.intent.steps import OUT_OF_TIME, PROBABILITIES
+from components.intent.train import train
+from feature_repo import columns
+from feature_repo.errors import DataError
+
+DEFAULT, LIGHTGBM = "default", "lightgbm"
+MIXED, SEEDS = ("mean", "mean_logit", "weighted"), "seeds"
+METRICS = ("map", "macro_auroc", "bce")
+PAIRS, TRIAL_PAIRS, QUICK_PAIRS = 10_000_000, 500_000, 5_000
+PAIRS_OF_A_ROW = 25  # of a sample, at least
+ROUNDS, PATIENCE = 400, 15  # trees at most; trees without a better validation loss
+SHARES = np.linspace(0, 1, 21)  # of the model in a weighted mean
+OWN = {"num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 20, "feature_fraction": 1.0, "lambda_l2": 0.001,
+       "cat_smooth": 10.0, "path_smooth": 0.001}  # fmt: skip  # LightGBM's own, or next to them where these are 0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is predicted, and who judges."""
+
+    examples: Examples
+    validate: np.ndarray  # positions
+    judge: Judge
+    scorer: IntentScorer  # encodes
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Positions of all targets, [C]; the trees are taught all of them in one model."""
+        return np.arange(len(self.judge.head))
+
+    @property
+    def head(self) -> np.ndarray:
+        """Positions of the targets of the headline, [H]."""
+        return np.flatnonzero(self.judge.head)
+
+    @property
+    def singles(self) -> np.ndarray:
+        """Positions of targets that are an intent by themselves."""
+        return np.flatnonzero([target.value is None for target in self.examples.vocabulary.targets])
+
+    @property
+    def asked(self) -> np.ndarray:
+        """Positions of all rows that are predicted: validation rows, then test rows."""
+        return np.concatenate([self.validate, self.judge.test])
+
+    def parts(self, said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Part predictions of all rows into those of validation and of test rows."""
+        return said[: len(self.validate)], said[len(self.validate) :]
+
+    @property
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of validation and of test rows, [B, C] each."""
+        return self.parts(self.examples.labels[self.asked])
+
+
+def measure(asked: argparse.Namespace) -> Document:
+    """Tune, train and judge."""
+    seeds, trials = (1, 2) if asked.quick else (asked.seeds, asked.trials)
+    pairs, few = (QUICK_PAIRS, QUICK_PAIRS) if asked.quick else (asked.pairs, asked.trial_pairs)
+    with subject.subject(asked) as found, tempfile.TemporaryDirectory() as scratch:
+        keep = asked.keep or Path(scratch)
+        examples = intent_examples.load(found.rows, found.intents)
+        judge = Judge.of(examples)
+        scorer = IntentScorer.load(found.trained_intent)
+        rows = Rows(examples, examples.part("validate"), judge, scorer)
+        cells = Cells(keep / "trials.jsonl", {"recommender": found.name, "rows": len(examples.week), "pairs": few})
+        settings, tried = _tuned(rows, cells, trials=trials, pairs=few)
+        said: dict[str, list[np.ndarray]] = {DEFAULT: [], LIGHTGBM: []}
+        for seed in range(seeds):
+            at = keep / f"{{}}-{seed}.npy"
+            said[LIGHTGBM].append(_kept(at, LIGHTGBM, lambda: _grown(rows, settings, pairs, seed)))  # noqa: B023
+            said[DEFAULT].append(_kept(at, DEFAULT, lambda: _default(found, rows, seed)))  # noqa: B023
+    script.note("resampling users …")
+    return {
+        "recommender": found.name,
+        "seeds": list(range(seeds)),
+        "rows": {"train": len(examples.part("train")), "validate": len(rows.validate), "test": len(judge.test)},
+        "users": judge.users,
+        "targets": len(rows.targets),
+        "trials": tried,
+        "settings": settings,
+        **judged(rows, said),
+    }
+
+
+def _kept(path: Path, name: str, predict: Callable[[], np.ndarray]) -> np.ndarray:
+    path = path.with_name(path.name.format(name))
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, predict())
+    return np.asarray(np.load(path))
+
+
+def _tuned(rows: Rows, cells: Cells, *, trials: int, pairs: int) -> tuple[dict[str, Any], list[Document]]:
+    """Return the best settings of LightGBM, and what was tried."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=6))
+    study.enqueue_trial(OWN)
+    tried: list[Document] = []
+    rng = np.random.default_rng(0)
+    drawn: list[Any] = []  # made when the first trial needs it
+
+    def one(settings: dict[str, Any]) -> Document:
+        if not drawn:
+            drawn.append(_sample(rows, "train", pairs, rng))
+            drawn.append(_sample(rows, "validate", pairs // 2, rng))
+            drawn.append(_encoded(rows, rows.validate))
+        start = time.process_time()
+        model = _fit(drawn[0], drawn[1], settings, seed=0)
+        said = _predicted(model, drawn[2], len(rows.targets))
+        value = metrics.summary(rows.labels[0][:, rows.head], said[:, rows.head])["map"]
+        return {"map": value, "trees": model.best_iteration, "cpu_s": round(time.process_time() - start, 1)}
+
+    for number in range(trials):
+        trial = study.ask()
+        settings = _space(trial)
+        script.note(f"trial {number} …")
+        found = cells.kept(f"trial {number}", lambda: {"settings": settings} | one(settings))  # noqa: B023
+        study.tell(trial, found["map"])
+        tried.append(found)
+    best = max(tried, key=lambda found: float(found["map"]))
+    return dict(best["settings"]), tried
+
+
+def _space(trial: Any) -> dict[str, Any]:
+    return {
+        "num_leaves": trial.suggest_int("num_leaves", 8, 255, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 20, 2000, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.4, 1.0),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.001, 100.0, log=True),
+        "cat_smooth": trial.suggest_float("cat_smooth", 1.0, 200.0, log=True),
+        "path_smooth": trial.suggest_float("path_smooth", 0.001, 100.0, log=True),
+    }
+
+
+def _sample(rows: Rows, part: str, pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Any]:
+    index = rows.examples.part(part)
+    if len(index) > (some := max(pairs // PAIRS_OF_A_ROW, 1)):  # only rows that are drawn are encoded
+        index = np.sort(rng.choice(index, some, replace=False))
+    return boosting.sampled(rows.scorer, rows.examples, index, rows.targets, pairs=pairs, rng=rng)
+
+
+def _encoded(rows: Rows, index: np.ndarray) -> np.ndarray:
+    """Return the numbers of all pairs of some rows, float32 [B * C, X]."""
+    C, parts = len(rows.targets), []
+    for start in range(0, len(index), boosting.ROWS):
+        some = index[start : start + boosting.ROWS]
+        place, target = np.repeat(np.arange(len(some)), C), np.tile(rows.targets, len(some))
+        parts.append(boosting.numbers(rows.scorer, rows.examples, some, place, target))
+    return np.concatenate(parts)
+
+
+def _fit(learns: Any, stops: Any, settings: Mapping[str, Any], *, seed: int) -> Any:
+    import lightgbm
+
+    (x, y, weight), (x_stop, y_stop, weight_stop) = learns, stops
+    last = x.shape[1]
+    asked = {"objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, "seed": seed, **settings}
+    data = lightgbm.Dataset(x, y, weight=weight, categorical_feature=[last - 2, last - 1], free_raw_data=True)
+    checks = lightgbm.Dataset(x_stop, y_stop, weight=weight_stop, reference=data)
+    return lightgbm.train(
+        asked, data, ROUNDS, valid_sets=[checks], callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)]
+    )
+
+
+def _predicted(model: Any, x: np.ndarray, targets: int) -> np.ndarray:
+    return np.asarray(model.predict(x, num_threads=1), dtype=np.float32).reshape(-1, targets)
+
+
+def _grown(rows: Rows, settings: Mapping[str, Any], pairs: int, seed: int) -> np.ndarray:
+    """Grow the tuned trees on all pairs, and return what they say of all rows, [B, C]."""
+    script.note(f"{LIGHTGBM}, seed {seed} …")
+    rng = np.random.default_rng(seed)
+    learns = _sample(rows, "train", pairs, rng)
+    stops = _sample(rows, "validate", len(rows.validate) * len(rows.targets) // 2, rng)
+    model = _fit(learns, stops, settings, seed=seed)
+    parts = [rows.asked[start : start + boosting.ROWS] for start in range(0, len(rows.asked), boosting.ROWS)]
+    return np.concatenate([_predicted(model, _encoded(rows, part), len(rows.targets)) for part in parts])
+
+
+def _default(found: Subject, rows: Rows, seed: int) -> np.ndarray:
+    """Return what the spec's own model says of all rows, [B, C]; of the run's seed, what its training said of them."""
+    script.note(f"{DEFAULT}, seed {seed} …")
+    if seed == found.intent.seed:
+        scores = pq.read_table(found.trained_intent / OUT_OF_TIME)
+        scores = scores.slice(scores.num_rows - len(rows.asked))  # as training scores them: validation, then test rows
+        if scores[columns.USER_ID].to_pylist() != rows.examples.rows.user_id[rows.asked].tolist():
+            raise DataError(f"{found.trained_intent}: its scores are of other rows; run the pipeline again")
+        return np.stack(scores[PROBABILITIES].to_numpy()).astype(np.float32)
+    spec = found.intent.model_copy(update={"seed": seed})
+    trained = train(rows.examples, spec, ranking_weeks=found.ranking.train_weeks, device="cpu")
+    return trained.out_of_time.probabilities[-len(rows.asked) :]
+
+
+def judged(rows: Rows, said: Mapping[str, list[np.ndarray]]) -> Document:
+    """Judge all sides of [B, C] predictions by seed, and their differences."""
+    of_validation, of_test = rows.labels
+    sides = {name: [rows.parts(one)[1] for one in by_seed] for name, by_seed in said.items()}
+    shares = []
+    for ours, trees in zip(said[DEFAULT], said[LIGHTGBM], strict=True):
+        (ours_before, ours_test), (trees_before, trees_test) = rows.parts(ours), rows.parts(trees)
+        shares.append(best_share(of_validation[:, rows.head], ours_before[:, rows.head], trees_before[:, rows.head]))
+        mixed = (
+            (ours_test + trees_test) / 2,
+            blend(ours_test, trees_test, 0.5),
+            blend(ours_test, trees_test, shares[-1]),
+        )
+        for name, one in zip(MIXED, mixed, strict=True):
+            sides.setdefault(name, []).append(one)
+    if len(said[DEFAULT]) > 1:
+        sides[SEEDS] = [np.mean(sides[DEFAULT], axis=0)]
+    figures = {name: [_figures(of_test, one, rows) for one in by_seed] for name, by_seed in sides.items()}
+    drawn = {
+        name: [metrics.resampled(of_test[:, rows.head], one[:, rows.head], rows.judge.weight) for one in by_seed]
+        for name, by_seed in sides.items()
+    }
+    return {
+        "share_of_default": shares,
+        "sides": {name: _document(figures[name], drawn[name]) for name in sides},
+        "less": {
+            f"{name} less {other}": _less(figures, drawn, name, other)
+            for other in (LIGHTGBM, DEFAULT)
+            for name in sides
+            if name != other and (other, name) != (DEFAULT, LIGHTGBM)
+        },
+    }
+
+
+def blend(ours: np.ndarray, theirs: np.ndarray, share: float) -> np.ndarray:
+    """Return the mean of two predictions' logits, `share` of it the first one's.
+
+    >>> [blend(np.array([0.5]), np.array([0.9]), share).round(4).tolist() for share in (0.5, 1.0)]
+    [[0.75], [0.5]]
+    """
+    a, b = (logit(one.astype(np.float64).clip(1e-7, 1 - 1e-7)) for one in (ours, theirs))
+    return np.asarray(expit(share * a + (1 - share) * b))
+
+
+def best_share(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the share of the first prediction whose mean of logits has the highest mAP."""
+    found = [metrics.summary(labels, blend(ours, theirs, share))["map"] for share in SHARES]
+    return round(float(SHARES[int(np.argmax([float(one or 0.0) for one in found]))]), 2)
+
+
+def _figures(labels: np.ndarray, said: np.ndarray, rows: Rows) -> dict[str, float]:
+    found = metrics.summary(labels[:, rows.head], said[:, rows.head])
+    names = rows.examples.vocabulary.target_names
+    single = {f"{names[c]}_auroc": metrics.single(labels[:, c], said[:, c])["auroc"] for c in rows.singles}
+    told = {metric: found[metric] for metric in (*METRICS, "ece")} | single
+    return {name: float(value) for name, value in told.items() if value is not None}
+
+
+def _document(figures: list[dict[str, float]], drawn: list[dict[str, np.ndarray]]) -> Document:
+    means = {name: round(float(np.mean([one[name] for one in figures])), 6) for name in figures[0]}
+    around = {name: list(metrics.interval(np.mean([one[name] for one in drawn], axis=0))) for name in METRICS}
+    return means | {"ci95": around, "by_seed": figures}
+
+
+def _less(
+    figures: Mapping[str, list[dict[str, float]]],
+    drawn: Mapping[str, list[dict[str, np.ndarray]]],
+    name: str,
+    other: str,
+) -> Document:
+    """Return a side less another on the same resamples of users, means over the seeds of each."""
+    found = {}
+    for metric in METRICS:
+        mine, theirs = (float(np.mean([one[metric] for one in figures[side]])) for side in (name, other))
+        around = np.mean([one[metric] for one in drawn[name]], axis=0) - np.mean(
+            [one[metric] for one in drawn[other]], axis=0
+        )
+        low, high = metrics.interval(around)
+        found[metric] = {"estimate": round(mine - theirs, 6), "ci95": [low, high], "excludes_0": low > 0 or high < 0}
+    return found
+
+
+def text(document: Document) -> str:
+    """Write the tables."""
+    names = list(next(iter(document["sides"].values())))[:-2]
+    lines = [[name, *(side[one] for one in names)] for name, side in document["sides"].items()]
+    less = [[name, *(_cell(found[metric]) for metric in METRICS)] for name, found in document["less"].items()]
+    tried = [[at, one["map"], one["trees"], one["cpu_s"]] for at, one in enumerate(document["trials"])]
+    return "\n\n".join(
+        [
+            script.table(["", *names], lines),
+            script.table(["", *METRICS], less),
+            script.table(["trial", "map", "trees", "cpu_s"], tried),
+            f"settings {document['settings']}, share of the default {document['share_of_default']}",
+        ]
+    )
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    return f"{found['estimate']:+.4f} [{', '.join(f'{end:+.4f}' for end in found['ci95'])}]"
+
+
+if __name__ == "__main__":
+    switches = script.parser(__doc__, trained=True)
+    switches.add_argument("--trials", type=int, default=20, help="settings of LightGBM that are tried")
+    switches.add_argument("--trial-pairs", type=int, default=TRIAL_PAIRS, help="training pairs of a trial")
+    switches.add_argument("--pairs", type=int, default=PAIRS, help="training pairs of the best settings, at most")
+    switches.add_argument("--seeds", type=int, default=3, help="models a side")
+    switches.add_argument("--keep", type=Path, help="folder that keeps predictions and trials")
+    script.main(switches, measure, text)

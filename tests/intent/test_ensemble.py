@@ -1,0 +1,222 @@
+"""The architecture ensemble: members that answer as one, saved as one version, refitted as one."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from components import conditions
+from components.distributed.ranks import Ranks
+from components.intent import attribution, ensemble, ensemble_train, importance, steps
+from components.intent import train as training
+from components.intent.card import _made
+from components.intent.encode import profile_names, windows_of
+from components.intent.ensemble import Ensemble
+from components.intent.examples import Examples
+from components.intent.networks import ENSEMBLE, NETWORKS, TREES
+from components.intent.score import IntentScorer
+from components.intent.spec import IntentModel
+from components.intent.train import Trained, train
+from feature_repo import files
+from feature_repo.errors import DataError, SpecError
+
+from .conftest import INTENTS, SPLIT
+
+INTENTS_JSON = json.dumps([intent.model_dump() for intent in INTENTS])
+MODEL = IntentModel.model_validate(
+    {"architecture": ENSEMBLE, "width": 16, "layers": 1, "epochs": 2, "batch_size": 64, "learning_rate": 1e-2,
+     "trees": {"rounds": 20, "least": 40, "leaves": 8}}
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def together(examples: Examples) -> Trained:
+    """Train an ensemble of a network and trees on the checkerboard, once."""
+    return train(examples, MODEL, ranking_weeks=4, device="cpu")
+
+
+def test_an_ensemble_says_the_weighted_mean_of_what_its_members_say_alone(
+    together: Trained, examples: Examples
+) -> None:
+    rows = examples.rows.take(examples.part("test"))
+    alone = {
+        name: train(examples, MODEL.of_member(name), ranking_weeks=4, device="cpu").scorer.predict(rows)
+        for name in MODEL.members
+    }
+    assert isinstance(together.scorer._model, Ensemble)
+    weights = together.scorer._model.weights
+    want = weights["transformer"] * alone["transformer"] + weights[TREES] * alone[TREES]
+    np.testing.assert_allclose(together.scorer.predict(rows), want, atol=1e-6)
+    assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_what_is_scored_out_of_time_is_the_mean_too_and_epochs_name_their_member(
+    together: Trained, examples: Examples
+) -> None:
+    later = np.concatenate([examples.part("validate"), examples.part("test")])
+    np.testing.assert_allclose(
+        together.out_of_time.probabilities[-len(later) :],
+        together.scorer.predict(examples.rows.take(later)),
+        atol=1e-6,
+    )
+    stages = {epoch.stage for epoch in together.epochs}
+    assert stages == {"early.transformer", "full.transformer", "early.gbdt", "full.gbdt"}
+
+
+@pytest.mark.parametrize("members", [("transformer", TREES), ("cnn", "gru"), ("lstm", "rnn", TREES)])
+def test_a_saved_ensemble_answers_as_it_was_trained_one_row_or_all_without_torch(
+    members: tuple[str, ...], examples: Examples, training: Any, tmp_path: Path
+) -> None:
+    share = 1 / len(members)
+    scorer = ensemble_train.joined({name: training(name).scorer for name in members}, dict.fromkeys(members, share))
+    scorer.save(tmp_path / "model")
+    rows = examples.rows.take(examples.part("test"))
+    want = np.mean([training(name).scorer.predict(rows) for name in members], axis=0)
+    for found in (IntentScorer.load(tmp_path / "model"), IntentScorer.served(tmp_path / "model")):
+        np.testing.assert_allclose(found.predict(rows), want, atol=1e-5)
+        singles = [found.predict(rows.take(np.array([row])))[0] for row in range(5)]
+        np.testing.assert_allclose(singles, want[:5], atol=1e-5)
+    held = {path.name for path in (tmp_path / "model" / "members").iterdir()}
+    assert held == set(members), "a version bundles its members"
+
+
+@pytest.mark.process
+def test_a_door_asks_an_ensemble_without_torch(training: Any, tmp_path: Path) -> None:
+    names = ("transformer", TREES)
+    ensemble_train.joined({name: training(name).scorer for name in names}, dict.fromkeys(names, 0.5)).save(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from components.intent.score import IntentScorer; "
+        f"found = IntentScorer.served(Path({str(tmp_path)!r})); "
+        "assert found.served_form is not None; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_member_that_is_another_than_it_was_saved_with_is_refused(training: Any, tmp_path: Path) -> None:
+    names = ("cnn", TREES)
+    ensemble_train.joined({name: training(name).scorer for name in names}, dict.fromkeys(names, 0.5)).save(tmp_path)
+    (tmp_path / "members" / TREES / "weights.safetensors").write_bytes(b"other")
+    with pytest.raises(DataError, match="its member 'gbdt' is not the one it was saved with; run the pipeline again"):
+        IntentScorer.served(tmp_path)
+
+
+def test_weights_are_those_of_the_lowest_loss_and_who_adds_nothing_is_not_asked() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((400, 3))
+    labels = (rng.random((400, 3)) < truth).astype(np.uint8)
+    noise = rng.random((400, 3))
+    sees_left = np.where(np.arange(400)[:, None] < 200, truth, labels.mean())
+    sees_right = np.where(np.arange(400)[:, None] < 200, labels.mean(), truth)
+    found = ensemble.chosen(labels, {"left": sees_left, "noise": noise, "right": sees_right})
+    assert found["noise"] == 0
+    assert 0.3 < found["left"] < 0.7
+    assert sum(found.values()) == pytest.approx(1)
+    shape: Any = None
+    whole = Ensemble(shape, {}, found)
+    said = {"left": lambda rows: sees_left, "right": lambda rows: sees_right}
+    rows: Any = None
+    assert whole.said_by(said, rows).shape == (400, 3), "the third was not asked"
+
+
+def test_rows_that_stand_for_several_weigh_so_when_weights_are_chosen() -> None:
+    labels = np.array([[1], [0]])
+    said = {"knows first": np.array([[0.9], [0.9]]), "knows second": np.array([[0.1], [0.1]])}
+    assert ensemble.chosen(labels, said, np.array([9.0, 1.0]))["knows first"] > 0.5
+    assert ensemble.chosen(labels, said, np.array([1.0, 9.0]))["knows second"] > 0.5
+
+
+def test_on_the_judged_weeks_the_refit_comes_to_the_judged_members(rows_folder: Path, tmp_path: Path) -> None:
+    steps.run_train_intent(
+        INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, rows=str(rows_folder), intent=str(tmp_path / "judged"),
+        curves=str(tmp_path / "curves.html"),
+    )  # fmt: skip
+    training = files.read_json(tmp_path / "judged" / steps.TRAINING)
+    assert set(training["members"]) == {"transformer", TREES}
+    assert "weighted mean of the probabilities of transformer (" in _made(training, "week")
+    steps.run_refit_intent(
+        INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, code="", refit=True,
+        rows=str(rows_folder), intent=str(tmp_path / "judged"), refitted=str(tmp_path / "refit"),
+    )  # fmt: skip
+    said = files.read_json(tmp_path / "refit" / conditions.FILE)
+    assert said["weeks"] == [*SPLIT["train"], *SPLIT["validate"], *SPLIT["test"]]
+    assert said["epochs"] == sum(ensemble_train.epochs_of(training, MODEL.members).values())
+    assert ensemble.weights_of(tmp_path / "refit") == ensemble.weights_of(tmp_path / "judged")
+    assert IntentScorer.served(tmp_path / "refit").served_form is not None
+
+
+def test_a_refit_on_the_training_weeks_alone_comes_to_the_judged_weights(together: Trained, examples: Examples) -> None:
+    weights = together.scorer._model.weights  # type: ignore[union-attr]
+    epochs = ensemble_train.epochs_of({"epochs": [vars(one) for one in together.epochs]}, MODEL.members)
+    again = ensemble_train.refitted(
+        training.inputs.again(examples, together.inputs), MODEL, together.beginning, weights=weights,
+        weeks=SPLIT["train"], epochs=epochs, report=lambda share, note: None,
+    )  # fmt: skip
+    rows = examples.rows.take(examples.part("test"))
+    judged, refit = together.scorer.predict(rows), again.scorer.predict(rows)
+    assert np.abs(judged - refit).mean() < 0.02
+
+
+def test_causes_of_an_ensemble_are_occlusions_of_steps_too(training: Any, examples: Examples, tmp_path: Path) -> None:
+    scorer = ensemble_train.joined({n: training(n).scorer for n in ("cnn", TREES)}, {"cnn": 0.5, TREES: 0.5})
+    scorer.save(tmp_path / "model")
+    served = IntentScorer.served(tmp_path / "model")
+    rows = examples.rows.take(examples.part("test")[:1])
+    user, form = served.encode(rows), served.served_form
+    assert form is not None
+    nobody = served.encode(replace(rows, known=np.zeros(1, bool), lists={
+        name: type(values)(values.values[:0], np.zeros(2, np.int64)) for name, values in rows.lists.items()
+    }))  # fmt: skip
+    found = attribution.attribute(
+        form, user, nobody, 0, names=served.profile or profile_names(windows_of(rows), served.calendar.pace)
+    )
+    assert found.method == attribution.OCCLUSION
+    kinds = {cause.kind for cause in found.causes}
+    assert {attribution.NUMBER, attribution.STEP} <= kinds
+    assert importance.measure(served, examples)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"members": ["lstm", "gbdt"]}, "members are of architecture ensemble, not of transformer; drop members"),
+        ({"architecture": ENSEMBLE, "members": ["lstm", "lstm"]}, "members: lstm, lstm has one twice; list each once"),
+        ({"architecture": ENSEMBLE, "members": ["lstm"]}, "at least 2 items"),
+        ({"architecture": ENSEMBLE, "members": ["lstm", "text"]}, "Input should be 'transformer', 'lstm'"),
+        ({"architecture": ENSEMBLE, "reads": "events"}, "members of an ensemble read steps; drop reads"),
+        ({"architecture": ENSEMBLE, "calibrate": "isotonic"}, "calibrate: not of architecture ensemble"),
+        ({"architecture": ENSEMBLE, "compress": {"prune": 0.5}}, "compress: not of architecture ensemble"),
+        ({"architecture": ENSEMBLE, "privacy": {"epsilon": 3}}, "privacy: not of architecture ensemble"),
+        (
+            {"architecture": ENSEMBLE, "trainer": {"checkpoint": {"every": 5}}},
+            "trainer.checkpoint and trainer.parallel",
+        ),
+        ({"architecture": ENSEMBLE, "members": ["lstm", "cnn"], "trees": {"rounds": 9}}, "trees are of architecture"),
+        ({"architecture": ENSEMBLE, "search": {"space": {"width": [32, 64]}}}, "search: not of architecture ensemble"),
+        ({"search": {"space": {"architecture": ["lstm", ENSEMBLE]}}}, "search: not of architecture ensemble"),
+    ],
+)
+def test_what_members_do_not_share_is_refused(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        IntentModel.model_validate(asked)
+
+
+def test_an_old_spec_is_written_as_before() -> None:
+    assert "members" not in IntentModel().model_dump()
+    assert "members" not in IntentModel().model_dump(mode="json")
+    own = IntentModel(architecture=ENSEMBLE, members=("cnn", "rnn"))
+    assert IntentModel.model_validate_json(own.model_dump_json()) == own
+    assert set(NETWORKS) | {TREES} >= set(MODEL.members)
+
+
+def test_several_processes_and_a_folder_without_members_are_refused(examples: Examples, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="an ensemble is trained by one process, and 2 were started"):
+        train(examples, MODEL, ranking_weeks=4, device="cpu", ranks=Ranks(0, 2))
+    files.write_json(tmp_path / "config.json", {"network": {}, "members": {"cnn": 0.5}})
+    with pytest.raises(DataError, match="names no members of an ensemble; run the pipeline again"):
+        ensemble.weights_of(tmp_path)
