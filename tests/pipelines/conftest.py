@@ -155,10 +155,23 @@ def starter() -> Iterator[warm_start.Starter]:
         yield found
 
 
+@contextlib.contextmanager
+def sharing(starter: warm_start.Starter) -> Iterator[None]:
+    """Have runs in this process (`Shop.here`) fork every step from one starter; each would import the libraries anew.
+
+    Also the steps that measure how their memory grows: what a fork tells is another number than a new process's.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
+        patch.setattr(warm_start, "MEASURED", ())
+        yield
+
+
 @pytest.fixture
-def warm_steps(starter: warm_start.Starter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have runs in this process (`Shop.here`) share one starter of steps; each would import the libraries anew."""
-    monkeypatch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
+def warm_steps(starter: warm_start.Starter) -> Iterator[None]:
+    """Let the runs of a test share the starter of steps; none may judge memory."""
+    with sharing(starter):
+        yield
 
 
 @dataclass(frozen=True)
