@@ -20,9 +20,12 @@ from typing import Any, NoReturn
 
 import pytest
 
+from feature_repo import plain_feast
+
 SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
 FAST = "not process and not world"
+TAKE_FEAST = ("bounded_postgres.py", "no_offline.py")  # which Feast imports, when it is there
 OPT_IN = ("slow", "cluster", "gpu", "images")  # marks of tests that run only where -m asks for them
 PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
 PROCESS_FIXTURES = {SHOP, "laptop", "registry", "server", "sqlite", "store"}  # MLflow's database takes as long
@@ -45,6 +48,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Do not even import what `make test-fast` leaves out whole."""
     folder = collection_path.is_dir() and collection_path.name in PROCESS_FOLDERS
     return True if folder and config.getoption("-m") == FAST and "tests" in collection_path.parts else None
+
+
+def pytest_collect_file(file_path: Path) -> None:
+    """Import Feast as the product does, in half the time, before a module that leaves this to its callers."""
+    if file_path.name in TAKE_FEAST:
+        plain_feast.load()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -160,6 +169,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("INTENTFLOW_DOOR_WORKERS", "1")  # a door a core would starve the tests beside it
+    # With torch and the rest loaded a full collection takes half a second, and importing or compiling makes many.
+    gc.set_threshold(50_000, 20, 100)
     watch = Watch(fast=config.getoption("-m") == FAST)
     config.pluginmanager.register(watch, "watch")
     tell_of_programs(watch)
@@ -182,10 +193,9 @@ def tell_of_programs(watch: Watch) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect rarely: with torch and the rest loaded a full collection takes half a second, and compiling many."""
+    """Leave what was imported out of collections from here on."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def group(item: pytest.Item) -> str:

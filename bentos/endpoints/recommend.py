@@ -237,12 +237,8 @@ CONTRACT = Contract(
                 }
             ],
             "rules": None,
-<<<<<<< HEAD
             "algorithm": "network",
-=======
-            "algorithm": None,
             "reranked": {"source": "llm@1", "model": "qwen2.5-7b"},
->>>>>>> words20
             "intents": [examples.VISIT, examples.INTENT],
             "set_aside": [],
             "profile": examples.PROFILE,

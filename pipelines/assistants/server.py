@@ -27,6 +27,13 @@ ABOUT = (
 
 def serve(spec: Path, environment_name: str, variables: Mapping[str, str] = os.environ) -> None:
     """Serve until the client leaves; raises SpecError before it begins where spec, environment or key are wrong."""
+    server, said = made(spec, environment_name, variables)
+    click.echo(said, err=True)
+    server.run("stdio")
+
+
+def made(spec: Path, environment_name: str, variables: Mapping[str, str]) -> tuple[Any, str]:
+    """Return the library's MCPServer with the tools, and a line on what they may do; raises as `serve` does."""
     try:
         from mcp.server.mcpserver import MCPServer
     except ImportError:
@@ -47,8 +54,7 @@ def serve(spec: Path, environment_name: str, variables: Mapping[str, str] = os.e
             annotations=_hints(tool),
             structured_output=False,
         )
-    click.echo(f"intentflow mcp: {place.spec.name}: {len(offered)} tools, {held.text()}", err=True)
-    server.run("stdio")
+    return server, f"intentflow mcp: {place.spec.name}: {len(offered)} tools, {held.text()}"
 
 
 def _called(tool: Tool, alone: threading.Lock) -> Callable[..., str]:

@@ -104,6 +104,7 @@ SLOW = (
     "profiles",
     "intent",
     "tuned",
+    "pretrain",
     "selection",
     "ranking",
     "choose",
@@ -204,6 +205,7 @@ def test_every_architecture_is_judged_on_the_same_rows(run: Run) -> None:
         assert found["map"]["estimate"] == pytest.approx(want, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_every_ranker_is_judged_beside_the_default(run: Run) -> None:
     document = run("ranking")
     assert {"popular", "popular_of_all_items", "tifu", "sequence", *BASELINES} <= {*document["ranked"]}

@@ -70,6 +70,7 @@ def test_the_page_fits_a_side_panel(browse: AbstractContextManager[Page], drift:
     assert 400 < widest <= 560
 
 
+@pytest.mark.slow  # a UI of its own; CI runs it
 def test_a_run_sent_to_a_server_is_kept_once_and_shown(look: Look, drift: Drift, ui: State) -> None:
     sent = {"address": ui.url, "name": "shop", "title": "shop: drifted", "key": "k1"}
     first, second = keep(drift.snapshot, **sent), keep(drift.snapshot, **sent)
@@ -83,6 +84,7 @@ def test_a_run_sent_to_a_server_is_kept_once_and_shown(look: Look, drift: Drift,
     assert "shop: drifted" in look(f"{ui.url}/projects/{first.project}/reports")
 
 
+@pytest.mark.slow  # a UI of its own; CI runs it
 def test_a_run_kept_in_the_folder_is_shown_without_a_restart(look: Look, drift: Drift, ui: State) -> None:
     folder = ui.log.parent.parent / "evidently"
     kept = keep(drift.snapshot, address=str(folder), name="movies", title="movies: stable", key="k2")

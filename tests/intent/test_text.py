@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from tests.intent import event_worlds
 from tests.intent.conftest import SPLIT, unknown_row, user_rows
 from tests.text_worlds import BLUE, RED, TUNES
 
-pytest.importorskip("peft")
+pytestmark = pytest.mark.skipif(find_spec("peft") is None, reason="the extra `text` is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ And a stand-in cluster, with places that roll out there or here.
 
 import contextlib
 import csv
-import io
 import json
 import os
 import subprocess
@@ -21,11 +20,10 @@ import yaml
 from components import kube_api
 from components.step import QUIET
 from pipelines import environment
-from pipelines.cli import main
 from pipelines.environment import Installation, Kubernetes
 from pipelines.namespace import connected
 from pipelines.runs import warm_start
-from tests import kubernetes_server, worlds
+from tests import command_line, kubernetes_server, worlds
 from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,17 +68,7 @@ class Shop:
 
     def here(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line in this process, which has imported everything before."""
-        out, error, code, before = io.StringIO(), io.StringIO(), 0, dict(os.environ)
-        os.environ.update(self.environment())
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-                main(list(arguments))
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
+        return command_line.here(*arguments, variables=self.environment())
 
     def aliases(self) -> dict[str, str]:
         """Return the versions that the registry's aliases name, as `status` tells them."""
@@ -155,10 +143,23 @@ def starter() -> Iterator[warm_start.Starter]:
         yield found
 
 
+@contextlib.contextmanager
+def sharing(starter: warm_start.Starter) -> Iterator[None]:
+    """Have runs in this process (`Shop.here`) fork every step from one starter; each would import the libraries anew.
+
+    Also the steps that measure how their memory grows: what a fork tells is another number than a new process's.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
+        patch.setattr(warm_start, "MEASURED", ())
+        yield
+
+
 @pytest.fixture
-def warm_steps(starter: warm_start.Starter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have runs in this process (`Shop.here`) share one starter of steps; each would import the libraries anew."""
-    monkeypatch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
+def warm_steps(starter: warm_start.Starter) -> Iterator[None]:
+    """Let the runs of a test share the starter of steps; none may judge memory."""
+    with sharing(starter):
+        yield
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def test_killed_between_two_steps_a_run_goes_on_where_it_was(tmp_path: Path) -> 
     assert {"training_set", "register", "materialise"} <= ran
 
 
+@pytest.mark.slow  # two runs of a shop; CI runs it
 @pytest.mark.process
 @pytest.mark.parametrize("most", [20_000, 60_000], ids=["log", "table"])
 def test_a_disk_that_is_full_leaves_nothing_half_written(most: int, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker
 from components.ranking.spec import Candidates
 from components.registry import client as mlflow_client
-from components.registry import frames
+from components.registry import frames, model_versions
 from components.registry.gate_inputs import Group, Measurements
 from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Lineage
@@ -52,6 +52,7 @@ CALENDAR = Calendar("2016-12-26", "America/New_York")
 LAST = dt.datetime(2017, 12, 31, 4, 30, tzinfo=dt.UTC)
 TITLES = ("apple", "pear", "leek soup", "pea soup", "bread", "tea")
 SEGMENTS = "5e95e95e95e9"  # digest of the segments that rows count
+CODE = model_versions.CODE  # what a model carries
 LINEAGE = Lineage(
     spec="5bec5bec5bec",
     git="c0ffee",
@@ -274,6 +275,15 @@ def store(request: pytest.FixtureRequest) -> Path:
     return found.artifacts if isinstance(found, Server) else found
 
 
+@pytest.fixture(autouse=True)
+def little_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let models carry hardly any code, which is a hundred files for each: what loads them here has it.
+
+    The models of `shared` carry it all.
+    """
+    monkeypatch.setattr(model_versions, "CODE", CODE[:1])
+
+
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A recommender's name that no other test uses."""
@@ -343,7 +353,9 @@ def shared(store: Path, kept: dict[str, Shared], tmp_path_factory: pytest.TempPa
     """The shared result, without any release or alias."""
     if str(store) not in kept:
         folders = result(tmp_path_factory.mktemp("shared"), seed=0, quality=0.30)
-        registered = register("shared", folders, lineage=LINEAGE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model_versions, "CODE", CODE)
+            registered = register("shared", folders, lineage=LINEAGE)
         kept[str(store)] = Shared("shared", folders, registered, store)
     with mlflow_client.connected() as client:
         if mlflow_client.registered_model(client, "shared-release"):

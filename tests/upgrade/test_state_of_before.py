@@ -18,6 +18,7 @@ from feature_repo.checkout import ROOT
 from feature_repo.release_folder import ReleaseFolder
 from pipelines import backup, environment, upgrade
 from pipelines.releases.release import models_of
+from tests import command_line
 from tests.patience import patient
 from tests.registry.conftest import free_port
 
@@ -33,18 +34,10 @@ class Opened:
     place: environment.Installation
     variables: dict[str, str]
 
-    def intentflow(self, *words: str, timeout_s: float = 120, check: bool = True) -> Any:
-        """Run a verb with --json and return its document."""
+    def intentflow(self, *words: str, check: bool = True) -> Any:
+        """Take a verb with --json and return its document."""
         verb, *options = words
-        command = [sys.executable, "-m", "pipelines.cli", verb, str(self.place.spec_path), *options, "--json"]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | self.variables,
-            capture_output=True,
-            text=True,
-            timeout=patient(timeout_s),
-        )
+        done = command_line.here(verb, str(self.place.spec_path), *options, "--json", variables=self.variables)
         assert not check or done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout)
 
@@ -144,9 +137,9 @@ def test_it_serves_keeps_its_events_and_rolls_back(opened: Opened, service: Call
     assert (taken["accepted"], taken["duplicates"]) == (0, 1)
 
     try:
-        outcome = opened.intentflow("rollback", timeout_s=400, check=False)
+        outcome = opened.intentflow("rollback", check=False)
         assert outcome.get("champion", "1") == "1"
-        found = opened.intentflow("recommend", "--user", USERS["fresh"], timeout_s=200)
+        found = opened.intentflow("recommend", "--user", USERS["fresh"])
         same(found, EXPECTED["recommend"]["1"][USERS["fresh"]])
     finally:
-        opened.intentflow("down", timeout_s=200)
+        opened.intentflow("down")

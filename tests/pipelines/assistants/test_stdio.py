@@ -1,4 +1,7 @@
-"""`intentflow mcp` asked by the protocol's own client over stdio: what it reads, what a key changes, refusals."""
+"""`intentflow mcp` asked by the protocol's own client: what it reads, what a key changes, refusals.
+
+Over stdio where the process is the point; else in this process, which has imported what the tools take.
+"""
 
 import asyncio
 import json
@@ -14,6 +17,8 @@ import yaml
 
 from bentos import keys
 from feature_repo import env_names
+from pipelines import environment
+from pipelines.assistants import server
 from tests.patience import patient
 from tests.pipelines.assistants.test_tools import READS, WRITES
 from tests.pipelines.conftest import ROOT, USER, Shop
@@ -42,14 +47,26 @@ def asked(shop: Shop, scene: Scene, *, env: Path | str = "local", key: str = "",
     variables = shop.environment() | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     variables |= {env_names.ASSISTANT_KEY: key} if key else {}
     command = ["-m", "pipelines.cli", "mcp", str(shop.spec), "--env", str(env)]
-    server = StdioServerParameters(command=sys.executable, args=command, env=variables)
+    started = StdioServerParameters(command=sys.executable, args=command, env=variables)
 
     async def play() -> Any:
         with log.open("w") as errors:
-            async with asyncio.timeout(patient(120)), Client(stdio_client(server, errlog=errors)) as client:
+            async with asyncio.timeout(patient(120)), Client(stdio_client(started, errlog=errors)) as client:
                 return await scene(client)
 
     return asyncio.run(play())
+
+
+def asked_here(shop: Shop, scene: Scene, *, env: Path | str = "local", key: str = "") -> Any:
+    """Play a scene with the server in this process; only stdin and stdout are missing."""
+    variables = shop.environment() | ({env_names.ASSISTANT_KEY: key} if key else {})
+
+    async def play() -> Any:
+        async with asyncio.timeout(patient(120)), Client(server.made(shop.spec, str(env), variables)[0]) as client:
+            return await scene(client)
+
+    with environment.exported(variables):
+        return asyncio.run(play())
 
 
 async def said(client: Client, name: str, **arguments: Any) -> tuple[bool, str]:
@@ -58,7 +75,7 @@ async def said(client: Client, name: str, **arguments: Any) -> tuple[bool, str]:
     return bool(result.is_error), "".join(part.text for part in result.content)
 
 
-def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) -> None:
+def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     async def scene(client: Client) -> Any:
         tools = (await client.list_tools()).tools
         answers = {
@@ -71,7 +88,7 @@ def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) ->
         answers["why"] = await said(client, "why", request_id=request)
         return tools, answers, who
 
-    tools, answers, who = asked(shop, scene, log=tmp_path / "log")
+    tools, answers, who = asked_here(shop, scene)
     assert [one.name for one in tools] == READS
     assert all(one.annotations.read_only_hint and one.description for one in tools)
     assert not any(refused for refused, _ in answers.values()), answers
@@ -83,21 +100,21 @@ def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) ->
     assert "Causes" in answers["why"][1]
     assert answers["experiments"][1] == "none declared (docs/experiments.md)"
     assert answers["drift"][1].split()[0] in ("stable", "drifted", "undecided", "lost")
-    everything = "".join(text for _, text in answers.values()) + (tmp_path / "log").read_text()
+    everything = "".join(text for _, text in answers.values()) + "".join(capfd.readouterr())
     assert USER not in everything
     assert "raw-user" not in everything
 
 
-def test_a_raw_id_finds_nobody_and_is_repeated_nowhere(shop: Shop, tmp_path: Path) -> None:
+def test_a_raw_id_finds_nobody_and_is_repeated_nowhere(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     async def scene(client: Client) -> Any:
         return await said(client, "person", person=USER), await said(client, "why", request_id="none")
 
-    (refused, line), (unknown, why) = asked(shop, scene, log=tmp_path / "log")
+    (refused, line), (unknown, why) = asked_here(shop, scene)
     assert refused
     assert "person: no logged answer of that pseudonym" in line
     assert unknown
     assert "--request: no answer 'none'" in why
-    assert USER not in line + (tmp_path / "log").read_text()
+    assert USER not in line + "".join(capfd.readouterr())
 
 
 def test_without_a_key_nothing_can_be_changed(shop: Shop, tmp_path: Path) -> None:
@@ -110,18 +127,18 @@ def test_without_a_key_nothing_can_be_changed(shop: Shop, tmp_path: Path) -> Non
     assert "reads only" in (tmp_path / "log").read_text()
 
 
-def test_a_key_without_the_scope_only_reads(shop: Shop, keyed: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_key_without_the_scope_only_reads(shop: Shop, keyed: tuple[Path, Path]) -> None:
     env, file = keyed
     key = keys.make(file, name="reader", scopes=("recommend", "events"), server=True)
 
     async def scene(client: Client) -> Any:
         return [one.name for one in (await client.list_tools()).tools]
 
-    assert asked(shop, scene, env=env, key=key, log=tmp_path / "log") == READS
+    assert asked_here(shop, scene, env=env, key=key) == READS
 
 
 def test_a_key_with_the_scope_changes_items_in_its_name_until_it_is_revoked(
-    shop: Shop, keyed: tuple[Path, Path], tmp_path: Path
+    shop: Shop, keyed: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     env, file = keyed
     key = keys.make(file, name="assistant", scopes=("admin",), server=True)
@@ -145,7 +162,7 @@ def test_a_key_with_the_scope_changes_items_in_its_name_until_it_is_revoked(
         steps.append(await said(client, "withdraw_items", item_ids=["asked-for"]))
         return names, steps
 
-    names, steps = asked(shop, scene, env=env, key=key, log=tmp_path / "log")
+    names, steps = asked_here(shop, scene, env=env, key=key)
     put, again, wrong, listed, undone, preview, ruled, clash, unruled, revoked = steps
     assert names == [*READS, *WRITES]
     assert not any(one[0] for one in (put, again, undone, preview, ruled, unruled)), steps
@@ -161,7 +178,7 @@ def test_a_key_with_the_scope_changes_items_in_its_name_until_it_is_revoked(
     assert f"{env_names.ASSISTANT_KEY}: authorization: no such key" in revoked[1]
     changes = shop.json("items", str(shop.spec), "list")["changes"]
     assert [one["who"] for one in changes[:4]] == [f"key {name}, assistant"] * 4
-    assert key not in json.dumps(steps) + (tmp_path / "log").read_text()
+    assert key not in json.dumps(steps) + "".join(capfd.readouterr())
 
 
 def test_a_key_that_has_ended_is_one_line_before_it_begins(shop: Shop, keyed: tuple[Path, Path]) -> None:

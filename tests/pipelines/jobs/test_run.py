@@ -133,7 +133,7 @@ def test_scores_are_published_whole_by_day_and_the_oldest_go(at, tmp_path):
 
 def test_a_duplicate_does_nothing_and_says_who_runs(shop, at):
     with held(at, job="compact"):
-        ended = shop.run("job", "compact", str(shop.spec))
+        ended = shop.here("job", "compact", str(shop.spec))
     assert ended.returncode == 0, ended.stderr
     assert "compact: nothing done: " in ended.stdout
     assert "holds the lease" in ended.stdout

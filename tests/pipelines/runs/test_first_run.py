@@ -16,7 +16,8 @@ from feature_repo import files
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
 from pipelines.releases.release import models_of
-from tests.pipelines.conftest import USER, Shop
+from pipelines.runs import warm_start
+from tests.pipelines.conftest import USER, Shop, sharing
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class FirstShop(Shop):
 
 
 @pytest.fixture(scope="module")
-def first(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> FirstShop:
+def first(shop: Shop, starter: warm_start.Starter, tmp_path_factory: pytest.TempPathFactory) -> FirstShop:
     """Return the shop after its first demo, whose gates refused the ranker."""
     found = FirstShop(shop.folder, tmp_path_factory.mktemp("first"))
     document = yaml.safe_load(shop.spec.read_text())
@@ -46,7 +47,8 @@ def first(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> FirstShop:
     found.spec.write_text(yaml.safe_dump(document, sort_keys=False))
     for kept in ("secrets", "runs/.kfp_cache"):  # the same names of people, the same work
         shutil.copytree(shop.home / kept, found.home / kept)
-    done = found.run("demo", str(found.spec), "--user", USER)
+    with sharing(starter):
+        done = found.here("demo", str(found.spec), "--user", USER)
     assert done.returncode == 0, done.stderr
     (found.state / "demo.out").write_text(done.stdout)
     return found
