@@ -19,6 +19,7 @@ from bentos import wire
 from bentos.http import headers
 from bentos.http.breaker import Breaker
 from bentos.release import INTENT, RANKING, Release
+from components.ranking.bundle import alone_in
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError, StoreAway
 from feature_repo.live_items import LiveItems
@@ -178,11 +179,13 @@ class RemoteRanker:
     catalogue: Snapshot = field(
         default_factory=Snapshot
     )  # the service ranks over it, and is given it where it lacks it
+    alone: str | None = None  # the algorithm of all answers; None: the service says of each
 
     @classmethod
     def open(cls, url: str, release: Release) -> "RemoteRanker":
         """Return the client of the service `ranking` of a release."""
-        return cls(Remote.of(url, release).checked(), _vocabulary(release.folder / RANKING))
+        folder = release.folder / RANKING
+        return cls(Remote.of(url, release).checked(), _vocabulary(folder), alone=alone_in(folder))
 
     def over(self, items: LiveItems, catalogue: Snapshot) -> "RemoteRanker":
         """Return the client of the same service over items as the document log changes them."""
@@ -219,7 +222,9 @@ class RemoteRanker:
         return _shaped(arrays, "scores", (len(item_indexes),))
 
     def algorithm_of(self, rows: UserRows, probabilities: np.ndarray) -> str:
-        """Name the algorithm that scores items for one user (B = 1), whether or not there are several."""
+        """Name the algorithm that scores items for one user (B = 1); where there are several the service is asked."""
+        if self.alone is not None:
+            return self.alone
         arrays, fields = wire.rows_packed(rows)
         _, fields = self._ask("/algorithm", arrays | {"probabilities": probabilities}, fields)
         return str(fields["algorithm"])

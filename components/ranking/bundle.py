@@ -18,6 +18,7 @@ from components.ranking.choice import Choice
 from components.ranking.models import NETWORK
 from components.ranking.models.trees import Trees
 from components.ranking.numpy_net import NumpyNet
+from feature_repo import files
 from feature_repo.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -89,4 +90,16 @@ def scored(
 
 def name_of(net: Single) -> str:
     """Name the algorithm that a ranker is of, as specs do."""
-    return net.architecture if isinstance(net, Trees) or is_formula(net.architecture) else NETWORK
+    return _named(net.architecture)
+
+
+def alone_in(folder: Path) -> str | None:
+    """Name the only algorithm of a model folder without loading it; None where there are several, or no model is."""
+    if not (folder / "config.json").is_file():
+        return None
+    architecture = str(files.read_json(folder / "config.json").get("architecture", NETWORK))
+    return None if architecture == CHOSEN else _named(architecture)
+
+
+def _named(architecture: str) -> str:
+    return architecture if architecture == Trees.architecture or is_formula(architecture) else NETWORK

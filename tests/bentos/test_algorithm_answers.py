@@ -16,14 +16,14 @@ from bentos.endpoints.rank import RankRequest
 from bentos.endpoints.recommend import RecommendRequest
 from bentos.ranking import service as ranking
 from bentos.remote import RemoteRanker
-from components.ranking import batch, examples
+from components.ranking import batch, bundle, examples
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle
 from components.ranking.choice import ALL, Cell, Choice
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.ranking.train import train
-from feature_repo import columns
+from feature_repo import columns, files
 from feature_repo.fallback import RUNG
 from feature_repo.logs import request_log
 from pipelines.answers import explain, parity
@@ -157,8 +157,18 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
         assert {one.algorithm for one in here} == {one.algorithm for one in there} == {algorithm}
         assert [one.item_index for one in here] == [one.item_index for one in there]
         assert served.algorithm_of(_row(user), chances) == remote.algorithm_of(_row(user), chances) == algorithm
+    assert bundle.alone_in(folder) is None
+    unasked = replace(remote, remote=None, alone="popular")  # type: ignore[arg-type]
+    assert unasked.algorithm_of(_row("u01"), np.asarray(board.intents("u01"), np.float32)) == "popular"
     alone = replace(served, net=served.nets["popular"])
     assert alone.algorithm_of(_row("u01"), np.asarray(board.intents("u01"), np.float32)) == "popular"
+
+
+def test_a_model_folder_says_which_algorithm_is_alone_in_it(tmp_path: Path) -> None:
+    assert bundle.alone_in(tmp_path) is None
+    for architecture, name in (("listwise_mlp", "network"), ("tifu", "tifu"), ("lambdamart", "lambdamart")):
+        files.write_json(tmp_path / "config.json", {"architecture": architecture})
+        assert bundle.alone_in(tmp_path) == name
 
 
 def test_lists_of_all_users_say_it_beside_each_item(folder: Path) -> None:
