@@ -100,8 +100,8 @@ def require(vocabulary: Vocabulary, wanted: Sequence[str], item_state: pa.Table 
         if name == OFFERS and name not in have and item_state is not None:
             if not any(pc.max(item_state[one]).as_py() for one in columns.TARGET_OFFERS):
                 raise SpecError(
-                    f"models.ranking.recommend[{place}]: the source has no offers of these items; say data.source.offers, "
-                    "or leave it out"
+                    f"models.ranking.recommend[{place}]: the source has no offers of these items; say "
+                    "data.source.offers, or leave it out"
                 )
             continue
         if name not in have:
