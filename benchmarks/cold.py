@@ -6,7 +6,8 @@ ones alone, the ranker's ten for everyone who had some, beside `category_popular
 users had lately, the newest first. `warm` is what that costs lists of everything: NDCG@10 of the items that training
 knew, with the later ones in the catalogue over without. Users: the same rows with their last 0, 1, 2 and 5 events
 alone, folded as a session's are, beside what is popular and beside all that is known of them; a user of 0 events is
-answered by popularity. `ratio` is of means, with the 95 % interval over resampled users; `--every N` takes each n-th
+answered by popularity, in `events_0_interest` with the category that they had most declared as an interest: what a user
+who is asked could say. `ratio` is of means, with the 95 % interval over resampled users; `--every N` takes each n-th
 user-step.
 
 Letters: R rows.
@@ -44,6 +45,7 @@ from feature_repo.update import Event, Folding, event_of
 from pipelines.jobs import later_items
 
 EVENTS = (0, 1, 2, 5)
+INTEREST = "events_0_interest"
 RESAMPLES = 1000
 
 
@@ -205,7 +207,7 @@ def items(ranker: Ranker, world: World, known: Known, new: Sequence[Came]) -> Do
 def users(ranker: Ranker, world: World, known: Known, scorer: IntentScorer, fold: Folding) -> Document:
     """Judge lists for users of whom the last events alone are known, beside popularity and all that is known."""
     names = [f"events_{n}" for n in EVENTS[1:]] + ["all"]
-    lists: dict[str, list[np.ndarray]] = {name: [] for name in (*names, "popular")}
+    lists: dict[str, list[np.ndarray]] = {name: [] for name in (*names, "popular", INTEREST)}
     bought, users_of = [], []
     for week in world.weeks("test"):
         script.note(f"new users, week {week} …")
@@ -219,6 +221,7 @@ def users(ranker: Ranker, world: World, known: Known, scorer: IntentScorer, fold
             barred = world.eligible.barred(one)
             popular = BASELINES["popular"](one, at_week.catalogue, at_week.neighbours, k=K, unseen=False, barred=barred)
             lists["popular"].append(popular[0])
+            lists[INTEREST].append(by_interest(at_week.catalogue, one, barred.values))
             lists["all"].append(_listed(at_week, one, rows.probabilities[b]))
             for n in EVENTS[1:]:
                 few = session_rows.of(fold, user, known.events(past[-n:].tolist(), world.calendar), now=start).rows
@@ -239,6 +242,18 @@ def users(ranker: Ranker, world: World, known: Known, scorer: IntentScorer, fold
         }
         for name, one in sorted(judged.items())
     }
+
+
+def by_interest(catalogue: Catalogue, row: Any, barred: np.ndarray) -> np.ndarray:
+    """List the popular items of the target that a row's history has most of, then the others, [K]."""
+    had, slow = row.lists["history_items"].values, row.lists["history_slow"].values
+    liked = np.bincount(catalogue.targets[had].ravel(), np.repeat(slow, catalogue.targets.shape[1]),
+                        minlength=catalogue.n_targets + 1)[:-1]  # fmt: skip
+    of_it = (catalogue.targets == int(np.argmax(liked))).any(axis=1) if liked.any() else np.zeros(len(catalogue), bool)
+    share = catalogue.state[columns.SHARES[1]].copy()
+    share[barred] = -1.0
+    order = np.lexsort((np.arange(len(share)), -share, ~(of_it & (share >= 0))))
+    return _padded(order[share[order] >= 0][:K])
 
 
 def _listed(ranker: Ranker, row: Any, chances: np.ndarray, exclude: frozenset[int] = frozenset()) -> np.ndarray:

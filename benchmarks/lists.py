@@ -32,7 +32,7 @@ def measure(asked: argparse.Namespace) -> Document:
         world = replace(world, examples=world.examples.take(np.arange(0, len(world.examples), asked.every)))
         ranker = replace(ranker, eligible=world.eligible)
         weeks, attributes = world.weeks("validate"), _attributes(found.ranking.recommend, world.vocabulary)
-        value_lists.require(world.vocabulary, attributes)
+        value_lists.require(world.vocabulary, attributes, world.item_state)
         valued = value_lists.fitted(ranker, world, weeks, attributes)
         return {
             "recommender": found.name,

@@ -23,6 +23,7 @@ CARDS = ("segments.html", "segments.md")  # the same for people
 RUNG = "rung"
 SEGMENT, POPULAR = "segment", "popular"  # rungs on which no model answers, and where their items come from
 EVERYONE = "everyone"
+INTEREST = "interest"  # a reason: the user said so
 
 
 def of_age(age_s: int, *, ttl_s: int, used_s: int) -> Literal["fresh", "stale"] | None:
@@ -90,24 +91,41 @@ class Fallback:
         """Return the group of a row's segment; a number that is none of ours is everyone's."""
         return int(segment) if 0 <= segment < len(self.names) else self.everyone
 
-    def recommend(self, group: int, *, n_items: int, k: int, exclude: Collection[int] = frozenset()) -> list[Standby]:
-        """Return a group's k most popular items, then everyone's, then the rest by number; scores never rise."""
+    def recommend(
+        self,
+        group: int,
+        *,
+        n_items: int,
+        k: int,
+        exclude: Collection[int] = frozenset(),
+        interests: Collection[int] = frozenset(),
+    ) -> list[Standby]:
+        """Return a group's k most popular items, then everyone's, then the rest by number; scores never rise.
+
+        Items that the user declared an interest in come before all others, in the same order.
+        """
         chosen: list[Standby] = []
-        for item in self._order(group, n_items):
+        for item in self._order(group, n_items, interests):
             if len(chosen) == k:
                 break
             if item not in exclude:
                 score = min(self.score(group, item), chosen[-1].score if chosen else 1.0)
                 own = group != self.everyone and item in self.listed[group].by_item
-                chosen.append(Standby(item, score, SEGMENT if own else POPULAR, self._reasons(group, item)))
+                declared = {INTEREST: 1.0} if item in interests else {}
+                reasons = declared | self._reasons(group, item)
+                chosen.append(Standby(item, score, SEGMENT if own else POPULAR, reasons))
         return chosen
 
     def score(self, group: int, item: int) -> float:
         """Return the share of a group's active users who had an item lately, everyone's where it is not listed."""
         return self.listed[group].by_item.get(item, self.listed[self.everyone].by_item.get(item, 0.0))
 
-    def _order(self, group: int, n_items: int) -> Iterator[int]:
+    def _order(self, group: int, n_items: int, interests: Collection[int]) -> Iterator[int]:
         seen: set[int] = set()
+        if interests:
+            first = [item for item in self._order(group, n_items, ()) if item in interests]
+            yield from first
+            seen.update(first)
         for items in (self.listed[group].by_item, self.listed[self.everyone].by_item, range(n_items)):
             yield from (item for item in items if item not in seen)
             seen.update(items)

@@ -1,7 +1,7 @@
 """POST /recommend: items for a user, best first."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, FiniteFloat, PrivateAttr, StringConstraints
@@ -10,11 +10,12 @@ from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
 from bentos.endpoints.events import SetAside
 from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request, SessionEvent
-from bentos.http.problems import refused
+from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
 from components.content.reader import rerank
 from components.ranking.sources import SOURCES
 from feature_repo import columns
+from feature_repo.errors import nearest
 
 if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
@@ -32,7 +33,9 @@ Text = Annotated[str, StringConstraints(max_length=1024)]
 class RecommendRequest(Request):
     """Which items to show to a user, or in a session of somebody who is none."""
 
-    user_id: Id | None = Field(default=None, description="Left out only with `events`: somebody who is no user")
+    user_id: Id | None = Field(
+        default=None, description="Left out only with `events` or `interests`: somebody who is no user"
+    )
     k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
     context: dict[Name, Text | bool | int | FiniteFloat] = Field(
         default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
@@ -44,6 +47,12 @@ class RecommendRequest(Request):
     placement: Name | None = Field(
         default=None,
         description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
+    )
+    interests: dict[Name, list[Text]] = Field(
+        default={},
+        max_length=8,
+        description="What somebody says to like, by attribute of items, such as {category: [SOUP]}: items of it come "
+        "first where nothing else is known of the user; values that no item has are ignored",
     )
     events: list[SessionEvent] = Field(
         default=[],
@@ -144,18 +153,21 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         state, aside = door.state_of_session(ask.events, ask.at, context)
     else:
         state, aside = door.state_of(ask.user_id, ask.at, context), []
+    if ask.interests:
+        state = replace(state, interests=interesting(among, ask.interests))
     with context.stage("rank"):
         somebody = ask.user_id is not None
         ruled = door.listed(state, k, context, exclude=exclude, placement=ask.placement, explores=somebody)
     state = ruled.state
     items = [shown(among, one, propensity) for one, propensity in ruled.chosen]
     spoke = next((one.algorithm for one, _ in ruled.chosen if one.algorithm), None)  # one answers for all items
+    declared = {"interests": ask.interests} if ask.interests else {}
     told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | ruled.asked
     draft, order = None, None
     if ask.user_id is None:
         door.write_nobody(context, state, asked={"k": k, "context": ask.context} | told)
     else:
-        logged = {"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told
+        logged = {"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | declared | told
 
         def log(shown_items: Sequence[Item], ordered_by: str) -> None:
             listed = [one.model_dump(exclude={"title", "reasons"}) for one in shown_items]
@@ -193,10 +205,24 @@ def applied(found: "RuledList") -> AppliedRules | None:
     return AppliedRules(placement=found.placement, names=list(found.names), unmet=unmet, short=found.short)
 
 
+def interesting(among: "ShownItems", interests: Mapping[str, Sequence[str]]) -> frozenset[int]:
+    """Return the items that have a declared value, or refuse an attribute that items lack."""
+    items, found = among.vocabulary.items, set[int]()
+    have = [field.name for field in items.schema if field.name not in (columns.ITEM_INDEX, columns.FIRST_SEEN)]
+    for attribute, values in interests.items():
+        if attribute not in have:
+            said = f"{short(attribute)} is no attribute of items{nearest(attribute, have)}"
+            raise refused("interests", said, ", ".join(have))
+        for place, held in enumerate(items[attribute].to_pylist()):
+            if any(str(one) in values for one in (held if isinstance(held, list) else [held]) if one is not None):
+                found.add(place)
+    return frozenset(found)
+
+
 def require_somebody(ask: RecommendRequest) -> None:
     """Refuse a request that names neither a user nor what was done in a session, and one that names both."""
-    if ask.user_id is None and not ask.events:
-        raise refused("user_id", "is missing", "a user, or the events of a session of somebody who is none")
+    if ask.user_id is None and not ask.events and not ask.interests:
+        raise refused("user_id", "is missing", "a user, or the events or interests of somebody who is none")
     if ask.user_id is not None and ask.events:
         raise refused("events", "are here with a user_id", "one of the two; what users do goes to /events")
 

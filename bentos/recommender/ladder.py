@@ -73,6 +73,7 @@ class ProfileState:
     own: frozenset[int] = frozenset()  # never shown: where items are users the user, and people who were forgotten
     items: "ShownItems | None" = None  # what may be shown; None: the release's own items
     remembered: tuple[Remembered, ...] | None = None  # the user's last events; None: the store has them, if anyone
+    interests: frozenset[int] = frozenset()  # items that the request declares an interest in; where no model answers
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""
@@ -153,10 +154,11 @@ class Ladder:
             if items is not None:
                 return state, items
             down = self._down(rows, reason="models_failed")
-            state = dataclasses.replace(down, items=state.items, remembered=state.remembered)
+            state = dataclasses.replace(down, items=state.items, remembered=state.remembered, interests=state.interests)
         group, barred = self._group(rows), self._eligible.barred(rows)
         exclude |= frozenset(barred.values.tolist())
-        return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude)
+        interests = state.interests
+        return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude, interests=interests)
 
     def similar(
         self, state: ProfileState, index: int, *, k: int, exclude: frozenset[int], by: str | None

@@ -35,8 +35,10 @@ def standby_values(
 ) -> list[StandbyValue]:
     """Return at most k values by the share of a group's users who had their items, summed, ties by value.
 
-    Values of which nothing was had lately are left out.
+    Values of which nothing was had lately are left out. What is on offer the ranker alone knows: nothing is listed.
     """
+    if attribute not in vocabulary.items.column_names:
+        return []
     column = vocabulary.items[attribute]
     listed = {**fallback.listed[fallback.everyone].by_item, **fallback.listed[group].by_item}
     scores: dict[str, float] = {}

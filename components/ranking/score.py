@@ -227,8 +227,19 @@ class Ranker:
         from components.ranking.value_lists import ValueTable
 
         if attribute not in self._tables:
-            self._tables[attribute] = ValueTable.of(self.vocabulary, attribute)
+            on_offer = self.lists_offers(attribute)
+            self._tables[attribute] = (
+                ValueTable.of_offers(self.catalogue, self.vocabulary.item_ids)
+                if on_offer
+                else ValueTable.of(self.vocabulary, attribute)
+            )
         return self._tables[attribute]
+
+    def lists_offers(self, attribute: str) -> bool:
+        """Tell whether an attribute stands for what is on offer: items have none of that name."""
+        from components.ranking.value_lists import OFFERS
+
+        return attribute == OFFERS and OFFERS not in self.vocabulary.items.column_names
 
     @cached_property
     def _tables(self) -> "dict[str, ValueTable]":

@@ -171,7 +171,8 @@ class Ranking(Slice):
     recommend: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
         default=(),
         max_length=8,
-        description="Text attributes of items whose values are recommended too, such as brand: `POST /values`",
+        description="Text attributes of items whose values are recommended too, such as brand: `POST /values`; offers: "
+        "the items on offer",
     )
     audiences: bool = Field(
         default=False,

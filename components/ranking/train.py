@@ -111,7 +111,7 @@ def train(
     Several ranks share the batches; each makes all lists for itself. With `checkpoints` a training that was killed
     makes its lists anew, goes on where the network was, and comes to the same.
     """
-    value_lists.require(world.vocabulary, spec.recommend)
+    value_lists.require(world.vocabulary, spec.recommend, world.item_state)
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     if models.TREES in spec.algorithms:
         lambdamart.library()  # before the lists are made, which takes minutes

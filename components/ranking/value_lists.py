@@ -3,7 +3,8 @@
 A value's score is a mix of two shares: what its items have of the ranker's softmax over the candidates (a network is
 trained listwise, so that is what it predicts), and what they have of the user's decayed history. How much of each is
 chosen on the validation weeks, attribute by attribute. Popularity orders what both leave at nothing. A value is listed
-only if the user may be shown an item of it, so the rules of items hold.
+only if the user may be shown an item of it, so the rules of items hold. `offers` is an attribute too, where the items
+have none of that name: its values are the items that are in the week's flyer, on display or have a coupon.
 
 Letters: B rows, I items, M candidates over all rows, V values, P pairs of an item and a value.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.ranking import lists, metrics
 from components.ranking.baseline_net import BaselineNet
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of the ranker in the mix; ties in validation take the first
 LESS = 1e-6  # of popularity: below any share of a history or of a softmax that matters
+OFFERS = "offers"  # in the place of an attribute: the items on offer
 SHOWN = 3  # items that stand for a value in an answer
 SHARE = columns.SHARES[1]
 NO_VALUES = (columns.ITEM_INDEX, columns.ITEM_ID, columns.TITLE)
@@ -54,6 +57,12 @@ class ValueTable:
         ordered = sorted((n, place[one]) for n, one in pairs)
         item, value = (np.asarray([pair[side] for pair in ordered], dtype=np.int64) for side in (0, 1))
         return cls(values, item, value)
+
+    @classmethod
+    def of_offers(cls, catalogue: "Catalogue", item_ids: Sequence[str]) -> "ValueTable":
+        """Take each item that is on offer as a value of its own, by its id."""
+        item = np.flatnonzero(np.max([catalogue.state[name] for name in columns.TARGET_OFFERS], axis=0) > 0)
+        return cls(tuple(item_ids[n] for n in item), item, np.arange(len(item)))
 
     def spread(self, weight: np.ndarray) -> np.ndarray:
         """Sum items' weights [B, I] over their values, [B, V]; an item of several values counts for each."""
@@ -84,10 +93,17 @@ class RecommendedValue:
     reasons: dict[str, float]
 
 
-def require(vocabulary: Vocabulary, wanted: Sequence[str]) -> None:
-    """Refuse an attribute that items lack, or that is no text."""
+def require(vocabulary: Vocabulary, wanted: Sequence[str], item_state: pa.Table | None = None) -> None:
+    """Refuse an attribute that items lack, or that is no text; offers where `item_state` has none in any step."""
     have = [field.name for field in vocabulary.items.schema if _is_text(field.type) and field.name not in NO_VALUES]
     for place, name in enumerate(wanted):
+        if name == OFFERS and name not in have and item_state is not None:
+            if not any(pc.max(item_state[one]).as_py() for one in columns.TARGET_OFFERS):
+                raise SpecError(
+                    f"models.ranking.recommend[{place}]: the source has no offers of these items; say "
+                    "data.source.offers, or leave it out"
+                )
+            continue
         if name not in have:
             raise SpecError(
                 f"models.ranking.recommend[{place}]: '{name}' is no text attribute of the items; have "
@@ -178,10 +194,11 @@ def recommended(
     unwanted = np.asarray(list(exclude), dtype=np.int64)
     order = np.argsort(-scored.scores, kind="stable")
     order = order[~np.isin(scored.found.item[order], unwanted)]
-    return [_one(table, ranker, scored, known, mixed, order, int(v)) for v in best(mixed, k)[0] if v >= 0]
+    return [_one(attribute, table, ranker, scored, known, mixed, order, int(v)) for v in best(mixed, k)[0] if v >= 0]
 
 
 def _one(
+    attribute: str,
     table: ValueTable,
     ranker: "Ranker",
     scored: "Scored",
@@ -202,6 +219,8 @@ def _one(
         "share_of_history": history,
         "popular_share": float(known.popular[0, value]),
     }
+    if ranker.lists_offers(attribute):
+        shares_of |= {name: float(ranker.catalogue.state[name][table.item[value]]) for name in columns.TARGET_OFFERS}
     told = reasons | {name: round(share, 4) for name, share in shares_of.items() if round(share, 4) > 0}
     return RecommendedValue(
         table.values[value], float(mixed[0, value]), source, tuple(scored.found.item[mine].tolist()), told

@@ -14,16 +14,29 @@ from feature_repo.rows import Ragged
 
 
 def test_later_items_are_popular_as_their_categories_are_the_newest_first() -> None:
-    """Four known items: path 0 has .3 of the users, path 1 has .5; target 1 has .3; of nothing nobody had any."""
+    """Four known items: path 0 has .375 of the users, path 1 .5; target 1 has .375; of nothing nobody had any."""
     catalogue = Catalogue(
         targets=np.array([[0], [0], [0], [1], [0], [0], [1], [2], [0]]),
         visits=np.array([], np.int64),
         n_targets=2,
         kind=np.array([0, 1, 0, -1, 0, 1, -1, -1, 1]),
         brand=np.full(9, -1),
-        state={"share_4w": np.array([0.1, 0.5, 0.2, 0.3, 0, 0, 0, 0, 0])},
+        state={"share_4w": np.array([0.125, 0.5, 0.25, 0.375, 0, 0, 0, 0, 0])},
     )
     assert cold.category_popular(catalogue, 4).tolist() == [8, 5, 6, 4, 7]
+
+
+def test_an_interest_is_what_the_history_has_most_of_the_popular_ones_first() -> None:
+    catalogue = Catalogue(
+        targets=np.array([[0], [1], [1], [0], [2]]), visits=np.array([], np.int64), n_targets=2,
+        kind=np.full(5, -1), brand=np.full(5, -1), state={"share_4w": np.array([0.5, 0.1, 0.3, 0.4, 0.9])},
+    )  # fmt: skip
+    lists = {
+        "history_items": Ragged(np.array([1, 0]), np.array([0, 2])),
+        "history_slow": Ragged(np.array([2.0, 1.0]), np.array([0, 2])),
+    }
+    found = cold.by_interest(catalogue, SimpleNamespace(lists=lists), np.array([3]))
+    assert found.tolist() == [2, 1, 4, 0, *[-1] * 6]
 
 
 def test_a_ratio_of_nothing_is_none_and_resampled_users_keep_their_rows() -> None:

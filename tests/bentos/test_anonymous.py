@@ -66,7 +66,7 @@ def test_the_next_session_knows_nothing_of_the_last(world: Any) -> None:
 @pytest.mark.parametrize(
     ("ask", "error"),
     [
-        ({}, "user_id: is missing; allowed: a user, or the events of a session of somebody who is none"),
+        ({}, "user_id: is missing; allowed: a user, or the events or interests of somebody who is none"),
         (
             {"user_id": "ann", "events": [{"item_id": "i1", "event": "view"}]},
             "events: are here with a user_id; allowed: one of the two; what users do goes to /events",

@@ -52,6 +52,10 @@ def test_what_may_not_be_shown_stands_for_nothing() -> None:
     assert [(one.value, one.items) for one in found] == [("soup", (2, 3))]
 
 
+def test_what_is_on_offer_no_lower_rung_knows() -> None:
+    assert standby_values(fallback(), 1, vocabulary(), "offers", k=5) == []
+
+
 @pytest.mark.parametrize(
     ("ask", "error"),
     [

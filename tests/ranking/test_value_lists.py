@@ -183,6 +183,42 @@ def test_an_attribute_that_was_not_declared_is_refused(valued: Ranker, happened:
         valued.values(rows, np.asarray(intents("u00"), np.float32), attribute="title", k=3)
 
 
+def on_offer(ranker: Ranker) -> Ranker:
+    """Put items 2 and 5 into the flyer, and give 5 a coupon."""
+    state = {name: np.zeros(ITEMS) for name in ("offer_flyer", "offer_display", "offer_coupon")}
+    state["offer_flyer"][[2, 5]], state["offer_coupon"][5] = [0.5, 1.0], 0.25
+    catalogue = replace(ranker.catalogue, state=ranker.catalogue.state | state)
+    return replace(ranker, catalogue=catalogue, recommends={"offers": 1.0})
+
+
+def test_offers_are_the_items_on_offer_and_say_how(ranker: Ranker, happened: dict[str, Happened]) -> None:
+    row, chances = user_rows(known_row("u00", happened["u00"], 21)), np.asarray(intents("u00"), np.float32)
+    found = on_offer(ranker).values(row, chances, attribute="offers", k=9)
+    assert [one.value for one in found] == [ranker.vocabulary.item_ids[n] for n in (2, 5)], "even users, even items"
+    by_item = {one.value: one for one in found}
+    coupon = by_item[ranker.vocabulary.item_ids[5]].reasons
+    assert (coupon["offer_flyer"], coupon["offer_coupon"]) == (1.0, 0.25)
+    assert "offer_display" not in coupon
+    hidden = on_offer(ranker).values(row, chances, attribute="offers", k=9, exclude={2})
+    assert [one.value for one in hidden] == [ranker.vocabulary.item_ids[5]]
+
+
+def test_wanted_offers_are_those_whose_items_were_had(ranker: Ranker) -> None:
+    table = on_offer(ranker).value_table("offers")
+    found = table.wanted(Ragged(np.array([5, 9, 7]), np.array([0, 2, 3])))
+    assert (found.values.tolist(), found.offsets.tolist()) == ([1], [0, 1, 1])
+
+
+def test_offers_that_no_step_has_are_refused_before_training(world: World) -> None:
+    with pytest.raises(SpecError, match=r"models\.ranking\.recommend\[0\]: the source has no offers of these items"):
+        training.train(world, board.SPEC.model_copy(update={"recommend": ("offers",)}))
+
+
+def test_a_column_of_that_name_is_an_attribute_as_others_are(ranker: Ranker) -> None:
+    items = ranker.vocabulary.items.append_column("offers", pa.array(["a"] * ITEMS))
+    assert replace(ranker, vocabulary=replace(ranker.vocabulary, items=items)).value_table("offers").values == ("a",)
+
+
 def test_an_attribute_named_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="'brand' is named twice; name each attribute once"):
         Ranking(recommend=("brand", "brand"))

@@ -1,0 +1,66 @@
+"""What somebody says to like comes first where nothing else is known of them, and nowhere else."""
+
+from typing import Any
+
+import pytest
+
+from bentos.endpoints.recommend import RecommendRequest
+from bentos.http.problems import Rejected
+from feature_repo.logs import request_log
+from tests.bentos.conftest import asked, fallback
+
+
+def said(user: str | None, **interests: list[str]) -> RecommendRequest:
+    return RecommendRequest.model_validate({"user_id": user, "k": 4, "interests": interests})
+
+
+def shown(answer: Any) -> list[str]:
+    return [one.item_id for one in answer.items]
+
+
+def test_items_of_an_interest_come_first_by_popularity_and_say_so(world: Any) -> None:
+    answer = asked(world.door(), said("nobody", kind=["soup"]))
+    assert shown(answer) == ["i2", "i3", "i0", "i1"]
+    assert [one.reasons.get("interest") for one in answer.items] == [1.0, 1.0, None, None]
+    assert [one.score for one in answer.items] == sorted((one.score for one in answer.items), reverse=True)
+    assert (answer.profile.rung, answer.algorithm) == ("popular", None)
+
+
+def test_somebody_who_is_no_user_may_say_it_too_and_it_is_kept_nowhere(world: Any) -> None:
+    door = world.door()
+    assert shown(asked(door, said(None, kind=["soup"]))) == ["i2", "i3", "i0", "i1"]
+    door.close()
+    (line,) = request_log.read(world.folder / "requests")
+    assert "interests" not in line["asked"]
+
+
+def test_of_whom_a_model_knows_something_it_answers(world: Any) -> None:
+    world.knows("ann", 4)
+    door = world.door()
+    assert shown(asked(door, said("ann", kind=["soup"])))[0] == "i4"
+    door.close()
+    (line,) = request_log.read(world.folder / "requests")
+    assert line["asked"]["interests"] == {"kind": ["soup"]}
+
+
+def test_they_count_where_the_models_fail(world: Any) -> None:
+    world.knows("ann", 4)
+    world.ranker.recommend = lambda *_, **__: 1 / 0
+    answer = asked(world.door(), said("ann", kind=["soup"]))
+    assert (shown(answer)[:2], answer.profile.reason) == (["i2", "i3"], "models_failed")
+
+
+def test_a_value_that_no_item_has_changes_nothing(world: Any) -> None:
+    plain = asked(world.door(), RecommendRequest(user_id="nobody", k=4))
+    assert shown(asked(world.door(), said("nobody", kind=["cheese"]))) == shown(plain)
+
+
+def test_an_attribute_that_items_lack_is_refused_by_name(world: Any) -> None:
+    with pytest.raises(Rejected, match=r"interests: 'knd' is no attribute of items.*kind"):
+        asked(world.door(), said("nobody", knd=["soup"]))
+
+
+def test_what_is_excluded_is_no_interest_and_the_groups_own_come_first_among_them() -> None:
+    found = fallback().recommend(0, n_items=6, k=4, exclude={0}, interests=frozenset({0, 1, 2}))
+    assert [one.item_index for one in found] == [2, 1, 3, 4]
+    assert [dict(one.reasons).get("interest") for one in found] == [1.0, 1.0, None, None]
