@@ -2,6 +2,7 @@
 
 Reads the logs of this machine's state folder, or what doors shipped to `requests.url`, and makes the table anew
 (components/policy/reward_table.py). Safe to repeat: a table is whole or not there, and says which rewards came late.
+Between a change of the pseudonyms' key and `rotate` both names of a person are one.
 """
 
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError
 from pipelines.environment import Installation
+from pipelines.privacy import new_names
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
@@ -65,14 +67,20 @@ def rewards(place: Installation) -> RewardsReport:
         )
     kpis, found = [one.kpi() for one in declared], Found()
     with local.alone(place.home), variables(place):  # `forget` has the lock too: no row of its people comes back
-        answers = list(_answers(place))
+        names, people = new_names.known(place), place.spec.data.items_are_users
+        answers = list(new_names.renamed(_answers(place), names, people=people))
         if not answers:
             raise DataError(
                 f"{_where(place)}: no answer of /recommend is logged yet, so there is nothing to reward; serve the "
                 "release first, and send what users do to /events"
             )
         made = attributed(
-            answers, _events(place), kpis, now_s=_known_until(place), bots=place.spec.policy.bots.rule(), found=found
+            answers,
+            new_names.renamed(_events(place), names, people=people),
+            kpis,
+            now_s=_known_until(place),
+            bots=place.spec.policy.bots.rule(),
+            found=found,
         )
         require_carried(kpis, found)
         written = reward_table.write(place.home, made, kpis)

@@ -16,11 +16,12 @@ from components.policy import reward_table
 from feature_repo import files
 from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
-from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
+from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, ring
 from feature_repo.privacy.tombstones import Tombstones, names_here
 from pipelines.environment import Installation
 from pipelines.jobs import audiences, score, sources
 from pipelines.leases.lease import JOBS
+from pipelines.privacy import new_names
 from pipelines.privacy.forget import working_alone
 from pipelines.releases import release
 from pipelines.runs import local, report
@@ -73,7 +74,7 @@ def rotate(place: Installation) -> RotationReport:
         kept = _require_run(place, current)
         _require_champion(place, current)
         raws = everyone(place.spec.data, place.spec_path.absolute().parent)
-        names = {pseudonym(raw, old): pseudonym(raw, keys[0]) for old in keys[1:] for raw in raws}
+        names = new_names.of(raws, keys)
         tombstones = Tombstones(place.home, keys)
         renewed = tombstones.renew(raws)
         erase.keep_out(place.spec.name, names_here(place.home, ""))

@@ -14,8 +14,9 @@ from components.policy import reward_table
 from feature_repo import columns
 from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError, SpecError
+from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines import rewards
-from pipelines.environment import Installation, place
+from pipelines.environment import FOLDER, Installation, place
 from tests.pipelines.jobs.conftest import closed
 
 SPEC = ROOT / "pipelines" / "specs" / "grocery.yaml"
@@ -129,3 +130,26 @@ def test_what_cannot_be_a_table_is_said_and_nothing_is_written(tmp_path: Path) -
     with pytest.raises(DataError, match=r"request r2: propensity 0.0 of item 'soup' at place 1"):
         rewards.rewards(where)
     assert not reward_table.path(where.home).exists()
+
+
+def test_an_answer_before_a_change_of_the_key_is_rewarded_by_an_event_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = "11" * 16, "22" * 16
+    where = at(tmp_path)
+    before, after = pseudonym("ana", old), pseudonym("ana", new)
+    logs(where.home, [answer(1, before, "soup")], [event("k1", after, "soup", 60)])
+    assert rewards.rewards(where).kpis["buy"]["mean"] == 0.0, "two names are two people"
+
+    monkeypatch.setattr("components.data.ingest.everyone", lambda data, base: ["ana"])
+    (tmp_path / "old.key").write_text(old)
+    (tmp_path / "new.key").write_text(new)
+    document = yaml.safe_load((FOLDER / "local.yaml").read_text())
+    document["pseudonyms"] = {"key_file": str(tmp_path / "new.key"), "previous_key_file": str(tmp_path / "old.key")}
+    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(document))
+    changed = place(
+        where.spec_path, str(tmp_path / "changed.yaml"), variables={"INTENTFLOW_STATE": str(where.home.parent)}
+    )
+    assert changed.home == where.home
+    assert rewards.rewards(changed).kpis["buy"]["mean"] == 1.0
+    assert reward_table.read(changed.home, ["user_id"])["user_id"].to_pylist() == [after]
