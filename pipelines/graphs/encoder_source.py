@@ -48,7 +48,7 @@ def asked(spec: Recommender) -> tuple[str, str] | None:
 def pinned(spec: Recommender, *, home: Path, variables: Mapping[str, str]) -> str | None:
     """Return the source that a spec's alias stands for now, fetched into the state folder; None where it names none.
 
-    `variables` are the environment's: where MLflow is. Raises SpecError or DataError, one line, where it cannot be used.
+    `variables` are the environment's: where MLflow is. Raises SpecError or DataError where it cannot be used.
     """
     told = asked(spec)
     if told is None:
@@ -104,12 +104,11 @@ def _fetch(name: str, version: str, folder: Path) -> None:
 def _require_network(intent: Path, said: str) -> None:
     """Refuse a release whose intent model is no network of steps, or whose vocabulary names people."""
     config = files.read_json(intent / CONFIG)
-    network = config.get("network", {})
+    network, over = config.get("network", {}), " over events" if "events" in config else ""
     if network.get("architecture") not in NETWORKS or "events" in config:
         raise DataError(
-            f"{PLACE}: {said} has an intent model of architecture {network.get('architecture')}"
-            f"{' over events' if 'events' in config else ''}, and what is carried is an encoder of steps; name another, "
-            "or drop source"
+            f"{PLACE}: {said} has an intent model of architecture {network.get('architecture')}{over}, and what is "
+            "carried is an encoder of steps; name another, or drop source"
         )
     if Vocabulary.load(intent / VOCABULARY).people:
         raise DataError(

@@ -106,7 +106,8 @@ def slices(
     """Return the slices of a run: the spec's, and the digests of data, code and lock; paths begin at `base`.
 
     `home` and `variables` are the state folder and the environment's, by which another recommender's encoder is found;
-    without them its alias stays an alias. Of a run `elsewhere` the encoder of texts may be there alone: its first step names it.
+    without them its alias stays an alias. Of a run `elsewhere` the encoder of texts may be there alone: its first step
+    names it.
     """
     windows = spec.profiles.windows_days
     lineage = {

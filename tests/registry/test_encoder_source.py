@@ -47,7 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def test_an_alias_becomes_a_version_and_the_digest_of_its_weights(shared, home: Path) -> None:
+def test_an_alias_becomes_a_version_and_the_digest_of_its_weights(shared: Any, home: Path) -> None:
     made = shared.release()
     challenge("shared", made.version, passed=True, who="test", why="passed")
     found = pinned(home, "shared@challenger")
@@ -61,7 +61,9 @@ def test_an_alias_becomes_a_version_and_the_digest_of_its_weights(shared, home: 
     assert (folder / "config.json").stat().st_mtime_ns == before, "it is fetched once"
 
 
-def test_a_run_trains_with_it_and_its_slice_changes_when_the_alias_moves(shared, home: Path, tmp_path: Path) -> None:
+def test_a_run_trains_with_it_and_its_slice_changes_when_the_alias_moves(
+    shared: Any, home: Path, tmp_path: Path
+) -> None:
     made = shared.release()
     challenge("shared", made.version, passed=True, who="test", why="passed")
     spec, variables = recommender("shared@challenger"), {URI: os.environ[URI]}
@@ -86,7 +88,7 @@ def test_a_run_trains_with_it_and_its_slice_changes_when_the_alias_moves(shared,
         ("nobody@champion", r"nobody-release: nothing is registered under this name yet"),
     ],
 )
-def test_what_is_not_there_is_one_line(shared, home: Path, source: str, line: str) -> None:
+def test_what_is_not_there_is_one_line(shared: Any, home: Path, source: str, line: str) -> None:
     challenge("shared", shared.release().version, passed=True, who="test", why="passed")
     with pytest.raises(SpecError, match=line) as error:
         pinned(home, source)
@@ -94,19 +96,19 @@ def test_what_is_not_there_is_one_line(shared, home: Path, source: str, line: st
     assert not (home / "encoders").exists() or not list((home / "encoders").rglob("*.safetensors"))
 
 
-def test_ones_own_champion_is_refused(shared, home: Path) -> None:
+def test_ones_own_champion_is_refused(shared: Any, home: Path) -> None:
     with pytest.raises(SpecError, match=r"wines@champion is this recommender's own, which has learnt from the weeks"):
         pinned(home, "wines@champion")
 
 
-def test_a_neighbour_without_a_registry_is_named(shared, home: Path) -> None:
+def test_a_neighbour_without_a_registry_is_named(shared: Any, home: Path) -> None:
     own = {URI: f"sqlite:///{home}/mlflow/mlflow.db"}
     with pytest.raises(SpecError, match=r"no registry at sqlite:///.*/state/shop/mlflow/mlflow.db; run the pipeline"):
         encoder_source.pinned(recommender("shop@champion"), home=home, variables=own)
     assert not (home.parent / "shop").exists()
 
 
-def test_trees_events_and_people_are_refused(shared, home: Path, tmp_path: Path) -> None:
+def test_trees_events_and_people_are_refused(shared: Any, home: Path, tmp_path: Path) -> None:
     words = vocabulary(*TITLES)
     words.save(tmp_path / "vocabulary")
     for config, line in (
@@ -123,6 +125,6 @@ def test_trees_events_and_people_are_refused(shared, home: Path, tmp_path: Path)
         encoder_source._require_network(tmp_path, "shop@1")
 
 
-def test_what_a_run_fetched_and_a_step_does_not_find_is_told(shared, home: Path) -> None:
+def test_what_a_run_fetched_and_a_step_does_not_find_is_told(shared: Any, home: Path) -> None:
     with pytest.raises(DataError, match=r"first step fetched, is not here; steps must share the state folder"):
         located("home:encoders/shop/3@0123456789ab", home)
