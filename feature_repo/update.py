@@ -79,8 +79,8 @@ class Folding:
     def empty(self) -> State:
         """Return the state of a user without events."""
         numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
-        unheld = columns.EVENT_LISTS + columns.EVENT_TEXT_LISTS
-        unheld += () if self.vocabulary.people else columns.RECEIVED_LISTS
+        received = () if self.vocabulary.people else columns.RECEIVED_LISTS
+        unheld = (*columns.EVENT_LISTS, *columns.EVENT_TEXT_LISTS, *received)
         held = [n for n in LIST_TYPES if n not in unheld]
         lists = {name: np.empty(0, LIST_TYPES[name]) for name in held}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, At, Causes, Feature, Id, Intent, Profile, Request
+from bentos.endpoints.schemas import Answer, At, Causes, Feature, ForecastCauses, Id, Intent, Profile, Request
 from bentos.http.request_context import RequestContext
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ class Explanation(Answer):
         description="With causes: of each of these intents what speaks for and against it, the strongest first; null "
         "without it, and where no model in this door answered",
     )
+    forecast_causes: list[ForecastCauses] | None = Field(
+        default=None,
+        description="With causes: what makes each forecast higher or lower, the strongest first; null without it, and "
+        "where the release has no forecasts or none was made",
+    )
     profile: Profile
 
 
@@ -69,6 +74,7 @@ def answer(door: "Door", ask: ExplainRequest, context: RequestContext) -> Explan
         intents=door.intents_of(state, targets),
         features=features,
         causes=door.causes_of(state, targets, context) if ask.causes else None,
+        forecast_causes=door.forecast_causes_of(state, context) if ask.causes else None,
         profile=state.profile,
         **door.signed(context),
     )

@@ -227,6 +227,25 @@ class Causes(AnswerPart):
     unexplained: float = Field(description="What effects do not sum up to")
 
 
+class ForecastCause(AnswerPart):
+    """What makes a forecast higher or lower, in words."""
+
+    words: str
+    effect: float = Field(description="Against a user of whom nothing is known, in the unit of said and nobody")
+
+
+class ForecastCauses(AnswerPart):
+    """Why a forecast is what it is; effects, others and unexplained sum up to said less nobody."""
+
+    intent: str
+    of: str = Field(description="What said and nobody are in: an amount's unit, or log odds of the likeliest value")
+    said: float = Field(description="The amount, or the log odds of the likeliest value")
+    nobody: float = Field(description="The same of a user of whom nothing is known, at the same time")
+    causes: list[ForecastCause]
+    others: float = Field(description="Effect of all causes that are not listed")
+    unexplained: float = Field(description="What effects do not sum up to")
+
+
 class Description(AnswerPart):
     """A text about an item and all that it rests on."""
 

@@ -33,7 +33,17 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.ports import Decides, Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.ports import (
+    Decides,
+    Explains,
+    ExplainsForecasts,
+    Forecasts,
+    Profiles,
+    Ranker,
+    Recommended,
+    Scorer,
+    Sessions,
+)
 from bentos.recommender.rule_lists import RuledList, Wanted
 from bentos.release import Release
 from components.ranking.eligibility import own_item
@@ -72,6 +82,7 @@ class Door:
         documents: DocumentLog | None = None,  # what people change live; None: nobody can
         sessions: Sessions | None = None,  # None: no intent of the release is of a visit
         forecasts: Forecasts | None = None,  # None: none is of kind regression or multiclass
+        explains_forecasts: ExplainsForecasts | None = None,
         grow: Grow | None = None,  # with it: the ranker over other items
         thresholds: Decides | None = None,  # None: the intent model has none
         explains: Explains | None = None,  # None: the intent model is a service of its own
@@ -81,6 +92,7 @@ class Door:
         self._log, self._clock, self._events, self._key = log, clock, events, key
         self._tombstones, self._profiles, self._sessions = tombstones, profiles, sessions
         self._thresholds, self._forecasts = thresholds, forecasts
+        self._explains_forecasts = explains_forecasts
         self._explains = explains
         for part, found in (("intent", scorer.vocabulary.digest), ("ranking", ranker.vocabulary.digest)):
             if found != release.vocabulary:
@@ -245,6 +257,11 @@ class Door:
     ) -> list[schemas.Causes] | None:
         """Say why intents have their probabilities; None where no model in this process gave them, or tells why."""
         return None if self._explains is None else self.ladder.causes_of(self._explains, state, targets, context)
+
+    def forecast_causes_of(self, state: ProfileState, context: RequestContext) -> list[schemas.ForecastCauses] | None:
+        """Say why forecasts are what they are; None where none was made for the user, or nothing tells why."""
+        why = self._explains_forecasts
+        return None if why is None else self.ladder.forecast_causes_of(why, state, context)
 
     def session_of(self, state: ProfileState, context: RequestContext) -> schemas.Session | None:
         """Say what the rest of the visit that goes on may hold; None where the release has no intents of a visit."""

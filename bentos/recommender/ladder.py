@@ -33,6 +33,7 @@ from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
 from bentos.recommender.ports import (
     Explains,
+    ExplainsForecasts,
     Forecasts,
     Profiles,
     Ranker,
@@ -256,6 +257,17 @@ class Ladder:
             return None
         with context.stage("predict forecasts"):
             return _tried(lambda: forecasts.said(state.rows))
+
+    def forecast_causes_of(
+        self, explains: ExplainsForecasts, state: ProfileState, context: RequestContext
+    ) -> list[schemas.ForecastCauses] | None:
+        """Ask why forecasts are what they are; None where the models do not answer, or fail."""
+        if not state.modelled or context.overdue:
+            return None
+        with context.stage("explain forecasts"):
+            return _tried(
+                lambda: [schemas.ForecastCauses.model_validate(one.document()) for one in explains(state.rows)]
+            )
 
     def causes_of(
         self, explains: Explains, state: ProfileState, targets: Sequence[int], context: RequestContext

@@ -43,6 +43,13 @@ class Explains(Protocol):
         """Explain some targets of one user's row (B = 1); none where the model has no form that tells."""
 
 
+class ExplainsForecasts(Protocol):
+    """Says why forecasts are what they are."""
+
+    def __call__(self, rows: UserRows) -> Sequence[Explained]:
+        """Explain all forecasts of one user's row (B = 1)."""
+
+
 class Decides(Protocol):
     """Knows from which probability on an intent counts as yes."""
 

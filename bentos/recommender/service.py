@@ -141,7 +141,7 @@ def open_door(settings: Settings) -> DoorContext:
     release = Release.verified(settings.release.folder)  # before anything of it is loaded
     forget_the_dead(os.environ)
     metrics, (ranker, grow), scorer = Metrics(release), _ranker(settings), _scorer(settings)
-    folds = folding(release, ranker.vocabulary)
+    folds, forecasts = folding(release, ranker.vocabulary), ForecastScorer.served(release.folder / INTENT)
     events = EventLog(
         settings.home / eventlog.FOLDER,
         max_age_s=requestlog.MAX_AGE_S if settings.requests_url else None,
@@ -170,7 +170,8 @@ def open_door(settings: Settings) -> DoorContext:
         tombstones=settings.tombstones,
         documents=document_log_if_any(release.name),
         sessions=_sessions(release),
-        forecasts=ForecastScorer.served(release.folder / INTENT),
+        forecasts=forecasts,
+        explains_forecasts=None if forecasts is None else _explains_forecasts(forecasts, scorer),
         grow=grow,
         thresholds=Thresholds.read(release.folder / INTENT, scorer.vocabulary.target_names),
         explains=_explains(scorer),
@@ -225,6 +226,13 @@ def _explains(scorer: ports.Scorer) -> ports.Explains | None:
     from components.intent.score import IntentScorer
 
     return functools.partial(causes.explain, scorer, pieces=causes.QUICK) if isinstance(scorer, IntentScorer) else None
+
+
+def _explains_forecasts(forecasts: ForecastScorer, scorer: ports.Scorer) -> ports.ExplainsForecasts:
+    """Return what says why forecasts are what they are."""
+    from components.intent.forecasts import causes
+
+    return functools.partial(causes.explain, forecasts, targets=scorer.vocabulary.target_names)
 
 
 def _sessions(release: Release) -> ports.Sessions | None:

@@ -139,8 +139,8 @@ def _write(db: duckdb.DuckDBPyConnection, data: Data, folder: Path, *, key: str)
         queries["offers"] = "SELECT * EXCLUDE (source_row) FROM source_offers ORDER BY ALL"
     rows = {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
     if _has(db, "source_truth"):
-        told = "p.pseudonym AS user_id, t.* EXCLUDE (user_id)"
-        truth = f"SELECT {told} FROM source_truth t JOIN people p ON p.raw = t.user_id ORDER BY p.position"
+        named = "p.pseudonym AS user_id, t.* EXCLUDE (user_id)"
+        truth = f"SELECT {named} FROM source_truth t JOIN people p ON p.raw = t.user_id ORDER BY p.position"
         write_parquet(db, truth, folder / "truth.parquet")
     return rows
 

@@ -338,9 +338,10 @@ class Pretrain(Slice):
     )
     source: str | None = Field(
         default=None,
-        pattern=r"^.+@[0-9a-f]{12}$",
-        description="Begin with the encoder of another recommender: the `intent` folder of its release, relative to "
-        "the spec, and the digest of its weights, such as ./shop/intent@0123456789ab; left out: untrained",
+        pattern=r"^(.+@[0-9a-f]{12}|[a-z][a-z0-9-]*@[\w-]+)$",
+        description="Begin with the encoder of another recommender: its name and an alias or version of its release, "
+        "such as shop@champion; or the `intent` folder of a release, relative to the spec, and the digest of its "
+        "weights, such as ./shop/intent@0123456789ab; left out: untrained",
     )
 
     @model_validator(mode="after")

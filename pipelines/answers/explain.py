@@ -17,6 +17,7 @@ from feature_repo.errors import SpecError, StoreAway
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import pseudonym, ring
 from feature_repo.release_folder import ReleaseFolder
+from feature_repo.vocabulary import Vocabulary
 from pipelines.answers import offline_rows
 from pipelines.answers.past_catalogue import PastCatalogue
 from pipelines.environment import Installation
@@ -79,6 +80,7 @@ def why(
         "events": _events(place, answer),
         **(_told(place, here, answer) if here else _untold(answer)),
         "causes": [one.document() for one in causes],
+        **_forecast_causes(here, answer),
         **({"picture": str(picture)} if picture else {}),
     }
 
@@ -93,6 +95,22 @@ def _causes(here: ReleaseFolder | None, answer: Mapping[str, Any]) -> list["Expl
         return []
     best = np.argsort(-np.asarray(answer["probabilities"]), kind="stable")[:MOST_EXPLAINED]
     return causes.explain(IntentScorer.served(here.intent), requestlog.rows_of(answer), best.tolist())
+
+
+def _forecast_causes(here: ReleaseFolder | None, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what the forecasts for the user rest on; nothing where a release has none, or no model answered."""
+    from bentos.recommender.logs import requestlog
+    from components.intent.forecasts import causes
+    from components.intent.forecasts.score import ForecastScorer
+
+    if here is None or answer["rung"] not in columns.MODELLED:
+        return {}
+    scorer = ForecastScorer.served(here.intent)
+    if scorer is None:
+        return {}
+    names = Vocabulary.load(here.intent / "vocabulary").target_names
+    found = causes.explain(scorer, requestlog.rows_of(answer), targets=names)
+    return {"forecast_causes": [one.document() for one in found]}
 
 
 def _draw(picture: Path, answer: Mapping[str, Any], causes: list["Explained"]) -> None:
@@ -236,6 +254,7 @@ def text(found: Mapping[str, Any]) -> str:
         *(f"  {e['at']}  {e['event'] or 'event'} {e['item_id'] or '-'} ({e['from']})" for e in found["events"]),
         "Intents    " + ", ".join(f"{i['name']} {i['probability']:.0%}" for i in found["intents"]),
         *(line for one in found.get("causes", []) for line in _cause_lines(one)),
+        *(line for one in found.get("forecast_causes", []) for line in _forecast_lines(one)),
         "Items",
     ]
     for item in found["items"]:
@@ -276,6 +295,18 @@ def _cause_lines(one: Mapping[str, Any]) -> list[str]:
     said = f"log odds {one['said']:+.2f}, of an unknown user {one['nobody']:+.2f} ({one['method']})"
     return [
         f"Causes     {one['intent']}: {said}",
+        *(f"  {cause['effect']:+.3f}  {cause['words']}" for cause in shown),
+        *([f"  {rest:+.3f}  all other causes"] if rest else []),
+    ]
+
+
+def _forecast_lines(one: Mapping[str, Any]) -> list[str]:
+    """Say what a forecast rests on, a cause a line."""
+    shown = one["causes"][:MOST_CAUSES]
+    rest = one["others"] + sum(cause["effect"] for cause in one["causes"][MOST_CAUSES:])
+    return [
+        f"Forecast   {one['intent']}: {one['said']:.4g} {one['of']}".rstrip()
+        + f", of an unknown user {one['nobody']:.4g}",
         *(f"  {cause['effect']:+.3f}  {cause['words']}" for cause in shown),
         *([f"  {rest:+.3f}  all other causes"] if rest else []),
     ]

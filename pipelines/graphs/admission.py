@@ -102,7 +102,9 @@ def admit(
         if not which:
             parameters.require_encoder(spec, base)
         source = parameters.source_state(spec, base, _people())
-        found = parameters.slices(spec, source=source, base=base, note=said) | {"which": which, "k": k}
+        home = Path(os.environ[env_names.HOME]) if not which and os.environ.get(env_names.HOME) else None
+        told = parameters.slices(spec, source=source, base=base, note=said, home=home, variables=_registry())
+        found = told | {"which": which, "k": k}
         progress.count(spec=spec.digest, mode=spec.promotion.mode, source=source)
         progress.tell(note=said, mode=spec.promotion.mode)
     return tuple(found[name] for name in SLICES)
@@ -172,6 +174,11 @@ def noted(note: str) -> str:
     if len(said) > LONGEST_NOTE:
         raise SpecError(f"note: has {len(said)} characters; at most {LONGEST_NOTE} are kept")
     return said
+
+
+def _registry() -> dict[str, str]:
+    """Say where MLflow is."""
+    return {name: value for name in ("MLFLOW_TRACKING_URI",) if (value := os.environ.get(name, ""))}
 
 
 def _people() -> dict[str, str]:

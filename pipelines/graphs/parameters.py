@@ -6,6 +6,7 @@ begin as the pipelines do.
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from components.intent.networks import TEXT
 from components.registry.spec import DRY_RUN
 from components.vectors.steps import KEY, MADE_BY
 from feature_repo import files, services
-from feature_repo.errors import DataError
+from feature_repo.errors import DataError, ServerError, SpecError
 from pipelines.environment import Installation
-from pipelines.graphs import code_digests
+from pipelines.graphs import code_digests, encoder_source
 from pipelines.spec import Recommender
 
 CODES = ("data", "profiles", "intent", "ranking", "registry")
@@ -94,10 +95,21 @@ def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
-def slices(spec: Recommender, *, source: str, base: Path, note: str = "", elsewhere: bool = False) -> dict[str, Any]:
+def slices(
+    spec: Recommender,
+    *,
+    source: str,
+    base: Path,
+    note: str = "",
+    elsewhere: bool = False,
+    home: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Return the slices of a run: the spec's, and the digests of data, code and lock; paths begin at `base`.
 
-    Of a run `elsewhere` the encoder of texts may be there alone: its first step names it.
+    `home` and `variables` are the state folder and the environment's, by which another recommender's encoder is found;
+    without them its alias stays an alias. Of a run `elsewhere` the encoder of texts may be there alone: its first step
+    names it.
     """
     windows = spec.profiles.windows_days
     lineage = {
@@ -120,6 +132,7 @@ def slices(spec: Recommender, *, source: str, base: Path, note: str = "", elsewh
         }
         | _of_vectors(spec, base, elsewhere=elsewhere)
         | _of_text(spec, base, elsewhere=elsewhere)
+        | ({} if home is None else _of_encoder(spec, home, variables or {}, elsewhere=elsewhere))
     )
 
 
@@ -167,14 +180,28 @@ def _of_text(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, Any
     return {}
 
 
+def _of_encoder(spec: Recommender, home: Path, variables: Mapping[str, str], *, elsewhere: bool) -> dict[str, Any]:
+    """Return the slice of the intent model with the encoder that an alias of another recommender stands for now."""
+    try:
+        found = encoder_source.pinned(spec, home=home, variables=variables)
+    except (SpecError, DataError, ServerError):
+        if not elsewhere:
+            raise
+        return {}
+    if found is None:
+        return {}
+    model = json.loads(spec_slices(spec)["intent_model"])
+    return {"intent_model": _text(model | {"pretrain": {**model["pretrain"], "source": found}})}
+
+
 def require_encoder(spec: Recommender, base: Path, *, elsewhere: bool = False) -> None:
     """Refuse a training whose `pretrain.source` is absent or another than was named, before hours of steps before it.
 
     Of a run `elsewhere` the folder may be there alone: its first step asks again. Scoring needs no such folder.
     """
     pretrain = spec.models.intent.pretrain
-    if pretrain is None or pretrain.source is None:
-        return
+    if pretrain is None or pretrain.source is None or encoder_source.named(pretrain.source):
+        return  # one by an alias is fetched with the slices
     from components.intent.transfer_source import located
 
     try:
@@ -201,4 +228,6 @@ def run_parameters(place: Installation) -> dict[str, Any]:
         if not elsewhere:
             raise
         source = files.digest([dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"), place.people])
-    return slices(place.spec, source=source, base=base, elsewhere=elsewhere)
+    named = encoder_source.asked(place.spec) is not None  # else no key file is made for a look
+    variables = place.variables if named else {}
+    return slices(place.spec, source=source, base=base, elsewhere=elsewhere, home=place.home, variables=variables)

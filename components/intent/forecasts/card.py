@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.intent.forecasts.evaluate import Evaluation
+from components.intent.forecasts.evaluate import COHORTS, Evaluation
 from components.intent.forecasts.spec import COUNT, Forecast
 from components.resamples import MODEL
+from components.verdicts import REFUSED
 
 TITLES = {
     "rmse": "RMSE",
@@ -36,6 +37,7 @@ def write(found: Evaluation, *, intents: tuple[Forecast, ...], step: str, counts
             f"{_meant(intent, step)} Judged on {about['rows']:,} rows of {about['users']:,} users in the test {step}s.",
             _table(found, intent.name, intent.unit),
             _differences(about["differences"]),
+            *_cohorts(about.get(COHORTS, {}), intent.unit),
             *_told(counts.get("intents", {}).get(intent.name, {})),
         ]
     parts += [
@@ -82,6 +84,24 @@ def _differences(found: Mapping[str, Mapping[str, Any]]) -> str:
         said = ", ".join(f"{other.replace('_', ' ')} {_difference(one)}" for other, one in others.items())
         lines.append(f"- {TITLES[metric]} less that of {said}")
     return "\n".join(lines)
+
+
+def _cohorts(found: Mapping[str, Any], unit: str) -> list[str]:
+    """Say the loss by cohort, and in which the model is surely behind."""
+    if not found.get("by_name"):
+        return []
+    metric, other = TITLES[found["metric"]], found["baseline"].replace("_", " ")
+    said = f"{metric} ({unit})" if unit and found["metric"] != "log_loss" else metric
+    lines = [
+        f"| {name} | {one['rows']:,} | {_number(one[MODEL])} | {_number(one[found['baseline']])} | {_difference(one)} |"
+        for name, one in found["by_name"].items()
+    ]
+    behind = [name for name, one in found["by_name"].items() if one["verdict"] == REFUSED]
+    return [
+        f"| {said} by cohort | rows | model | {other} | difference |\n| --- | ---: | ---: | ---: | ---: |\n"
+        + "\n".join(lines),
+        f"Behind {other} in: {', '.join(behind) or 'no cohort, beyond chance'}.",
+    ]
 
 
 def _difference(one: Mapping[str, Any]) -> str:

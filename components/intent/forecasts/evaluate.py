@@ -19,6 +19,9 @@ from components.verdicts import Least, Sample
 RESAMPLES = 200
 HIGHER = ("accuracy", "top3", "macro_f1")  # is better; of all others lower is
 NEITHER = ("coverage", "effect")
+MAIN = ("log_loss", "pinball", "rmse")  # the loss of a kind, the first that it has: lower is better
+COHORTS = "cohorts"
+ENOUGH = Least(rows=100, users=20)  # of a cohort
 Numbers = dict[str, Any]
 
 
@@ -32,6 +35,7 @@ class Judged:
     others: Mapping[str, np.ndarray]  # [R, A] by name
     user: np.ndarray  # [R]
     beside: Mapping[str, float | None] = field(default_factory=dict)  # of other rows: an uplift's placebo and overlap
+    cohorts: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name which rows are of it, bool [R]
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,35 @@ def evaluate(judged: Sequence[Judged], *, rows_digest: str = "") -> Evaluation:
             if metric not in NEITHER
         }
         intents[name] = {"rows": len(one.y), "users": users, "differences": compared}
+        if one.cohorts:
+            intents[name][COHORTS] = _by_cohort(one, points, drawn, weight)
     test |= {"rows": max(len(one.y) for one in judged)}
     return Evaluation(test, baselines, intents, lines, rows_digest)
+
+
+def _by_cohort(
+    one: Judged,
+    points: Mapping[str, Mapping[str, np.ndarray]],
+    drawn: Mapping[str, Mapping[str, np.ndarray]],
+    weight: np.ndarray,
+) -> Numbers:
+    """Judge the loss in each cohort beside the baseline that is best on all rows, on the same draws of users."""
+    metric = next(name for name in MAIN if name in points[MODEL])
+    other = min(one.others, key=lambda side: float(points[side][metric][0]))
+    found: Numbers = {"metric": metric, "baseline": other, "by_name": {}}
+    sides = {MODEL: one.said, other: one.others[other]}
+    for name, mask in one.cohorts.items():
+        users = len(np.unique(one.user[mask]))
+        if mask.sum() < ENOUGH.rows or users < ENOUGH.users:
+            continue  # chance, and it would tell of persons
+        drawn_ones = weight[mask][:, weight[mask].sum(axis=0) > 0]  # a draw may hold nobody of it
+        once = np.ones((int(mask.sum()), 1))
+        mine = {side: one.head.figures(one.y[mask], said[mask], once) for side, said in sides.items()}
+        draws = {side: one.head.figures(one.y[mask], said[mask], drawn_ones) for side, said in sides.items()}
+        values = {side: _rounded(mine[side][metric][0]) for side in sides}
+        about = _difference(metric, mine, draws, other, rows=int(mask.sum()), users=users)
+        found["by_name"][name] = {"rows": int(mask.sum()), "users": users, **values, **about}
+    return found
 
 
 def _difference(

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.intent import inputs
+from components.intent.evaluate import cohorts
 from components.intent.examples import Examples, require_purged
 from components.intent.forecasts import baselines, evaluate, kinds, labels
 from components.intent.forecasts.evaluate import Evaluation, Judged
@@ -72,6 +73,7 @@ def learn(
     every = np.concatenate([at[part] for part in PARTS])
     rows = labels.Rows.of(examples.rows.user_id[every], examples.week[every])
     ends = np.cumsum([len(at[part]) for part in PARTS])
+    masks = cohorts(examples.rows.take(at["test"]), examples)
     fitted, judged, told = [], [], {}
     epochs: dict[str, tuple[Epoch, ...]] = {}
     for n, intent in enumerate(rule.intents):
@@ -105,7 +107,8 @@ def learn(
         own = {part: found.own[has[part]] for part in PARTS}
         others = _baselines(head, samples, own)
         said = head.answer(one.outputs(samples["test"].x))
-        judged.append(Judged(head, samples["test"].y, said, others, rows.user[has["test"]]))
+        groups = {name: mask[has["test"] - parts["test"][0]] for name, mask in masks.items()}
+        judged.append(Judged(head, samples["test"].y, said, others, rows.user[has["test"]], groups))
         fitted.append(one)
         epochs[intent.name] = made.epochs
         unlabelled = int(np.isnan(found.y).sum())

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bentos.endpoints.explain import ExplainRequest
 from bentos.endpoints.intents import Intents, IntentsRequest
 from bentos.recommender.door import Door
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.requestlog import RequestLog
+from components.intent.forecasts import causes
 from feature_repo.rows import UserRows
 from tests.bentos.conftest import KEY, World, asked, fallback
 
@@ -125,3 +127,35 @@ def test_parity_replays_them_and_names_what_differs(door: Door, world: World, to
         ("forecast spend: value", 31.5, 32.0),
         ("forecast next: probability of SOUP", 0.25, 0.26),
     ]
+
+
+class Why:
+    """Knows why, or fails to say it."""
+
+    broken = False
+
+    def __call__(self, rows: UserRows) -> list[causes.Explained]:
+        if self.broken:
+            raise ArithmeticError("no number")
+        told = causes.Told("profile", "value_28d", "money in the last 28 days", 20.0)
+        return [causes.Explained("spend", "EUR", 31.5, 9.0, (told,), 2.5, 0.0)]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_explain_says_why_a_forecast_is_what_it_is(door: Door, broken: bool) -> None:
+    known(door)
+    why = Why()
+    why.broken, door._explains_forecasts = broken, why
+    asks = ExplainRequest(user_id="ann", item_id="i0", causes=True)
+    found = asked(door, asks).forecast_causes
+    if broken:
+        assert found is None
+        return
+    assert [one.model_dump() for one in found] == [
+        {
+            "intent": "spend", "of": "EUR", "said": 31.5, "nobody": 9.0, "others": 2.5, "unexplained": 0.0,
+            "causes": [{"words": "money in the last 28 days", "effect": 20.0}],
+        }
+    ]  # fmt: skip
+    assert asked(door, ExplainRequest(user_id="ann", item_id="i0")).forecast_causes is None
+    assert asked(door, ExplainRequest(user_id="nobody-knows", item_id="i0", causes=True)).forecast_causes is None
