@@ -66,6 +66,7 @@ SCRIPTS = {
 OWN_WORLD = (
     "nearest",
     "content",
+    "reader",
     "experiments",
     "uplift",
     "pretrain",
