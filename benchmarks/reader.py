@@ -48,6 +48,7 @@ SEARCHES = {  # what somebody looks for without the catalogue's words: the categ
     "treats for children": "CANDY",
     "grain": "RICE",
 }
+USES = ("summaries", "expansion", "labels", "rerank")
 Items = list[tuple[str, str, str]]  # title, category, brand
 Found = TypeVar("Found")
 
@@ -56,6 +57,7 @@ def main() -> None:
     """Measure and print."""
     asked = script.parser(__doc__, trained=False)
     asked.add_argument("--model", type=Path, help="a .gguf file to run here; the packaged one where there is one")
+    asked.add_argument("--only", choices=USES, action="append", help="measure this use alone; may be said again")
     asked.add_argument("--users", type=int, default=30, help="users whose lists are ordered")
     script.main(asked, measure, text)
 
@@ -74,10 +76,13 @@ def measure(asked: argparse.Namespace) -> script.Document:
     searches = dict(list(SEARCHES.items())[: 2 if asked.quick else None])
     people = users(items, 2 if asked.quick else asked.users, rng)
     found: dict[str, Any] = {"model": endpoint[0].model if endpoint else f"no {settings.LLM} and no --model"}
-    found["summaries"] = summed(endpoint, items[:4] if asked.quick else items)
-    found["expansion"] = widened(endpoint, items, searches)
-    found["labels"] = named(endpoint, items)
-    found["rerank"] = ordered(endpoint, people)
+    uses: dict[str, Callable[[], script.Document]] = {
+        "summaries": lambda: summed(endpoint, items[:4] if asked.quick else items),
+        "expansion": lambda: widened(endpoint, items, searches),
+        "labels": lambda: named(endpoint, items),
+        "rerank": lambda: ordered(endpoint, people),
+    }
+    found |= {use: uses[use]() for use in asked.only or USES}
     del running
     return found
 
@@ -165,6 +170,7 @@ def widened(endpoint: Any, items: Items, searches: dict[str, str]) -> script.Doc
         "precision_at_3": precision(wider),
         "answered": len(said) / len(searches),
         "words_kept": statistics.mean(len(one.words) for one in wider.values()),
+        "examples": {query: [*one.words, *one.dropped] for query, one in list(wider.items())[:4]},
         "words_dropped": statistics.mean(len(one.dropped) for one in wider.values()),
         "seconds": seconds / len(searches),
     }
@@ -259,7 +265,7 @@ def text(found: script.Document) -> str:
     key = {"summaries": "same_category_at_2", "expansion": "precision_at_3", "labels": "names_the_category",
            "rerank": "ndcg_at_10"}  # fmt: skip
     lines = [str(found["model"])]
-    for use, name in key.items():
+    for use, name in ((use, key[use]) for use in USES if use in found):
         on = (
             f"{found[use]['on'][name]:.3f}, {found[use]['on']['seconds']:.1f} s each"
             if "on" in found[use]
