@@ -20,6 +20,8 @@ from components.content.llm import gate, prompts, settings
 from components.content.llm.client import Client
 from components.content.llm.spec import Model
 from components.content.llm.writer import ModelWriter, Written
+from components.content.reader import judged as lists_judged
+from components.content.reader.asking import Reader
 from components.step import Progress, step
 from feature_repo import files
 
@@ -32,8 +34,10 @@ OF_TITLES: Mapping[Language, gate.Bounds] = {  # a set of shelves with few value
 
 
 def run_judge_words(serving: str, *, destination: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Write words.json: {named, asked, why, model, judged: {texts, titles: {prompt, broken, evaluation}}}.
+    """Write words.json: {named, asked, why, model, judged: {<what>: {prompt, broken, evaluation}}}.
 
+    Judged are `texts` and `titles` of the first language, `texts_zh` and the like of others, `lists` where the model
+    orders them.
     `serving` has the release's slices, JSON. Raises SpecError where the environment's endpoint is named wrongly.
     """
     with step("judge_words") as progress:
@@ -74,6 +78,7 @@ async def _judged(
                     made[name + one.language].append(await writer.whole(each, fixed, language=one.language))
                     done += 1
                     progress.at(done / of)
+        lists = await _lists(client, spec, slices)
     finally:
         await client.close()
     gone = sorted(
@@ -89,8 +94,19 @@ async def _judged(
         judged[f"titles{behind}"] = _told(
             spec.titles, gate.evaluate(found_titles, one.shelves, language=one.language), OF_TITLES[one.language]
         )
+    if lists is not None and spec.rerank is not None:
+        judged["lists"] = {"prompt": spec.rerank.prompt, "broken": lists.broken, "evaluation": asdict(lists)}
     why = f"the endpoint was {gone[0]}" if gone else ""
     return {"named": True, "asked": not gone, "why": why, "model": found[0].model, "judged": {} if gone else judged}
+
+
+async def _lists(client: Client, spec: Model, slices: Mapping[str, Any]) -> lists_judged.Evaluation | None:
+    """Judge the prompt that orders lists; None where the spec has none, or the endpoint may have no such facts."""
+    if spec.rerank is None or not client.endpoint.person_facts:
+        return None
+    patient = spec.rerank.model_copy(update={"deadline_ms": DEADLINE_MS})
+    prompt = prompts.checked(spec.rerank.prompt, slices["rerank_prompts"])
+    return await lists_judged.evaluated(Reader(client, spec.budget), patient, prompt)
 
 
 @dataclass(frozen=True)

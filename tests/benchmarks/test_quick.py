@@ -22,6 +22,7 @@ SCRIPTS = {
     "signals": {"recommenders"},
     "retrain": {"users", "targets", "worlds"},
     "content": {"pairs", "checker", "fixed", "writer"},
+    "reader": {"model", "summaries", "expansion", "labels", "rerank"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
@@ -68,6 +69,7 @@ SCRIPTS = {
 OWN_WORLD = (
     "nearest",
     "content",
+    "reader",
     "experiments",
     "uplift",
     "pretrain",

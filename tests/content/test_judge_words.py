@@ -72,6 +72,27 @@ def test_a_spec_that_names_chinese_has_it_judged_as_well(tmp_path: Path) -> None
     assert "blurb@1: served 0% of the cases" in outcome.reason
 
 
+def test_a_prompt_that_orders_lists_is_judged_by_whether_it_keeps_to_what_it_was_given(tmp_path: Path) -> None:
+    serving = spec_slices(spec(model={"rerank": {}}))["serving"]
+    behaviour = Behaviour(says=lambda prompt: '{"first": [2, 1]}' if "What they may" in prompt else said(prompt))
+
+    def found(folder: str, **more: Any) -> dict[str, Any]:
+        endpoint = json.dumps({"url": url, "model": MODEL, "person_facts": True} | more)
+        variables = {"INTENTFLOW_LLM": endpoint, "INTENTFLOW_LLM_KEY": KEY}
+        run_judge_words(serving, destination=tmp_path / folder, environment=variables)
+        judged: dict[str, Any] = files.read_json(tmp_path / folder / FILE)
+        return judged
+
+    with running(behaviour) as url:
+        kept, private = found("kept"), found("private", person_facts=False)
+        behaviour.says = lambda prompt: '{"first": [0]}' if "What they may" in prompt else said(prompt)
+        strange = found("strange")
+    assert (kept["judged"]["lists"]["evaluation"]["served"], gates.words(kept).verdict) == (1.0, PASSED)
+    assert "lists" not in private["judged"], "doors of that environment never ask for an order"
+    assert gates.words(strange).verdict == REFUSED
+    assert gates.words(strange).reason.startswith("rerank@1: took 0% of the orders; at least 60%")
+
+
 def test_a_prompt_whose_texts_are_refused_holds_the_release_back_by_name(tmp_path: Path) -> None:
     with running(Behaviour(says=lambda prompt: "The best of all.")) as url:
         outcome = gates.words(judged(tmp_path, url))

@@ -71,6 +71,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/content/shelves.py": ("tests/content/test_shelves.py",),
     "components/content/llm/grammar.py": ("tests/content/test_grammar.py",),
     "components/content/digests.py": ("tests/content/test_digests.py",),
+    "components/content/reader/expansion.py": ("tests/content/test_reader.py",),
+    "components/content/reader/labels.py": ("tests/content/test_reader.py",),
+    "components/content/reader/rerank.py": ("tests/content/test_reader.py",),
+    "components/content/reader/summaries.py": ("tests/content/test_reader.py",),
+    "components/vectors/summaries.py": ("tests/vectors/test_summaries.py",),
     # Drift by signals.
     "monitoring/drift/signals.py": ("tests/monitoring/drift/test_signal_kinds.py",),
     "monitoring/drift/reasons.py": ("tests/monitoring/drift/test_reasons.py",),
