@@ -1,7 +1,7 @@
 """Trips of users by number, and what the simple next-basket rankers make of those before one of them.
 
 The last trip of a user is judged, the one before it validates; `back` counts from the end: 0 is the last. What is
-scored is a user's history and the items that two neighbour methods and popularity bring: flat pairs.
+scored is a user's history and the items that near users and popularity bring: flat pairs.
 
 Letters: U users, I items, L lines (an item of a trip), N pairs of a user and an item to score.
 """
@@ -57,7 +57,9 @@ class Trips:
     @cached_property
     def last(self) -> np.ndarray:
         """Return how many trips each user has, [U]."""
-        return np.bincount(self.user, weights=None, minlength=0) * 0 + _largest(self.user, self.trip)
+        found = np.zeros(int(self.user.max()) + 1, dtype=np.int64)
+        np.maximum.at(found, self.user, self.trip)
+        return found
 
     def before(self, back: int) -> "Past":
         """Return what was known before the trip that is `back` before the last."""
@@ -67,12 +69,6 @@ class Trips:
         np.maximum.at(at, self.user[now], self.day[now])
         return Past(self.user[known], self.item[known], self.trip[known], self.day[known], target - 1, at,
                     self.user[now], self.item[now], self.n_items)  # fmt: skip
-
-
-def _largest(of: np.ndarray, value: np.ndarray) -> np.ndarray:
-    found = np.zeros(int(of.max()) + 1, dtype=np.int64)
-    np.maximum.at(found, of, value)
-    return found
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,7 @@ def near_mean(vectors: sp.csr_matrix, k: int) -> sp.csr_matrix:
                          shape=(users, users))  # fmt: skip
 
 
-def up_cf(past: Past, *, trips: int, power: float, asymmetry: float = 0.25) -> np.ndarray:
+def up_cf(past: Past, *, power: float, asymmetry: float = 0.25) -> np.ndarray:
     """Return the weights of users for each user, cosine of items had, asymmetric and raised to a power, [U, U]."""
     had = (past.counts() > 0).astype(np.float32)
     common = (had @ had.T).toarray()
@@ -151,9 +147,8 @@ def best_new(scores: sp.csr_matrix | np.ndarray, of: sp.csr_matrix, had: sp.csr_
         dense = np.asarray((scores[block] @ of).toarray() if sp.issparse(scores) else scores[block] @ of)
         dense[had[block].nonzero()] = 0
         found = np.argpartition(-dense, k - 1, axis=1)[:, :k]
-        row, _ = np.nonzero(np.take_along_axis(dense, found, axis=1) > 0)
-        keep = np.take_along_axis(dense, found, axis=1) > 0
-        parts.append((row + start) * had.shape[1] + found[keep])
+        row, place = np.nonzero(np.take_along_axis(dense, found, axis=1) > 0)
+        parts.append((row + start) * had.shape[1] + found[row, place])
     return np.concatenate(parts)
 
 
