@@ -32,6 +32,7 @@ SCRIPTS = {
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "lists": {"attributes", "values", "audiences", "similar"},
     "nearest": {"vectors", "exact", "index", "recall"},
+    "next_basket": {"users", "items", "chosen", "sides", "skipped"},
     "choose": {"sides", "among", "weeks", "rows", "shuffled_gains_nothing", "predicted_gains"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
@@ -64,6 +65,7 @@ SCRIPTS = {
 }
 OWN_WORLD = (
     "nearest",
+    "next_basket",
     "content",
     "experiments",
     "uplift",
@@ -102,6 +104,7 @@ SLOW = (
     "intent",
     "selection",
     "ranking",
+    "next_basket",
     "choose",
     "lists",
     "sparse",
