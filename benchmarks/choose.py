@@ -33,7 +33,7 @@ from components.ranking.train import train
 from components.ranking.worth import Worth
 from feature_repo.errors import SpecError
 
-AMONG = ("network", TREES, "tifu", "sequence", "frequency", "popular")
+AMONG = ("network", TREES, "tifu", "basket", "sequence", "frequency", "popular")
 NO, PREDICTED, SHUFFLED, ORACLE = "no", "predicted", "shuffled", "oracle"
 BEST_ALONE, CEILING = "best_alone", "ceiling"
 KINDS = (NO, PREDICTED, SHUFFLED, ORACLE)

@@ -31,7 +31,7 @@ from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from components.ranking.steps import users_key
 from components.ranking.train import train
-from feature_repo.errors import SpecError
+from feature_repo.errors import SpecError, nearest
 
 DEFAULT, PEER = "default", "tifu_knn"
 OF_ALL = "_of_all_items"  # a baseline with an algorithm's name: it ranks all items, the algorithm its candidates
@@ -51,7 +51,7 @@ class Side:
 def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
     with subject.subject(asked) as found:
-        sides, skipped = _sides(found.ranking, asked.source), {}
+        sides, skipped = _sides(found.ranking, asked.source, asked.only), {}
         rows = _world(found, found.ranking).examples
         made: dict[str, Side] = {}
         for name, spec in sides.items():
@@ -89,8 +89,11 @@ def _world(found: subject.Subject, spec: Ranking) -> World:
     return ranking_examples.load(found.rows, found.trained_intent, spec, key=users_key(spec, found.variables))
 
 
-def _sides(spec: Ranking, sources: list[str]) -> dict[str, Ranking]:
-    """Name the specs that are trained: the spec's own, then with each other algorithm, then with each source more."""
+def _sides(spec: Ranking, sources: list[str], only: list[str]) -> dict[str, Ranking]:
+    """Name the specs that are trained: the spec's own, then with each other algorithm, then with each source more.
+
+    `only` names what is trained, where not all is; differences are then from the first of them.
+    """
     others = {one.name: spec.model_copy(update={"algorithm": one.name})
               for one in ALGORITHMS if one.name != spec.algorithm}  # fmt: skip
     for name in sources:
@@ -100,7 +103,11 @@ def _sides(spec: Ranking, sources: list[str]) -> dict[str, Ranking]:
         f"{DEFAULT}+{name}": spec.model_copy(update={"candidates": spec.candidates.model_copy(update={name: LIMIT})})
         for name in sources
     }
-    return {DEFAULT: spec} | others | more
+    every = {DEFAULT: spec} | others | more
+    for name in only:
+        if name not in every:
+            raise SpecError(f"--only: '{name}' is no side; have {', '.join(every)}{nearest(name, list(every))}")
+    return {name: every[name] for name in only or every}
 
 
 def _lacking() -> str:
@@ -164,6 +171,7 @@ def _document(sides: dict[str, Side], examples: Examples, n_items: int) -> dict[
     for name, side in sides.items():
         values[name], counts[name] = _values(side, examples, n_items)
     document: dict[str, Any] = {}
+    first = next(iter(sides))  # the default, unless --only leaves it out
     for name, side in sides.items():
         found: dict[str, Any] = {}
         around: dict[str, list[float]] = {}
@@ -171,12 +179,12 @@ def _document(sides: dict[str, Side], examples: Examples, n_items: int) -> dict[
         for metric, value in values[name].items():
             where = counts[name][metric]
             found[metric] = round(float(value[where].mean()), 5) if where.any() else None
-            apart = value - values[DEFAULT][metric]
+            apart = value - values[first][metric]
             drawn = metrics.intervals({"value": value, "apart": apart}, users, where)
             around[metric], less[metric] = drawn.get("value", []), drawn.get("apart", [])
         document[name] = found | {"fit_cpu_s": round(side.fit_cpu_s, 2), "ci95": around}
-        if name != DEFAULT:
-            document[name]["less_default"] = less
+        if name != first:
+            document[name][f"less_{first}"] = less
     return document
 
 
@@ -216,5 +224,8 @@ def _cell(one: dict[str, Any], metric: str) -> str:
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--source", action="append", default=[], help="a candidate source to add; may be repeated")
+    switches.add_argument(
+        "--only", action="append", default=[], help="a side to train, instead of all; may be repeated"
+    )
     switches.add_argument("--seeds", type=int, default=1, help="rankers a side")
     script.main(switches, measure, text)

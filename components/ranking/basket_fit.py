@@ -67,6 +67,10 @@ class Batch:
     label: torch.Tensor  # [S, E]
 
 
+Told = tuple[float, float]  # NDCG@10 on the hold-out, and the negated cross-entropy, which decides between equals
+OF_ITEMS = ("items.weight", "chance.weight")
+
+
 class Net(nn.Module):
     """What both forms share: an item's own chance."""
 
@@ -183,8 +187,8 @@ def learn(past: Past, n_items: int, *, seed: int = 0) -> dict[str, np.ndarray]:
     made = {form: fit_form(form, early, check, n_items, seed=seed) for form in FORMS}
     told = {form: max(found) for form, (_, found) in made.items()}
     best = max(FORMS, key=lambda form: told[form])
-    judged = {f"form/{form}": np.asarray([value], dtype=np.float32) for form, value in told.items()}
-    return arrays_of(made[best][0]) | judged | alone
+    notes = {f"form/{form}": np.asarray(value[:1], dtype=np.float32) for form, value in told.items()}
+    return arrays_of(made[best][0]) | notes | alone
 
 
 def arrays_of(net: Net) -> dict[str, np.ndarray]:
@@ -228,47 +232,51 @@ def joined(parts: list[Sets]) -> Sets:
     return Sets(*flat, np.concatenate([*offsets, ends[-1:]]).astype(np.int64))
 
 
-def fit_form(form: str, learn: Sets, check: Sets, n_items: int, *, seed: int = 0) -> tuple[Net, list[float]]:
-    """Fit one form; return it as it was after its best epoch by `check`, and NDCG@10 there after each."""
+def fit_form(form: str, early: Sets, check: Sets, n_items: int, *, seed: int = 0) -> tuple[Net, list[Told]]:
+    """Fit one form; return it as it was after its best epoch, and what it is worth on `check` after each."""
     with seeded(seed):
         net = NETS[form](n_items)
-        few, many = [], []
-        for name, parameter in net.named_parameters():
-            (many if name in ("items.weight", "chance.weight") else few).append(parameter)
-        optimizer = torch.optim.AdamW(
-            [{"params": few, "weight_decay": DECAY}, {"params": many, "weight_decay": ITEM_DECAY}], lr=LEARNING_RATE
-        )
-        order, told, best = np.random.default_rng(seed), [], {}
-        for _ in range(max(EPOCHS[form], LEAST_BATCHES * BATCH // len(learn))):
-            shuffled = order.permutation(len(learn))[:MOST_SETS]
+        many = [value for name, value in net.named_parameters() if name in OF_ITEMS]
+        few = [value for name, value in net.named_parameters() if name not in OF_ITEMS]
+        groups = [{"params": few, "weight_decay": DECAY}, {"params": many, "weight_decay": ITEM_DECAY}]
+        optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE)
+        order = np.random.default_rng(seed)
+        told: list[Told] = []
+        best: dict[str, torch.Tensor] = {}
+        for _ in range(max(EPOCHS[form], LEAST_BATCHES * BATCH // len(early))):
+            shuffled = order.permutation(len(early))[:MOST_SETS]
             net.train()
             for start in range(0, len(shuffled), BATCH):
-                batch = learn.batch(shuffled[start : start + BATCH])
-                logit = net(batch.item, batch.signal, batch.number, batch.there)
-                loss = nn.functional.binary_cross_entropy_with_logits(logit[batch.there], batch.label[batch.there])
+                loss, _ = _loss(net, early.batch(shuffled[start : start + BATCH]))
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-            told.append(ndcg(net, check))
-            if told[-1] > max(told[:-1], default=-1.0):
+            told.append(judged(net, check))
+            if told[-1] > max(told[:-1], default=(-1.0, 0.0)):
                 best = {name: value.clone() for name, value in net.state_dict().items()}
         net.load_state_dict(best)
         return net, told
 
 
-def ndcg(net: Net, sets: Sets, k: int = 10) -> float:
-    """NDCG@k of items that were had again, over sets in which some were."""
+def judged(net: Net, sets: Sets, k: int = 10) -> Told:
+    """Return NDCG@k of items that were had again, of sets in which some were, and the negated cross-entropy."""
     net.eval()
-    found = []
+    found, losses = [], []
     gain = 1 / np.log2(np.arange(2, k + 2))
     with torch.inference_mode():
         for start in range(0, len(sets), 64):
             batch = sets.batch(np.arange(start, min(start + 64, len(sets))))
-            logit = net(batch.item, batch.signal, batch.number, batch.there).masked_fill(~batch.there, -1e9).numpy()
+            loss, logit = _loss(net, batch)
+            losses.append((float(loss), int(batch.there.sum())))
             label = (batch.label.numpy() > 0) & batch.there.numpy()
-            top = np.argsort(-logit, axis=1, kind="stable")[:, :k]
-            hits = np.take_along_axis(label, top, axis=1)
-            wanted = label.sum(axis=1)
+            best = np.argsort(-logit.masked_fill(~batch.there, -np.inf).numpy(), axis=1, kind="stable")[:, :k]
+            hits, wanted = np.take_along_axis(label, best, axis=1), label.sum(axis=1)
             ideal = np.concatenate([[1.0], np.cumsum(gain)])[np.minimum(wanted, k)]
             found.append(((hits * gain[: hits.shape[1]]).sum(axis=1) / ideal)[wanted > 0])
-    return float(np.concatenate(found).mean())
+    each, counts = np.asarray(losses).T
+    return round(float(np.concatenate(found).mean()), 5), -float(np.average(each, weights=counts))
+
+
+def _loss(net: Net, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    logit = net(batch.item, batch.signal, batch.number, batch.there)
+    return nn.functional.binary_cross_entropy_with_logits(logit[batch.there], batch.label[batch.there]), logit

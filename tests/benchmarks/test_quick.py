@@ -34,6 +34,7 @@ SCRIPTS = {
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "lists": {"attributes", "values", "audiences", "similar"},
     "nearest": {"vectors", "exact", "index", "recall"},
+    "next_basket": {"users", "items", "chosen", "sides", "skipped"},
     "choose": {"sides", "among", "weeks", "rows", "shuffled_gains_nothing", "predicted_gains"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
@@ -68,6 +69,7 @@ SCRIPTS = {
 }
 OWN_WORLD = (
     "nearest",
+    "next_basket",
     "content",
     "reader",
     "experiments",
@@ -109,6 +111,7 @@ SLOW = (
     "pretrain",
     "selection",
     "ranking",
+    "next_basket",
     "choose",
     "cold",
     "lists",

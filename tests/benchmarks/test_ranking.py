@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks import ranking
+from components.ranking.models import ALGORITHMS
 from components.ranking.spec import Ranking
 from feature_repo.env_names import PSEUDONYM_KEY
+from feature_repo.errors import SpecError
 
 
 @pytest.mark.parametrize(("spec", "key"), [(Ranking(exclude_self=True), "ab" * 16), (Ranking(), None)])
@@ -20,3 +22,14 @@ def test_items_that_are_users_are_read_with_the_runs_key(
     found: Any = SimpleNamespace(rows=Path("rows"), trained_intent=Path("intent"), variables={PSEUDONYM_KEY: "ab" * 16})
     ranking._world(found, spec)
     assert asked == {"key": key}
+
+
+def test_some_sides_may_be_asked_for_and_an_unknown_one_is_named() -> None:
+    assert list(ranking._sides(Ranking(), ["als"], [])) == [
+        "default",
+        *(one.name for one in ALGORITHMS if one.name != Ranking().algorithm),
+        "default+als",
+    ]
+    assert list(ranking._sides(Ranking(), [], ["basket", "tifu"])) == ["basket", "tifu"]
+    with pytest.raises(SpecError, match="--only: 'baskets' is no side; have default, lambdamart"):
+        ranking._sides(Ranking(), [], ["baskets"])

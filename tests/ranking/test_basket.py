@@ -95,13 +95,14 @@ def test_what_is_due_is_likelier_than_what_was_had_last_week(
 
 
 def test_the_form_that_orders_the_hold_out_better_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {form: (basket_fit.NETS[form](ITEMS).eval(), value) for form, value in ((SET, [0.2, 0.4]), (KERNEL, [0.3]))}
+    told = {SET: [(0.2, -1.0), (0.4, -1.0)], KERNEL: [(0.3, -0.5)]}
+    made = {form: (basket_fit.NETS[form](ITEMS).eval(), told[form]) for form in FORMS}
     monkeypatch.setattr(basket_fit, "fit_form", lambda form, *_, **__: made[form])
     past = past_of(cadenced(), range(17, 20))
     found = basket_fit.learn(past, ITEMS)
     assert basket.form(found) == SET
     assert {name: float(found[f"form/{name}"][0]) for name in FORMS} == pytest.approx({SET: 0.4, KERNEL: 0.3})
-    made[KERNEL][1].append(0.5)
+    told[KERNEL].append((0.4, -0.5))
     assert basket.form(basket_fit.learn(past, ITEMS)) == KERNEL
 
 
@@ -110,7 +111,7 @@ def test_the_last_step_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def noted(form: str, early: basket_fit.Sets, check: basket_fit.Sets, *_: object, **__: object) -> object:
         seen["early"], seen["check"] = len(early), len(check)
-        return basket_fit.NETS[form](ITEMS).eval(), [0.1]
+        return basket_fit.NETS[form](ITEMS).eval(), [(0.1, 0.0)]
 
     monkeypatch.setattr(basket_fit, "fit_form", noted)
     basket_fit.learn(past_of(cadenced(), range(16, 20)), ITEMS)
@@ -120,7 +121,7 @@ def test_the_last_step_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_item_that_is_new_to_a_user_scores_as_often_as_users_take_it_up(
     ranker: Ranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(basket_fit, "fit_form", lambda form, *_, **__: (basket_fit.NETS[form](ITEMS), [0.1]))
+    monkeypatch.setattr(basket_fit, "fit_form", lambda form, *_, **__: (basket_fit.NETS[form](ITEMS), [(0.1, 0.0)]))
     world = {f"u{user:02}": {1: [0], 2: [0], 3: [0] + [7] * (user < 3)} for user in range(12)}
     arrays = basket_fit.learn(past_of(world, range(2, 4)), ITEMS)
     scores = served(arrays, ranker, known_row("u20", {1: [0], 2: [9]}, 3))

@@ -4,7 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.metrics import ndcg_score
+from sklearn.metrics import (
+    f1_score,
+    label_ranking_average_precision_score,
+    ndcg_score,
+    precision_score,
+    recall_score,
+    top_k_accuracy_score,
+)
 
 from components.ranking import list_figures, source_report
 from components.ranking.evaluate import Evaluation, evaluate
@@ -68,6 +75,38 @@ def test_every_figure_is_that_of_scikit_learn_or_of_its_definition() -> None:
         assert each["map"] == pytest.approx(np.mean(precise), abs=1e-5)
         first = [next((1 / (n + 1) for n in range(k) if hits[b, n]), 0.0) for b in range(50)]
         assert each["mrr"] == pytest.approx(np.mean(first), abs=1e-5)
+
+
+def test_precision_recall_and_f1_of_a_length_are_those_of_scikit_learn_with_the_list_as_the_prediction() -> None:
+    rng = np.random.default_rng(6)
+    truth = rng.random((40, ITEMS)) < 0.2
+    truth[:, 0] |= ~truth.any(axis=1)
+    items = np.stack([rng.permutation(ITEMS)[: list_figures.LONGEST] for _ in truth])
+    found = list_figures.at_lengths(items, ragged(*([*np.flatnonzero(row)] for row in truth)), ITEMS)
+    for k in list_figures.LENGTHS:
+        told = np.zeros(truth.shape, dtype=bool)
+        np.put_along_axis(told, items[:, :k], values=True, axis=1)
+        each = found[str(k)]
+        assert each["precision"] == pytest.approx(precision_score(truth, told, average="samples"), abs=1e-5)
+        assert each["recall"] == pytest.approx(recall_score(truth, told, average="samples"), abs=1e-5)
+        assert each["f1"] == pytest.approx(f1_score(truth, told, average="samples", zero_division=0), abs=1e-5)
+
+
+def test_map_mrr_and_hit_rate_are_those_of_scikit_learn_where_it_has_them() -> None:
+    """Its average precision is over whole rankings, and the reciprocal rank where one item is wanted."""
+    size, rng = list_figures.LONGEST, np.random.default_rng(7)
+    scores = np.stack([rng.permutation(size) for _ in range(40)]).astype(float)
+    truth = rng.random((40, size)) < 0.3
+    truth[:, 0] |= ~truth.any(axis=1)
+    items, one = np.argsort(-scores, axis=1), rng.integers(0, size, 40)
+    several = list_figures.at_lengths(items, ragged(*([*np.flatnonzero(row)] for row in truth)), size)
+    single = list_figures.at_lengths(items, ragged(*([int(item)] for item in one)), size)
+    assert several[str(size)]["map"] == pytest.approx(label_ranking_average_precision_score(truth, scores), abs=1e-5)
+    of_one = label_ranking_average_precision_score(np.eye(size)[one], scores)
+    assert single[str(size)]["mrr"] == single[str(size)]["map"] == pytest.approx(of_one, abs=1e-5)
+    for k in list_figures.LENGTHS[:-1]:  # scikit-learn calls the whole list none
+        hits = top_k_accuracy_score(one, scores, k=k, labels=np.arange(size))
+        assert single[str(k)]["hit_rate"] == single[str(k)]["recall"] == pytest.approx(hits, abs=1e-5)
 
 
 def test_what_lists_are_made_of() -> None:

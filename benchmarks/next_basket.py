@@ -1,0 +1,264 @@
+"""The published protocol of next-basket papers (TAIW, RecSys 2023) on the grocery's raw trips, beside its peers.
+
+Users of five trips or more, items of ten lines or more; the last trip of each user is judged, the one before it
+chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 whose ideal is over the whole trip.
+
+`popular`; `personal`: frequency, then popularity; `decay` (by days), `up_cf` and `tifu_knn` have settings of the grids
+below; `blend` is the best mix of these three. `basket` is the platform's ranker of that name
+(components/ranking/basket_fit.py), in the form that does better on the validation trip; `trees` is LambdaMART over all
+of these scores, learnt from the two trips before the validation one, as the platform's two-stage rankers learn.
+`ci95` are intervals over resampled users.
+
+Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
+"""
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import script
+from benchmarks.script import Document
+from benchmarks.trips import Past, Trips, at_pairs, best_new, near_mean, up_cf
+from components.ranking.metrics import K, intervals
+from components.ranking.models import lambdamart
+from feature_repo.errors import SpecError
+from pipelines.environment import place
+
+VALIDATE, TEST = 1, 0  # trips from the end
+HALF_LIVES = (20.0, 40.0, 80.0, 160.0)  # days
+NEAR = ({"group": 7, "within": 0.9, "among": 0.7}, {"group": 3, "within": 0.9, "among": 0.9},
+        {"group": 7, "within": 1.0, "among": 0.9})  # fmt: skip
+ALPHAS = (0.7, 0.9)  # share of the own vector
+NEIGHBOURS = 300
+RECENT, POWERS = (10, 25, 100), (1.0, 5.0)
+BROUGHT = 50  # popular items, and new ones that near users have
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of a part of a mix
+TREE_TRIPS, LEARNT_TRIPS = 2, 4  # before the validation trip: what trees learn from; before these, what `basket` does
+PEERS = ("decay", "up_cf", "tifu_knn")  # those with settings
+Metrics = tuple[np.ndarray, np.ndarray]  # recall and NDCG of each user, [U]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is scored before one trip: each user's history, and what popularity and near users bring."""
+
+    past: Past
+    user: np.ndarray  # [N] ascending
+    item: np.ndarray  # [N]
+    wanted: np.ndarray  # [N] bool
+    scores: dict[str, np.ndarray]  # by peer and setting, [N]
+
+
+def measure(asked: argparse.Namespace) -> Document:
+    """Score the validation and the test trip, choose on the one and judge on the other."""
+    trips = _made() if asked.quick else read(asked)
+    seconds: dict[str, float] = {}
+    start = time.process_time()
+    check = pairs_of(trips, VALIDATE)
+    chosen = {peer: best_of(check, peer) for peer in PEERS}
+    test = pairs_of(trips, TEST, only=chosen.values())
+    sides = {"popular": test.scores["popular"], "personal": test.scores["personal"]}
+    sides |= {peer: test.scores[name] for peer, name in chosen.items()}
+    shares = mixed(check, chosen)
+    sides["blend"] = mix(test, chosen, shares)
+    seconds["peers"] = time.process_time() - start
+    notes: dict[str, Any] = {"chosen": chosen | {"blend": shares}}
+    told: dict[str, list[np.ndarray]] = {name: [scores] for name, scores in sides.items()}
+    for seed in range(asked.seeds):
+        script.note(f"seed {seed} …")
+        for name, scores in our_scores(trips, check, test, chosen, seed=seed, notes=notes, seconds=seconds).items():
+            told.setdefault(name, []).append(scores)
+    return {
+        "users": test.past.n_users,
+        "items": trips.n_items,
+        "lines": len(trips.user),
+        "seeds": asked.seeds,
+        "candidate_recall": round(float(found_share(test)), 4),
+        **notes,
+        "cpu_s": {name: round(value, 1) for name, value in seconds.items()},
+        "sides": {name: judged(test, scores) for name, scores in told.items()},
+    }
+
+
+def read(asked: argparse.Namespace) -> Trips:
+    """Read the spec's source as it is, before any cleaning, as the papers do."""
+    from components.data import sources
+    from components.data.database import database
+
+    there = place(asked.spec, asked.env)
+    with tempfile.TemporaryDirectory() as folder, database(Path(folder)) as db:
+        sources.read(db, there.spec.data.source, there.spec_path.absolute().parent, work=Path(folder))
+        path = Path(folder) / "events.parquet"
+        db.execute(f"COPY (SELECT user_id, item_id, session_id, timestamp FROM source_events) TO '{path}'")
+        return Trips.read(path)
+
+
+def _made() -> Trips:
+    """Make 60 users with eight trips a week apart, of four items of their own and one of all."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for user in range(60):
+        own = rng.choice(80, 4, replace=False)
+        for trip in range(1, 9):
+            items = {*own[rng.random(4) < 0.7].tolist(), *rng.choice(80, 2).tolist()}
+            lines += [(user, item, trip, 7.0 * trip + user % 3) for item in sorted(items)]
+    user, item, trip, day = (np.asarray(column) for column in zip(*lines, strict=True))
+    return Trips(user, item, trip, day, 80)
+
+
+def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None) -> Pairs:
+    """Find the pairs of a trip, and let the peers score them with every setting, or with some."""
+    settings = None if only is None else {*only}
+
+    def asked(name: str) -> bool:
+        return settings is None or name in settings
+
+    script.note(f"peers, trip {back} from the end …")
+    past = trips.before(back)
+    counts = past.counts()
+    alike = up_cf(past, power=POWERS[-1])
+    popular = np.argsort(-past.share, kind="stable")[:BROUGHT]
+    keys = [
+        counts.nonzero()[0] * trips.n_items + counts.nonzero()[1],
+        (np.arange(past.n_users)[:, None] * trips.n_items + popular).ravel(),
+        best_new(alike, past.recent(RECENT[-1]), counts, BROUGHT),
+    ]
+    user, item = np.divmod(np.unique(np.concatenate(keys)), trips.n_items)
+    of_all = past.share[item] / past.share.max() * 1e-3
+    scores = {"popular": past.share[item], "personal": _at(counts, user, item) + of_all}
+    scores |= {f"decay {days:g}": _at(past.decayed(days), user, item) + of_all for days in HALF_LIVES}
+    for grid in NEAR:
+        names = {alpha: f"tifu_knn {json.dumps(grid)} {alpha:g}" for alpha in ALPHAS}
+        if any(map(asked, names.values())):
+            vectors = past.tifu(**grid)
+            own, others = _at(vectors, user, item), at_pairs(near_mean(vectors, NEIGHBOURS), vectors, user, item)
+            scores |= {names[alpha]: alpha * own + (1 - alpha) * others for alpha in ALPHAS if asked(names[alpha])}
+    for power, count in itertools.product(POWERS, RECENT):
+        if asked(name := f"up_cf {count} {power:g}"):
+            scores[name] = at_pairs(alike if power == POWERS[-1] else up_cf(past, power=power), past.recent(count),
+                                    user, item)  # fmt: skip
+    wanted = np.isin(user * trips.n_items + item, past.wanted_user * trips.n_items + past.wanted_item)
+    return Pairs(past, user, item, wanted, scores)
+
+
+def _at(matrix: Any, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+    return np.asarray(matrix[user, item], dtype=np.float64).ravel()
+
+
+def per_user(of: Pairs, scores: np.ndarray) -> Metrics:
+    """Return recall@10 and NDCG@10 of each user; ties by item."""
+    order = np.lexsort((of.item, -scores, of.user))
+    rank = np.arange(len(order)) - np.searchsorted(of.user, of.user)  # users are ascending, so also in this order
+    hits = of.wanted[order] & (rank < K)
+    user = of.user[order][hits]
+    number = np.bincount(of.past.wanted_user, minlength=of.past.n_users)
+    ideal = np.cumsum(1 / np.log2(np.arange(2, number.max() + 2)))[number - 1]
+    found = np.bincount(user, minlength=of.past.n_users)
+    gained = np.bincount(user, 1 / np.log2(rank[hits] + 2), minlength=of.past.n_users)
+    return found / number, gained / ideal
+
+
+def best_of(check: Pairs, peer: str) -> str:
+    """Return the setting of a peer that has the highest NDCG@10 on the validation trip."""
+    names = [name for name in check.scores if name.startswith(f"{peer} ")]
+    return max(names, key=lambda name: per_user(check, check.scores[name])[1].mean())
+
+
+def _unit(of: Pairs, scores: np.ndarray) -> np.ndarray:
+    """Divide scores by each user's largest."""
+    largest = np.zeros(of.past.n_users)
+    np.maximum.at(largest, of.user, scores)
+    return np.asarray(scores / np.maximum(largest, 1e-12)[of.user])
+
+
+def mix(of: Pairs, chosen: Mapping[str, str], shares: Mapping[str, float]) -> np.ndarray:
+    return np.sum([share * _unit(of, of.scores[chosen[peer]]) for peer, share in shares.items()], axis=0)
+
+
+def mixed(check: Pairs, chosen: Mapping[str, str]) -> dict[str, float]:
+    """Return the shares of the peers of the mix that has the highest NDCG@10 on the validation trip."""
+    grid = [(a, b, 1 - a - b) for a in SHARES for b in SHARES if a + b <= 1 + 1e-9]
+    units = [_unit(check, check.scores[name]) for name in chosen.values()]
+    worth = [per_user(check, sum(s * u for s, u in zip(one, units, strict=True)))[1].mean() for one in grid]
+    return {peer: round(share, 2) for peer, share in zip(chosen, grid[int(np.argmax(worth))], strict=True)}
+
+
+def our_scores(
+    trips: Trips,
+    check: Pairs,
+    test: Pairs,
+    chosen: Mapping[str, str],
+    *,
+    seed: int,
+    notes: dict[str, Any],
+    seconds: dict[str, float],
+) -> dict[str, np.ndarray]:
+    """Fit `basket` and the trees over all scores, and score the test trip."""
+    from benchmarks import next_basket_ours as ours
+
+    start = time.process_time()
+    first = VALIDATE + TREE_TRIPS + 1
+    earlier = [trips.before(back) for back in range(first, first + LEARNT_TRIPS)]
+    forms = ours.fit_forms(earlier, check.past, trips.n_items, seed=seed)
+    best = max(forms, key=lambda form: forms[form][1])
+    notes.setdefault("forms", []).append({form: told[0] for form, (_, told) in forms.items()})
+    again = {form: {id(of): ours.chances(net, of.past, of.user, of.item) for of in (check, test)}
+             for form, (net, _) in forms.items()}  # fmt: skip
+    seconds[f"basket {seed}"] = time.process_time() - start
+    notes["skipped"] = {}
+    found = {f"basket_{form}": again[form][id(test)] + 1e-4 * test.scores["popular"] for form in forms}
+    found["basket"] = found[f"basket_{best}"]
+    try:
+        lambdamart.library()
+    except SpecError as error:
+        notes["skipped"] = {"trees": str(error)}
+        return found
+    start = time.process_time()
+    learn = [pairs_of(trips, VALIDATE + back, only=chosen.values()) for back in range(1, TREE_TRIPS + 1)]
+    for of in learn:
+        for form, (net, _) in forms.items():
+            again[form][id(of)] = ours.chances(net, of.past, of.user, of.item)
+    columns = {id(of): ours.features(of, chosen, {form: again[form][id(of)] for form in forms})
+               for of in (*learn, check, test)}  # fmt: skip
+    trees, told = ours.fit_trees(learn, check, columns, seed=seed)
+    notes.setdefault("trees", []).append(len(told))
+    found["trees"] = trees.score(columns[id(test)])
+    seconds[f"trees {seed}"] = time.process_time() - start
+    return found
+
+
+def found_share(of: Pairs) -> float:
+    number = np.bincount(of.past.wanted_user, minlength=of.past.n_users)
+    return float((np.bincount(of.user[of.wanted], minlength=of.past.n_users) / number).mean())
+
+
+def judged(test: Pairs, seeds: list[np.ndarray]) -> dict[str, Any]:
+    each = [per_user(test, scores) for scores in seeds]
+    values = {name: np.mean([one[n] for one in each], axis=0) for n, name in enumerate(("recall_at_10", "ndcg_at_10"))}
+    users = np.arange(test.past.n_users).astype(str)
+    around = intervals(values, users, np.ones(len(users), dtype=bool))
+    return {name: round(float(value.mean()), 5) for name, value in values.items()} | {"ci95": around}
+
+
+def text(document: Document) -> str:
+    """Write the table, best first."""
+    sides = sorted(document["sides"].items(), key=lambda side: -side[1]["ndcg_at_10"])
+    lines = [[name, *(f"{one[m]:.4f} [{one['ci95'][m][0]:.4f}, {one['ci95'][m][1]:.4f}]"
+                      for m in ("recall_at_10", "ndcg_at_10"))] for name, one in sides]  # fmt: skip
+    head = f"{document['users']:,} users, {document['items']:,} items, {document['seeds']} seeds; last trips"
+    left = [f"{name}: {why}" for name, why in document["skipped"].items()]
+    return "\n\n".join([head, script.table(["", "recall@10", "NDCG@10"], lines), *left])
+
+
+if __name__ == "__main__":
+    switches = script.parser(__doc__, trained=True)
+    switches.add_argument("--seeds", type=int, default=1, help="fits of basket and trees")
+    script.main(switches, measure, text)
