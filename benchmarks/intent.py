@@ -249,6 +249,7 @@ def shared(examples: Examples, specs: Mapping[str, IntentModel], *, held: int, c
     more = len(examples.part("train")) / len(few.part("train"))
     judges = len(np.unique(examples.users[examples.part("test")]))
     few = fewer_judges(few, max(round(judges / more), LEAST_USERS))  # else what every cell judges would count as often
+    train(few, next(iter(specs.values())), ranking_weeks=held, device="cpu")  # the first one imports what all need
     for name, spec in specs.items():
         if "+" in name and name not in TEXTS:  # options cost next to nothing beside their architecture
             continue

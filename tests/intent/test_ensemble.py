@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from components import conditions
 from components.distributed.ranks import Ranks
-from components.intent import attribution, ensemble, ensemble_train, importance, steps
-from components.intent import train as training
+from components.intent import attribution, ensemble, ensemble_train, importance, inputs, steps
 from components.intent.card import _made
 from components.intent.encode import profile_names, windows_of
 from components.intent.ensemble import Ensemble
@@ -106,31 +105,6 @@ def test_a_member_that_is_another_than_it_was_saved_with_is_refused(training: An
         IntentScorer.served(tmp_path)
 
 
-def test_weights_are_those_of_the_lowest_loss_and_who_adds_nothing_is_not_asked() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.random((400, 3))
-    labels = (rng.random((400, 3)) < truth).astype(np.uint8)
-    noise = rng.random((400, 3))
-    sees_left = np.where(np.arange(400)[:, None] < 200, truth, labels.mean())
-    sees_right = np.where(np.arange(400)[:, None] < 200, labels.mean(), truth)
-    found = ensemble.chosen(labels, {"left": sees_left, "noise": noise, "right": sees_right})
-    assert found["noise"] == 0
-    assert 0.3 < found["left"] < 0.7
-    assert sum(found.values()) == pytest.approx(1)
-    shape: Any = None
-    whole = Ensemble(shape, {}, found)
-    said = {"left": lambda rows: sees_left, "right": lambda rows: sees_right}
-    rows: Any = None
-    assert whole.said_by(said, rows).shape == (400, 3), "the third was not asked"
-
-
-def test_rows_that_stand_for_several_weigh_so_when_weights_are_chosen() -> None:
-    labels = np.array([[1], [0]])
-    said = {"knows first": np.array([[0.9], [0.9]]), "knows second": np.array([[0.1], [0.1]])}
-    assert ensemble.chosen(labels, said, np.array([9.0, 1.0]))["knows first"] > 0.5
-    assert ensemble.chosen(labels, said, np.array([1.0, 9.0]))["knows second"] > 0.5
-
-
 def test_on_the_judged_weeks_the_refit_comes_to_the_judged_members(rows_folder: Path, tmp_path: Path) -> None:
     steps.run_train_intent(
         INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, rows=str(rows_folder), intent=str(tmp_path / "judged"),
@@ -151,10 +125,10 @@ def test_on_the_judged_weeks_the_refit_comes_to_the_judged_members(rows_folder: 
 
 
 def test_a_refit_on_the_training_weeks_alone_comes_to_the_judged_weights(together: Trained, examples: Examples) -> None:
-    weights = together.scorer._model.weights  # type: ignore[union-attr]
+    assert isinstance(together.scorer._model, Ensemble)
     epochs = ensemble_train.epochs_of({"epochs": [vars(one) for one in together.epochs]}, MODEL.members)
     again = ensemble_train.refitted(
-        training.inputs.again(examples, together.inputs), MODEL, together.beginning, weights=weights,
+        inputs.again(examples, together.inputs), MODEL, together.beginning, weights=together.scorer._model.weights,
         weeks=SPLIT["train"], epochs=epochs, report=lambda share, note: None,
     )  # fmt: skip
     rows = examples.rows.take(examples.part("test"))
@@ -214,9 +188,6 @@ def test_an_old_spec_is_written_as_before() -> None:
     assert set(NETWORKS) | {TREES} >= set(MODEL.members)
 
 
-def test_several_processes_and_a_folder_without_members_are_refused(examples: Examples, tmp_path: Path) -> None:
+def test_several_processes_are_refused(examples: Examples) -> None:
     with pytest.raises(SpecError, match="an ensemble is trained by one process, and 2 were started"):
         train(examples, MODEL, ranking_weeks=4, device="cpu", ranks=Ranks(0, 2))
-    files.write_json(tmp_path / "config.json", {"network": {}, "members": {"cnn": 0.5}})
-    with pytest.raises(DataError, match="names no members of an ensemble; run the pipeline again"):
-        ensemble.weights_of(tmp_path)

@@ -28,6 +28,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/intent/test_known_answers.py",
         "tests/intent/test_inputs.py",
     ),
+    "components/intent/ensemble.py": ("tests/intent/test_ensemble_weights.py", "tests/intent/test_ensemble.py"),
     "components/intent/search_space.py": (
         "tests/intent/search/test_search_space.py",
         "tests/pipelines/test_spec_defaults.py",
