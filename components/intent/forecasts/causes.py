@@ -18,6 +18,7 @@ from components.intent.attribution import PROFILE, RATE, SEGMENT, STEP, Cause
 from components.intent.encode import encode, windows_of
 from components.intent.forecasts.kinds.multiclass import Multiclass
 from components.intent.forecasts.kinds.regression import Regression
+from components.intent.forecasts.kinds.uplift import Uplift
 from components.intent.forecasts.score import Fitted, ForecastScorer
 from feature_repo.rows import UserRows
 
@@ -58,12 +59,15 @@ class Explained:
 
 
 def explain(scorer: ForecastScorer, rows: UserRows, targets: Sequence[str], *, most: int = MOST) -> list[Explained]:
-    """Say of one user's row (B = 1) why each forecast is what it is; `targets` are the names of the C targets."""
+    """Say of one user's row (B = 1) why each forecast is what it is; `targets` are the names of the C targets.
+
+    What an offer changes is not among them: it is the mean of a group of users, and the answer says which.
+    """
     seen = scorer.seen
     nobody = UserRows.unknown([""], now=int(rows.now[0]), windows_days=tuple(windows_of(rows)))
     ends = [seen.scaled(one)[0].astype(np.float64) for one in (nobody, rows)]  # [N]
     groups = list(_groups(scorer, rows, targets))
-    return [_explained(one, ends, groups, most=most) for one in scorer.fitted]
+    return [_explained(one, ends, groups, most=most) for one in scorer.fitted if not isinstance(one.head, Uplift)]
 
 
 def _explained(one: Fitted, ends: Sequence[np.ndarray], groups: Sequence["_Group"], *, most: int) -> Explained:

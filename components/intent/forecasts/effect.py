@@ -95,7 +95,7 @@ def effect(
     nothing, mean[:, 0] = np.zeros_like(said), robust.value
     judged = Judged(
         head, corrected[compared], said, {"nothing": nothing, "mean": mean}, tested.user[compared],
-        {"placebo": None if placebo is None else max(abs(placebo.low), abs(placebo.high)),
+        beside={"placebo": None if placebo is None else max(abs(placebo.low), abs(placebo.high)),
          "uncompared": 1 - seen.compared},
     )  # fmt: skip
     counts = {

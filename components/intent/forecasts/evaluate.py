@@ -34,8 +34,12 @@ class Judged:
     said: np.ndarray  # [R, A]
     others: Mapping[str, np.ndarray]  # [R, A] by name
     user: np.ndarray  # [R]
-    beside: Mapping[str, float | None] = field(default_factory=dict)  # of other rows: an uplift's placebo and overlap
-    cohorts: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name which rows are of it, bool [R]
+    beside: Mapping[str, float | None] = field(
+        default_factory=dict, kw_only=True
+    )  # of other rows: an uplift's placebo and overlap
+    cohorts: Mapping[str, np.ndarray] = field(
+        default_factory=dict, kw_only=True
+    )  # by name which rows are of it, bool [R]
 
 
 @dataclass(frozen=True)

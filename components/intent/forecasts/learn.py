@@ -108,7 +108,7 @@ def learn(
         others = _baselines(head, samples, own)
         said = head.answer(one.outputs(samples["test"].x))
         groups = {name: mask[has["test"] - parts["test"][0]] for name, mask in masks.items()}
-        judged.append(Judged(head, samples["test"].y, said, others, rows.user[has["test"]], groups))
+        judged.append(Judged(head, samples["test"].y, said, others, rows.user[has["test"]], cohorts=groups))
         fitted.append(one)
         epochs[intent.name] = made.epochs
         unlabelled = int(np.isnan(found.y).sum())

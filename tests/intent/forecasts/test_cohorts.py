@@ -21,7 +21,7 @@ def judged() -> Judged:
     others = {"mean": np.full((len(user), 1), 5.0), "own_mean": np.where(new, 16.0, 2.0)[:, None]}
     few = np.arange(len(user)) < 3 * EACH
     masks = {"tenure new": new, "tenure old": ~new, "segment 3": few}
-    return Judged(Regression(SPEND, 5.0, 4.0, 0.0, (5.0,)), y, said, others, user, masks)
+    return Judged(Regression(SPEND, 5.0, 4.0, 0.0, (5.0,)), y, said, others, user, cohorts=masks)
 
 
 def test_each_cohort_is_judged_beside_the_baseline_that_is_best_of_all() -> None:

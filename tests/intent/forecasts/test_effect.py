@@ -13,7 +13,7 @@ import pytest
 
 from bentos.endpoints import schemas
 from components.intent.examples import Examples
-from components.intent.forecasts import card, effect, evaluate, kinds, labels, refit
+from components.intent.forecasts import card, causes, effect, evaluate, kinds, labels, refit
 from components.intent.forecasts.effect import Effects
 from components.intent.forecasts.kinds.uplift import Uplift
 from components.intent.forecasts.learn import Learnt, document, learn
@@ -189,6 +189,7 @@ def test_it_is_served_as_it_was_saved_one_row_or_many(learnt: Learnt, parted: Ex
         assert (said["value"], said["group"]) == (whole[n, 0], whole[n, 3])
         assert (said["kind"], said["unit"], said["basis"]) == ("uplift", "EUR", "model")
         assert schemas.UpliftForecast.model_validate(said).believed is False  # forty users are too few for a placebo
+    assert causes.explain(loaded, rows.take(np.asarray([0])), parted.vocabulary.target_names) == []
     (usual,) = loaded.said(None)
     assert (usual["value"], usual["group"], usual["basis"]) == (head.mean[0], None, "usual")
     assert usual["warning"].startswith("no placebo could be asked")
