@@ -84,6 +84,7 @@ def outcomes(copy: Path) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow  # another pytest on a copy of the checkout; CI runs it
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_of_the_page_passes_the_contract_of_its_kind(name: str, outcomes: dict[str, list[str]]) -> None:
     said = outcomes[name]

@@ -271,10 +271,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture(scope="session")
 def trained_toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The toy of toy.py, trained once for all tests. Who changes its store spoils it for who comes after."""
+    """The toy of toy.py for all tests of this folder. Who changes its store spoils it for who comes after."""
     from tests.bentos import toy
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("INTENTFLOW_HOME", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK", "INTENTFLOW_FEAST"):
-            patch.setenv(name, "")  # `make` sets them; they go when it is done
-        return toy.make(tmp_path_factory.mktemp("toy"))
+    return toy.copied(tmp_path_factory)

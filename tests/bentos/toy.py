@@ -1,16 +1,18 @@
 """A toy recommender made by the real steps: the checkerboard world, trained, materialised, released."""
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pytest
 
 from components.intent.steps import run_train_intent
 from components.profiles.steps import run_materialise, run_profiles, run_training_set
 from components.ranking.steps import run_train_ranking
 from feature_repo import files
 from feature_repo.privacy.pseudonyms import pseudonym
-from tests import worlds
+from pipelines.environment import exported
+from tests import made_once, worlds
 
 NAME, KEY = "toy", "5eed"
 SPLIT = json.dumps(worlds.SPLIT)
@@ -29,8 +31,13 @@ class Toy:
     variables: dict[str, str]
 
 
-def make(folder: Path) -> Toy:
-    """Run the steps from events to a release folder."""
+def copied(factory: pytest.TempPathFactory) -> Toy:
+    """Return a toy of the asker's own; it is trained once, whoever asks."""
+    return at(made_once.copied(factory, NAME, make))
+
+
+def at(folder: Path) -> Toy:
+    """Return the toy of a folder."""
     home = folder / "home"
     variables = {
         "INTENTFLOW_HOME": str(home),
@@ -43,9 +50,19 @@ def make(folder: Path) -> Toy:
             }
         ),
     }
-    (home / "feast").mkdir(parents=True)
-    os.environ.update(variables)
-    clean, profiles, rows, release = (folder / part for part in ("clean", "profiles", "rows", "release"))
+    return Toy(home, folder / "release", variables)
+
+
+def make(folder: Path) -> None:
+    """Run the steps from events to a release folder."""
+    made = at(folder)
+    (made.home / "feast").mkdir(parents=True)
+    with exported(made.variables):
+        _take_steps(folder, made.release)
+
+
+def _take_steps(folder: Path, release: Path) -> None:
+    clean, profiles, rows = (folder / part for part in ("clean", "profiles", "rows"))
     world().write(clean)
     run_profiles(json.dumps(PROFILES), SPLIT, json.dumps(worlds.VOCABULARY), clean=clean, destination=profiles)
     run_training_set(SPLIT, json.dumps({"train_weeks": 3, "test_every_weeks": 1}), clean=clean, profiles=profiles,
@@ -58,7 +75,6 @@ def make(folder: Path) -> Toy:
     )
     run_materialise(NAME, profiles=profiles, release_version="1")
     files.write_json(release / "release.json", document(release, clean, profiles))
-    return Toy(home, release, variables)
 
 
 def world() -> worlds.World:

@@ -124,17 +124,6 @@ def open_shop(folder: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """Return a shop whose demo has run."""
-    shop = open_shop(tmp_path_factory.mktemp("shop"))
-    shop.edit(promotion={"gates": GATES})
-    done = shop.run("demo", str(shop.spec), "--user", USER)
-    assert done.returncode == 0, done.stderr
-    (shop.folder / "demo.out").write_text(done.stdout)
-    return shop
-
-
-@pytest.fixture(scope="session")
 def starter() -> Iterator[warm_start.Starter]:
     """The process that forks the steps of runs; it has imported the libraries."""
     with contextlib.ExitStack() as stack:
@@ -153,6 +142,21 @@ def sharing(starter: warm_start.Starter) -> Iterator[None]:
         patch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
         patch.setattr(warm_start, "MEASURED", ())
         yield
+
+
+@pytest.fixture(scope="session")
+def shop(starter: warm_start.Starter, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Return a shop whose demo has run.
+
+    In this process: the slow tests that CI runs have one with processes of its own (test_broken.py).
+    """
+    shop = open_shop(tmp_path_factory.mktemp("shop"))
+    shop.edit(promotion={"gates": GATES})
+    with sharing(starter):
+        done = shop.here("demo", str(shop.spec), "--user", USER)
+    assert done.returncode == 0, done.stderr
+    (shop.folder / "demo.out").write_text(done.stdout)
+    return shop
 
 
 @pytest.fixture

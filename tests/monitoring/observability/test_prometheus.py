@@ -105,10 +105,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Prometheus' API, after some seconds of requests."""
     folder = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name in ("INTENTFLOW_HOME", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK", "INTENTFLOW_FEAST"):
-            patch.setenv(name, "")
-        made = toy.make(folder / "toy")
+        made = toy.copied(tmp_path_factory)
         bounded = json.dumps({"bounds": {"server": "6/minute"}})  # most of the events that are sent go beyond it
         variables = made.variables | {"INTENTFLOW_SHADOW_TOKEN": "t" * 32, env_names.SERVING: bounded}
         door = serve(build(made.release, home=made.home), port=free_port(0), env=variables)

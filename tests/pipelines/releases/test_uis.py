@@ -13,7 +13,7 @@ from pipelines.releases import uis
 from pipelines.releases.processes import State, down, status, up
 from tests.patience import patient
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]  # three programs of others; CI runs them
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -212,6 +212,7 @@ def test_a_cluster_that_does_not_answer_is_one_line(cluster, tmp_path, monkeypat
         return line.note
 
     assert asked("http://127.0.0.1:9").startswith("http://127.0.0.1:9: the Kubernetes API does not answer (")
+    monkeypatch.setattr(kubernetes_api, "TIMEOUT_S", 1)
     with black_hole() as port:
         assert asked(f"http://127.0.0.1:{port}").endswith("mend the kubeconfig (kubernetes.context) or the way to it")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
