@@ -33,11 +33,11 @@ from benchmarks.script import Document
 from components import verdicts
 from components.intent import decisions, metrics
 from components.intent import examples as intent_examples
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples
 from components.intent.networks import NETWORKS, TEXT, TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import EVENTS, OF_NETWORKS, IntentModel
-from components.intent.train import train
 from components.verdicts import Least, Sample
 from feature_repo import columns
 from feature_repo.errors import SpecError

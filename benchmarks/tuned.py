@@ -33,10 +33,10 @@ from benchmarks.script import Document
 from benchmarks.subject import Subject
 from components.intent import examples as intent_examples
 from components.intent import metrics
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples
 from components.intent.score import IntentScorer
 from components.intent.steps import OUT_OF_TIME, PROBABILITIES
-from components.intent.train import train
 from feature_repo import columns
 from feature_repo.errors import DataError
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.distributed.ranks import Ranks
+from components.distributed.ranks import ALONE, Ranks
 from components.intent import decisions, ensemble, refit
 from components.intent import train as training
 from components.intent.ensemble import Ensemble
@@ -27,13 +27,24 @@ from components.intent.refit import GENERATOR, Refitted
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
 from components.intent.train import Beginning, OutOfTime, Report, Trained
+from components.training.checkpoints import Checkpoints
 from feature_repo.errors import SpecError
 
 
 def train(
-    examples: Examples, spec: IntentModel, *, ranking_weeks: int, device: str, report: Report, ranks: Ranks
+    examples: Examples,
+    spec: IntentModel,
+    *,
+    ranking_weeks: int,
+    device: str = "auto",
+    report: Report = lambda share, note: None,
+    ranks: Ranks = ALONE,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Fit all members, and put them together."""
+    """Fit what `spec` asks for: one model, or several as one. What is asked of either is in `train.train`."""
+    told: dict[str, Any] = {"ranking_weeks": ranking_weeks, "device": device}
+    if spec.architecture != ENSEMBLE:
+        return training.train(examples, spec, **told, report=report, ranks=ranks, checkpoints=checkpoints)
     if ranks.world > 1:
         raise SpecError(
             f"models.intent.architecture: an {ENSEMBLE} is trained by one process, and {ranks.world} were started; "
@@ -44,8 +55,7 @@ def train(
         made[name] = training.train(
             examples,
             spec.of_member(name),
-            ranking_weeks=ranking_weeks,
-            device=device,
+            **told,
             report=_part(report, at, spec.members, name),
         )
     validate, test = examples.part("validate"), examples.part("test")

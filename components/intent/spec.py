@@ -27,9 +27,11 @@ OF_REGRESSION = ("value", "aggregate", "unit", "loss", "quantiles")  # fields th
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
 if TYPE_CHECKING:
-    Architecture = Member = str  # a type checker cannot read a tuple as a Literal
+    Architecture = str  # a type checker cannot read a tuple as a Literal
+    Member = str
 else:
-    Architecture, Member = Literal[(*NETWORKS, TEXT, TREES, ENSEMBLE)], Literal[(*NETWORKS, TREES)]
+    Architecture = Literal[(*NETWORKS, TEXT, TREES, ENSEMBLE)]
+    Member = Literal[(*NETWORKS, TREES)]
 
 
 class Intent(Slice):

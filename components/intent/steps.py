@@ -79,8 +79,8 @@ def run_train_intent(
             _draw(Path(intent), curves)
             return
         with ranks.joined() as group:
+            from components.intent.ensemble_train import train
             from components.intent.refit import described
-            from components.intent.train import train
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
             found = examples.with_titles(found, Path(rows)) if spec.titles else found

@@ -37,7 +37,7 @@ from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows, bce
 from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device, read_once
-from components.intent.networks import ENSEMBLE, TREES
+from components.intent.networks import TREES
 from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
@@ -112,17 +112,12 @@ def train(
 ) -> Trained:
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
-    Several ranks fit one model together and return the same, each with its own `seconds`. `watch` is a search's, which
-    may end training by an exception; its examples have no test weeks. With `checkpoints` a training that was killed
-    goes on where it was, and comes to the same. Where the spec pretrains, the training rows of `unlabelled` are read
-    for that, without their labels; left out: those of `examples`.
+    One model by itself: `ensemble_train.train` fits several, or one by this. Several ranks fit one model together and
+    return the same, each with its own `seconds`. `watch` is a search's, which may end training by an exception; its
+    examples have no test weeks. With `checkpoints` a training that was killed goes on where it was, and comes to the
+    same. Where the spec pretrains, the training rows of `unlabelled` are read for that, without their labels; left
+    out: those of `examples`.
     """
-    if spec.architecture == ENSEMBLE:
-        from components.intent import ensemble_train
-
-        return ensemble_train.train(
-            examples, spec, ranking_weeks=ranking_weeks, device=device, report=report, ranks=ranks
-        )
     start, whole = time.monotonic(), examples
     examples = material.prepared(examples, spec)
     parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from components import twins
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples, load
 from components.intent.score import IntentScorer
 from components.intent.spec import Intent, IntentModel
-from components.intent.train import OutOfTime, Report, train
+from components.intent.train import OutOfTime, Report
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import made_rows
 from benchmarks.cells import Cells
+from benchmarks.script import GROCERY
+from feature_repo import files
 from feature_repo.errors import SpecError
 
 ABOUT = {"recommender": "grocery", "rows": 100}
@@ -51,3 +54,9 @@ def test_cells_of_other_rows_or_none_at_all_are_refused_in_one_line(tmp_path: Pa
 def test_without_a_file_cells_live_as_long_as_the_run() -> None:
     cells = Cells(None, ABOUT)
     assert cells.kept("cnn, seed 0", lambda: {"map": 0.5}) == cells.kept("cnn, seed 0", never)
+
+
+def test_rows_of_another_spec_are_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    files.write_json(tmp_path / made_rows.MADE, {"name": "shop"})
+    with pytest.raises(SpecError, match=r"holds rows of another spec than .*grocery\.yaml; name another folder"):
+        made_rows.with_events(GROCERY, tmp_path)

@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from components.intent.context import TargetContext
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples, load
 from components.intent.networks import ENSEMBLE, NETWORKS, TREES
 from components.intent.spec import Intent, IntentModel
-from components.intent.train import Trained, train
+from components.intent.train import Trained
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows

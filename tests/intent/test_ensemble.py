@@ -17,11 +17,12 @@ from components.intent import attribution, ensemble, ensemble_train, importance,
 from components.intent.card import _made
 from components.intent.encode import profile_names, windows_of
 from components.intent.ensemble import Ensemble
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples
 from components.intent.networks import ENSEMBLE, NETWORKS, TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
-from components.intent.train import Trained, train
+from components.intent.train import Trained
 from feature_repo import files
 from feature_repo.errors import DataError, SpecError
 
