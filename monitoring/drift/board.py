@@ -112,9 +112,10 @@ def sections(spec: Monitoring) -> tuple[Section, ...]:
             "Predictions",
             (
                 Panel("Mean predictions, times their usual", "The median of 12 periods before is 1.",
-                      ("relative scores.mean.", "relative served.mean."), level),
+                      ("relative scores.mean.", "relative served.mean.", "relative forecasts.mean."), level),
                 Panel("Spread and number of predictions, times their usual", "Near 0: a model that stands still.",
-                      ("relative scores.spread.", "relative scores.distinct.", "relative scores.distinct"), level),
+                      ("relative scores.spread.", "relative scores.distinct.", "relative scores.distinct",
+                       "relative forecasts.spread.", "relative forecasts.distinct"), level),
             ),
         ),
     )  # fmt: skip

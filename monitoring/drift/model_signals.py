@@ -16,6 +16,7 @@ Found = Iterator[tuple[str, Measured]]
 def measure(of: Observed) -> dict[str, Measured]:
     """Return the signals of scores and of ripe labels; a period without either has none of them."""
     found = dict(_scores("scores", of.scores)) | dict(_scores("served", of.served)) | dict(_labels(of))
+    found |= dict(_scores("forecasts", of.forecasts))
     if of.served is not None:
         found[SERVED_BY] = Measured(float(_number(of.served_by)), len(of.served))
     return found

@@ -60,6 +60,7 @@ class Observed:
     weight: np.ndarray | None = None  # [B] possible rows that a row stands for
     row_segment: np.ndarray | None = None  # int64 [B]
     scores: pd.DataFrame | None = None  # float64 [b, C]: targets of an intent that are expected, of a sample of rows
+    forecasts: pd.DataFrame | None = None  # float64 [b, F]: amounts, and shares of next values, of the same rows
     served: pd.DataFrame | None = None  # the same of the period's answers, as the request log holds them
     served_by: str = ""  # the release that answered last in the period: `served` is of its answers alone
     labels: Labels | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ from monitoring.drift.answers_read import Answers, OfPeriod
 from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
 from monitoring.drift.window import calendar_of
 from monitoring.spec import Signals
+
+if TYPE_CHECKING:
+    from components.intent.forecasts.score import ForecastScorer
 
 EVENTS, ITEMS = "events.parquet", "items.parquet"
 NEWEST = "newest.parquet"  # of rows: the users as the data ends, whose labels nobody knows yet
@@ -116,6 +119,7 @@ class Periods:
             weight=weight,
             row_segment=segment,
             scores=self._scores(period),
+            forecasts=self._forecasts(period),
             served=logged.served,
             served_by=logged.served_by,
             labels=self._labels(period),
@@ -299,6 +303,21 @@ class Periods:
         """Name the intents."""
         return tuple(dict.fromkeys(t.intent for t in self.vocabulary.targets))
 
+    @cached_property
+    def _forecaster(self) -> "ForecastScorer | None":
+        """The champion's forecasts, None where it has none, or a vocabulary of its own."""
+        if self.folders.intent is None:
+            return None
+        from components.intent.context import FILE, TargetContext
+        from components.intent.forecasts.score import ForecastScorer
+
+        scorer = ForecastScorer.served(self.folders.intent)
+        own = Vocabulary.load(self.folders.intent / "vocabulary").digest if scorer is not None else ""
+        if scorer is None or own != self.vocabulary.digest:
+            return None
+        context = TargetContext.load(self.folders.rows / FILE, n_targets=len(self.vocabulary.targets))
+        return scorer.at(context, self.clock)
+
     def by_intent(self, by_target: np.ndarray) -> np.ndarray:
         """Sum numbers by target [B, targets] to numbers by intent, float64 [B, C]."""
         of = np.asarray([t.intent for t in self.vocabulary.targets])
@@ -307,6 +326,13 @@ class Periods:
     def _scores(self, period: int) -> pd.DataFrame | None:
         scored = self._scored_at(self.calendar.start(period + 1)) if period in self.numbers[-self._scored :] else None
         return None if scored is None else pd.DataFrame(self.by_intent(scored[1]), columns=list(self.intents))
+
+    def _forecasts(self, period: int) -> pd.DataFrame | None:
+        """Return what the champion's forecasts are of a sample of the rows at a period's end."""
+        if self._forecaster is None or period not in self.numbers[-self._scored :]:
+            return None
+        found = self._sample_at(self.calendar.start(period + 1))
+        return None if found is None else pd.DataFrame(self._forecaster.watched(found[1]))
 
     def _scored_at(self, instant: dt.datetime) -> tuple[np.ndarray, np.ndarray] | None:
         """Return a sample of an instant's rows, by their places [b], and the probability of each target [b, targets].
@@ -317,14 +343,21 @@ class Periods:
             return None
         if instant in self._kept:
             return self._kept[instant]
+        found = self._sample_at(instant)
+        if found is None:
+            return None
+        self._kept[instant] = found[0], self._predictor(found[1])
+        return self._kept[instant]
+
+    def _sample_at(self, instant: dt.datetime) -> tuple[np.ndarray, UserRows] | None:
+        """Return a sample of an instant's rows, by their places [b], and the rows."""
         table = self._rows_at(instant)
         if not table.num_rows:
             return None
         chosen = np.sort(np.random.default_rng(0).permutation(table.num_rows)[:SAMPLE])
         table = table.take(chosen)
         drop = [n for n in (columns.WEEK, "label_ids", columns.ROW_WEIGHT) if n in table.column_names]
-        self._kept[instant] = chosen, self._predictor(UserRows.from_arrow(table.drop(drop)))
-        return self._kept[instant]
+        return chosen, UserRows.from_arrow(table.drop(drop))
 
     @cached_property
     def _kept(self) -> dict[dt.datetime, tuple[np.ndarray, np.ndarray]]:

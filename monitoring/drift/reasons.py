@@ -10,7 +10,10 @@ from monitoring.reason_classes import DATA_FAULT, PERFORMANCE, WORLD, Reason
 
 UNIT = 5.0  # no price moves by such a factor from one period to the next; a unit or a currency does
 STUCK = 0.1  # of an ordinary spread: less than that is a number that stands still
-STANDING = ("features.spread.", "scores.spread.", "scores.distinct", "served.spread.", "served.distinct")
+STANDING = (
+    *("features.spread.", "scores.spread.", "scores.distinct", "forecasts.spread.", "forecasts.distinct"),
+    *("served.spread.", "served.distinct"),
+)
 JUDGES = ("labels.ratio.",)
 CLOCK = ("events.hour.",)
 MAY_BE_GONE = ("events.share.", "events.kind.", "events.discounted")

@@ -17,7 +17,7 @@ from components.volumes import LEAST_RATIO, TINY
 from monitoring.spec import Floors
 
 Kind = Literal["volume", "level", "share", "null", "mean", "identity", "kept"]
-Source = Literal["events", "features", "scores", "served", "labels", "shown", "requests", "rewards"]
+Source = Literal["events", "features", "scores", "forecasts", "served", "labels", "shown", "requests", "rewards"]
 Values = Mapping[str, "Measured"]
 VOLUME: Kind = "volume"  # counts that grow with the users: compared by their ratio
 LEVEL: Kind = "level"  # prices, spreads: likewise
@@ -54,6 +54,9 @@ KINDS: dict[str, Kind] = {
     "scores.mean": MEAN,
     "scores.spread": LEVEL,
     "scores.distinct": LEVEL,
+    "forecasts.mean": MEAN,
+    "forecasts.spread": LEVEL,
+    "forecasts.distinct": LEVEL,
     "served.by": KEPT,
     "served.mean": MEAN,
     "served.spread": LEVEL,

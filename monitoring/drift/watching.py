@@ -22,7 +22,7 @@ from monitoring.reason_classes import UNDECIDED
 from monitoring.spec import Monitoring
 
 NAMED = ("events.share.", "events.kind.")  # signals of a name that may vanish
-ASKED_ANEW = ("scores.", "labels.ratio.")  # of the champion, of all periods that are scored
+ASKED_ANEW = ("scores.", "forecasts.", "labels.ratio.")  # of the champion, of all periods that are scored
 
 
 def watch(

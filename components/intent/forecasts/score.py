@@ -7,7 +7,7 @@ trained give the same outputs to 1e-5 (a test says so).
 Letters: B rows, N inputs, O outputs, A numbers of an answer, I intents.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,17 @@ class ForecastScorer:
         """Return each intent's answer for each row, float64 [B, A]; [I] of them."""
         x = self.seen.scaled(rows)
         return [one.head.answer(one.outputs(x)) for one in self.fitted]
+
+    def watched(self, rows: UserRows) -> dict[str, np.ndarray]:
+        """Return what drift is watched by, float64 [B] each, by name."""
+        found: dict[str, np.ndarray] = {}
+        for one, said in zip(self.fitted, self.predict(rows), strict=True):
+            found |= one.head.watched(said)
+        return found
+
+    def at(self, context: TargetContext, calendar: Calendar) -> "ForecastScorer":
+        """Return the same heads with the targets' shares and the calendar of other data."""
+        return replace(self, seen=replace(self.seen, context=context, calendar=calendar))
 
     def said(self, rows: UserRows | None) -> list[dict[str, Any]]:
         """Answer for one user, in words of the intents; for nobody, None, what is usual."""

@@ -174,3 +174,15 @@ def test_labels_that_tell_nothing_are_refused_with_one_line(name: str, y: list[f
         kinds.fit(INTENTS[name], np.asarray(y), weight=np.ones(len(y)), values=("A", "B"))
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+def test_drift_is_watched_by_what_is_said(head: Head) -> None:
+    said = head.answer(np.stack([head.start, head.start + 1]))
+    found = head.watched(said)
+    assert all(values.shape == (2,) for values in found.values())
+    if isinstance(head, Regression):
+        assert list(found) == ["spend"]
+        np.testing.assert_array_equal(found["spend"], head.value(said))
+    else:
+        assert list(found) == ["next.A", "next.B", "next.none"]
+        np.testing.assert_array_equal(found["next.none"], said[:, -1])

@@ -134,3 +134,12 @@ def test_a_week_that_the_data_cuts_judges_nothing(events: pa.Table, items: pa.Ta
     only = replace(examples, split=examples.split | {"test": [20], "incomplete": [20]})
     with pytest.raises(DataError, match="the data ends within the only test week"):
         learn(events, items, RULE, only)
+
+
+def test_what_is_watched_is_what_is_said_and_follows_another_calendar(learnt: Learnt, examples: Examples) -> None:
+    rows = examples.rows.take(examples.part("test")[:5])
+    found, said = learnt.scorer.watched(rows), learnt.scorer.predict(rows)
+    np.testing.assert_array_equal(found["spend"], said[0][:, 0])
+    np.testing.assert_array_equal(found["next.none"], said[2][:, -1])
+    again = learnt.scorer.at(examples.context, examples.calendar).watched(rows)
+    assert all(np.array_equal(again[name], found[name]) for name in found)

@@ -7,7 +7,8 @@ from scipy.sparse import csr_matrix
 
 from monitoring.drift import frame_signals, model_signals, request_signals
 from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
-from monitoring.drift.signals import Measured
+from monitoring.drift.reasons import reason_of
+from monitoring.drift.signals import Measured, kind_of
 
 NAN = float("nan")
 NOTHING = pd.DataFrame({"user": []})
@@ -129,3 +130,13 @@ def test_a_window_of_many_periods_is_told_by_its_collapse_alone() -> None:
     assert "features.mean.sessions_28d" in found
     assert "features.mean.sessions_35d" not in found
     assert (found["features.spread.sessions_28d"].spread, found["features.spread.sessions_35d"].spread) == (None, 0.5)
+
+
+def test_forecasts_by_value() -> None:
+    said = pd.DataFrame({"spend": [10.0, 30.0], "next.SOUP": [0.5, 0.5]})
+    found = model_signals.measure(made(forecasts=said))
+    assert found["forecasts.mean.spend"] == Measured(20.0, 2, 10.0)
+    assert found["forecasts.spread.next.SOUP"].value == 0.0
+    assert found["forecasts.distinct"].value == 1.0
+    assert kind_of("forecasts.mean.next.SOUP") == "mean"
+    assert reason_of("forecasts.spread.spend", kind_of("forecasts.spread.spend"), 0.0, 8.0, large=True) == "data_fault"

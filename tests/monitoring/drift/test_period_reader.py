@@ -123,6 +123,21 @@ def test_scores_are_of_the_rows_at_the_weeks_end(folders: Folders) -> None:
     assert of.labels.expected is not None
 
 
+def test_forecasts_are_of_the_same_rows_as_scores(folders: Folders) -> None:
+    class Says:
+        def watched(self, rows):
+            return {"spend": rows.now.astype(float), "next.none": np.full(len(rows), 0.5)}
+
+    periods = Periods(folders, Signals())
+    assert periods.observed(12).forecasts is None, "no model is at hand"
+    periods = Periods(folders, Signals())
+    periods.__dict__["_forecaster"] = Says()
+    found = periods.observed(12).forecasts
+    assert found is not None
+    assert found["spend"].tolist() == [periods.calendar.start(13).timestamp()] * USERS
+    assert list(found.columns) == ["spend", "next.none"]
+
+
 def test_days_are_watched_by_the_day_where_the_spec_says_so(folders: Folders) -> None:
     periods = Periods(folders, Signals(period="day"))
     assert (periods.days, len(periods.numbers)) == (1, 7 * WEEKS)

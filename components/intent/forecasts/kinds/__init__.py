@@ -37,6 +37,9 @@ class Answers(Protocol):
     def figures(self, y: np.ndarray, said: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Return each metric under draws of rows, [D]; `weight` [R, D] says how often a row is drawn."""
 
+    def watched(self, said: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what drift is watched by, [R] each, of answers [R, A], by name."""
+
     def spoken(self, said: np.ndarray) -> dict[str, Any]:
         """Return one answer [A] as the service words it."""
 

@@ -13,6 +13,7 @@ from feature_repo.errors import DataError
 
 SMALL = 1e-7  # of a probability, so that its logarithm is finite
 TOP = 3
+WATCHED = 8  # values whose probabilities are watched
 EVIDENCE = 1.0  # rows by which each class counts more than it was seen, so that none is impossible
 
 
@@ -75,6 +76,11 @@ class Multiclass:
             "log_loss": -np.log(p) @ weight / total,
             "macro_f1": _macro_f1(truth, chosen, weight, classes=self.outputs),
         }
+
+    def watched(self, said: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the probabilities of the commonest values and of none, [R] each, as <intent>.<value>."""
+        named = {value: said[:, place] for place, value in enumerate(self.values[:WATCHED])} | {"none": said[:, -1]}
+        return {f"{self.intent.name}.{value}": p for value, p in named.items()}
 
     def spoken(self, said: np.ndarray) -> dict[str, Any]:
         """Return one answer [K] as the service words it: by value, of any other value, and of none."""

@@ -93,6 +93,10 @@ class Regression:
             found["coverage_gap"] = np.abs(found["coverage"] - (level[-1] - level[0]))
         return found
 
+    def watched(self, said: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the amounts, [R], by the intent's name."""
+        return {self.intent.name: self.value(said)}
+
     def spoken(self, said: np.ndarray) -> dict[str, Any]:
         """Return one answer [Q] as the service words it: the value in its unit, and the interval where there is one."""
         low, high = (float(said[0]), float(said[-1])) if self.quantiles else (None, None)
