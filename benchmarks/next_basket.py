@@ -36,7 +36,7 @@ VALIDATE, TEST = 1, 0  # trips from the end
 HALF_LIVES = (20.0, 40.0, 80.0, 160.0)  # days
 NEAR = ({"group": 7, "within": 0.9, "among": 0.7}, {"group": 3, "within": 0.9, "among": 0.9},
         {"group": 7, "within": 1.0, "among": 0.9})  # fmt: skip
-ALPHAS = (0.7, 0.9)  # share of the own vector
+ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)  # share of the own vector
 NEIGHBOURS = 300
 RECENT, POWERS = (10, 25, 100), (1.0, 5.0)
 BROUGHT = 50  # popular items, and new ones that near users have
