@@ -122,8 +122,8 @@ def measure(asked: argparse.Namespace) -> Document:
             "recommender": found.name,
             "weeks": [int(week) for week in world.weeks("test")],
             "every": asked.every,
-            "items": items(ranker, world, known, came(ranker, world, found.clean)),
-            "users": users(ranker, world, known, scorer, fold),
+            "items": items(ranker, world, known, came(ranker, world, found.clean)) if asked.part != "users" else {},
+            "users": users(ranker, world, known, scorer, fold) if asked.part != "items" else {},
         }
 
 
@@ -296,20 +296,23 @@ def ratio(ours: np.ndarray, theirs: np.ndarray, users_of: Sequence[str], *, seed
 def text(document: Document) -> str:
     """Write a table of items and one of users."""
     new, some = document["items"], document["users"]
-    head = f"{document['recommender']}: {new['came']} items came in the test steps; {new['rows']} user-steps had some"
-    parts = [head]
-    if new["rows"]:
+    parts = [f"{document['recommender']}, test steps {', '.join(map(str, document['weeks']))}"]
+    if new:
+        parts.append(f"{new['came']} items came in the test steps; {new['rows']} user-steps had some")
+    if new.get("rows"):
         lines = [[name, value] for name, value in new["recall_at_10"].items()]
         parts.append(script.table(["of later items alone", "recall@10"], [*lines, ["ratio", str(new["ratio"])]]))
     if "warm" in new:
         parts.append(f"warm NDCG@10: {new['warm']}")
     lines = [[name, one["ndcg_at_10"], one["recall_at_10"], str(one["ndcg_over_popular"])]
              for name, one in some.items() if isinstance(one, dict)]  # fmt: skip
-    parts.append(script.table([f"users, {some['rows']} rows", "NDCG@10", "recall@10", "over popular"], lines))
+    if some:
+        parts.append(script.table([f"users, {some['rows']} rows", "NDCG@10", "recall@10", "over popular"], lines))
     return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--every", type=int, default=1, help="take each n-th user-step")
+    switches.add_argument("--part", choices=("both", "items", "users"), default="both", help="what is measured")
     script.main(switches, measure, text)
