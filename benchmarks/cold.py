@@ -39,6 +39,7 @@ from components.ranking.score import Ranker
 from feature_repo import columns, session_rows
 from feature_repo.documents.changes import ITEM, Newest
 from feature_repo.errors import SpecError
+from feature_repo.fallback import DECLARED
 from feature_repo.live_items import live
 from feature_repo.rows import Ragged
 from feature_repo.update import Event, Folding, event_of
@@ -245,14 +246,14 @@ def users(ranker: Ranker, world: World, known: Known, scorer: IntentScorer, fold
 
 
 def by_interest(catalogue: Catalogue, row: Any, barred: np.ndarray) -> np.ndarray:
-    """List the popular items of the target that a row's history has most of, then the others, [K]."""
+    """List popular items, those of the target that a row's history has most of as the door lists an interest, [K]."""
     had, slow = row.lists["history_items"].values, row.lists["history_slow"].values
     liked = np.bincount(catalogue.targets[had].ravel(), np.repeat(slow, catalogue.targets.shape[1]),
                         minlength=catalogue.n_targets + 1)[:-1]  # fmt: skip
     of_it = (catalogue.targets == int(np.argmax(liked))).any(axis=1) if liked.any() else np.zeros(len(catalogue), bool)
-    share = catalogue.state[columns.SHARES[1]].copy()
+    share = catalogue.state[columns.SHARES[1]] * np.where(of_it, DECLARED, 1.0)
     share[barred] = -1.0
-    order = np.lexsort((np.arange(len(share)), -share, ~(of_it & (share >= 0))))
+    order = np.lexsort((np.arange(len(share)), -share))
     return _padded(order[share[order] >= 0][:K])
 
 
