@@ -7,8 +7,8 @@ users had lately, the newest first. `warm` is what that costs lists of everythin
 knew, with the later ones in the catalogue over without. Users: the same rows with their last 0, 1, 2 and 5 events
 alone, folded as a session's are, beside what is popular and beside all that is known of them; a user of 0 events is
 answered by popularity, in `events_0_interest` with the category that they had most declared as an interest: what a user
-who is asked could say. `ratio` is of means, with the 95 % interval over resampled users; `--every N` takes each n-th
-user-step.
+who is asked could say; `interests` is what that is best worth, on the validation steps. `ratio` is of means, with the
+95 % interval over resampled users; `--every N` takes each n-th user-step.
 
 Letters: R rows.
 """
@@ -39,6 +39,7 @@ from components.ranking.score import Ranker
 from feature_repo import columns, session_rows
 from feature_repo.documents.changes import ITEM, Newest
 from feature_repo.errors import SpecError
+from feature_repo.fallback import DECLARED
 from feature_repo.live_items import live
 from feature_repo.rows import Ragged
 from feature_repo.update import Event, Folding, event_of
@@ -46,6 +47,7 @@ from pipelines.jobs import later_items
 
 EVENTS = (0, 1, 2, 5)
 INTEREST = "events_0_interest"
+WORTHS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 1e9)  # of an interest beside popularity; the last: it alone
 RESAMPLES = 1000
 
 
@@ -122,8 +124,11 @@ def measure(asked: argparse.Namespace) -> Document:
             "recommender": found.name,
             "weeks": [int(week) for week in world.weeks("test")],
             "every": asked.every,
-            "items": items(ranker, world, known, came(ranker, world, found.clean)),
-            "users": users(ranker, world, known, scorer, fold),
+            "interests": interests(ranker, world) if asked.part in ("both", "interests") else {},
+            "items": items(ranker, world, known, came(ranker, world, found.clean))
+            if asked.part in ("both", "items")
+            else {},
+            "users": users(ranker, world, known, scorer, fold) if asked.part in ("both", "users") else {},
         }
 
 
@@ -244,15 +249,34 @@ def users(ranker: Ranker, world: World, known: Known, scorer: IntentScorer, fold
     }
 
 
-def by_interest(catalogue: Catalogue, row: Any, barred: np.ndarray) -> np.ndarray:
-    """List the popular items of the target that a row's history has most of, then the others, [K]."""
+def interests(ranker: Ranker, world: World) -> Document:
+    """Judge, on validation steps, how many times as popular an item of an interest is to count: NDCG@10 by that."""
+    lists: dict[float, list[np.ndarray]] = {worth: [] for worth in WORTHS}
+    bought = []
+    for week in world.weeks("validate"):
+        catalogue, rows = ranker.at(world.item_state, week=week).catalogue, world.examples.of_weeks([week])
+        barred = world.eligible.barred(rows.rows)
+        for b in range(len(rows)):
+            one = rows.rows.take(np.array([b]))
+            for worth, found in lists.items():
+                found.append(by_interest(catalogue, one, barred.row(b), worth=worth))
+            bought.append(rows.bought.row(b))
+    if not bought:
+        return {"rows": 0}
+    want, size = _ragged(bought), len(ranker.catalogue)
+    judged = {str(worth): _mean(metrics.per_row(np.stack(found), want, size).ndcg) for worth, found in lists.items()}
+    return {"rows": len(bought), "served": DECLARED, "ndcg_at_10": judged}
+
+
+def by_interest(catalogue: Catalogue, row: Any, barred: np.ndarray, *, worth: float = DECLARED) -> np.ndarray:
+    """List popular items, those of the target that a row's history has most of as the door lists an interest, [K]."""
     had, slow = row.lists["history_items"].values, row.lists["history_slow"].values
     liked = np.bincount(catalogue.targets[had].ravel(), np.repeat(slow, catalogue.targets.shape[1]),
                         minlength=catalogue.n_targets + 1)[:-1]  # fmt: skip
     of_it = (catalogue.targets == int(np.argmax(liked))).any(axis=1) if liked.any() else np.zeros(len(catalogue), bool)
-    share = catalogue.state[columns.SHARES[1]].copy()
+    share = catalogue.state[columns.SHARES[1]] * np.where(of_it, worth, 1.0)
     share[barred] = -1.0
-    order = np.lexsort((np.arange(len(share)), -share, ~(of_it & (share >= 0))))
+    order = np.lexsort((np.arange(len(share)), -share))
     return _padded(order[share[order] >= 0][:K])
 
 
@@ -296,20 +320,29 @@ def ratio(ours: np.ndarray, theirs: np.ndarray, users_of: Sequence[str], *, seed
 def text(document: Document) -> str:
     """Write a table of items and one of users."""
     new, some = document["items"], document["users"]
-    head = f"{document['recommender']}: {new['came']} items came in the test steps; {new['rows']} user-steps had some"
-    parts = [head]
-    if new["rows"]:
+    parts = [f"{document['recommender']}, test steps {', '.join(map(str, document['weeks']))}"]
+    if new:
+        parts.append(f"{new['came']} items came in the test steps; {new['rows']} user-steps had some")
+    if new.get("rows"):
         lines = [[name, value] for name, value in new["recall_at_10"].items()]
         parts.append(script.table(["of later items alone", "recall@10"], [*lines, ["ratio", str(new["ratio"])]]))
+    if document["interests"]:
+        told = document["interests"]
+        lines = [[worth, ndcg] for worth, ndcg in told.get("ndcg_at_10", {}).items()]
+        parts.append(script.table([f"an interest counts, {told['rows']} rows", "NDCG@10"], lines))
     if "warm" in new:
         parts.append(f"warm NDCG@10: {new['warm']}")
     lines = [[name, one["ndcg_at_10"], one["recall_at_10"], str(one["ndcg_over_popular"])]
              for name, one in some.items() if isinstance(one, dict)]  # fmt: skip
-    parts.append(script.table([f"users, {some['rows']} rows", "NDCG@10", "recall@10", "over popular"], lines))
+    if some:
+        parts.append(script.table([f"users, {some['rows']} rows", "NDCG@10", "recall@10", "over popular"], lines))
     return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--every", type=int, default=1, help="take each n-th user-step")
+    switches.add_argument(
+        "--part", choices=("both", "items", "users", "interests"), default="both", help="what is measured"
+    )
     script.main(switches, measure, text)

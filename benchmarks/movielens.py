@@ -55,22 +55,26 @@ class Side:
 def measure(asked: argparse.Namespace) -> Document:
     """Train and judge ours and theirs."""
     with subject.subject(asked) as found, tempfile.TemporaryDirectory(prefix="intentflow-movielens-") as scratch:
-        maskings = [name for name in MASKINGS if name == "unmasked" or not asked.quick]
+        maskings = [name for name in MASKINGS if asked.masking in (name, "both")]
+        if asked.quick:
+            maskings = ["unmasked"]  # everything repeats in the small world
         sides: dict[str, dict[str, Side]] = {name: {} for name in maskings}
         for masking in maskings:
             spec = found.ranking.model_copy(update={"repeat": MASKINGS[masking]})
             for name, one in _specs(spec).items():
+                if asked.only and name not in asked.only:
+                    continue
                 sides[masking][name] = _ours(found, one, name=f"{name}, {masking}", seeds=asked.seeds)
         world = ranking._world(found, found.ranking)
         judged, n_items = ranking._test(world), world.vocabulary.items.num_rows
-        skipped = {}
+        skipped = {name: "not asked for" for name in PEERS if asked.only and name not in asked.only}
         if asked.quick:
             skipped = dict.fromkeys(PEERS, "needs an environment of its own")
         else:
             path = Path(scratch) / "sequences.npz"
             sequences = sequences_of(judged)
             np.savez(path, items=np.concatenate(sequences), offsets=np.cumsum([0, *map(len, sequences)]))
-            for name in PEERS:
+            for name in (one for one in PEERS if one not in skipped):
                 for masking, side in _theirs(name, path, epochs=asked.epochs, seeds=asked.seeds).items():
                     if masking in sides:
                         sides[masking][name] = side
@@ -150,7 +154,7 @@ def _document(sides: Mapping[str, Side], examples: Examples, n_items: int) -> Do
             "fit_cpu_s": round(cpu, 2),
             "ci95": metrics.intervals(values[name], examples.rows.user_id, everyone),
         }
-        if name == DEFAULT:
+        if name == DEFAULT or DEFAULT not in sides:
             continue
         apart = {metric: values[DEFAULT][metric] - value for metric, value in values[name].items()}
         document[name]["default_less"] = metrics.intervals(apart, examples.rows.user_id, everyone)
@@ -180,5 +184,8 @@ if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.set_defaults(spec=MOVIES)
     switches.add_argument("--seeds", type=int, default=1, help="trainings a side")
+    switches.add_argument("--masking", choices=(*MASKINGS, "both"), default="both", help="what lists may hold")
+    switches.add_argument("--only", action="append", default=[], choices=(DEFAULT, SEQUENCE, *PEERS),
+                          help="a side to measure; may be repeated; left out: all")  # fmt: skip
     switches.add_argument("--epochs", type=int, default=30, help="of a peer, at most; validation stops it earlier")
     script.main(switches, measure, text)

@@ -7,7 +7,7 @@ answering.
 Letters: C targets, K segments, I items; group K is everyone.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ RUNG = "rung"
 SEGMENT, POPULAR = "segment", "popular"  # rungs on which no model answers, and where their items come from
 EVERYONE = "everyone"
 INTEREST = "interest"  # a reason: the user said so
+DECLARED = 2.0  # how much of the popularity an interest is worth: best on validation steps (docs/lists.md)
 
 
 def of_age(age_s: int, *, ttl_s: int, used_s: int) -> Literal["fresh", "stale"] | None:
@@ -102,7 +103,7 @@ class Fallback:
     ) -> list[Standby]:
         """Return a group's k most popular items, then everyone's, then the rest by number; scores never rise.
 
-        Items that the user declared an interest in come before all others, in the same order.
+        An item that the user declared an interest in counts as if `DECLARED` times as many had it.
         """
         chosen: list[Standby] = []
         for item in self._order(group, n_items, interests):
@@ -122,13 +123,15 @@ class Fallback:
 
     def _order(self, group: int, n_items: int, interests: Collection[int]) -> Iterator[int]:
         seen: set[int] = set()
-        if interests:
-            first = [item for item in self._order(group, n_items, ()) if item in interests]
-            yield from first
-            seen.update(first)
-        for items in (self.listed[group].by_item, self.listed[self.everyone].by_item, range(n_items)):
-            yield from (item for item in items if item not in seen)
-            seen.update(items)
+        for listed in (self.listed[group].by_item, self.listed[self.everyone].by_item):
+            order: Iterable[int] = listed
+            if interests:
+                order = sorted(listed, key=lambda item: -listed[item] * (DECLARED if item in interests else 1.0))
+            yield from (item for item in order if item not in seen)
+            seen.update(listed)
+        yield from (item for item in sorted(interests) if item not in seen)
+        seen.update(interests)
+        yield from (item for item in range(n_items) if item not in seen)
 
     def _reasons(self, group: int, item: int) -> dict[str, float]:
         shares = {"segment_share": group, "popular_share": self.everyone}

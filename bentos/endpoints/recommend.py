@@ -51,8 +51,8 @@ class RecommendRequest(Request):
     interests: dict[Name, list[Text]] = Field(
         default={},
         max_length=8,
-        description="What somebody says to like, by attribute of items, such as {category: [SOUP]}: items of it come "
-        "first where nothing else is known of the user; values that no item has are ignored",
+        description="What somebody says to like, by attribute of items, such as {category: [SOUP]}: items of it count "
+        "twice as popular where nothing else is known of the user; values that no item has are ignored",
     )
     events: list[SessionEvent] = Field(
         default=[],

@@ -65,7 +65,7 @@ SCRIPTS = {
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
     "movielens": {"protocol", "users", "items", "skipped", "maskings"},
-    "cold": {"weeks", "every", "items", "users"},
+    "cold": {"weeks", "every", "interests", "items", "users"},
 }
 OWN_WORLD = (
     "nearest",

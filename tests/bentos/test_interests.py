@@ -1,4 +1,4 @@
-"""What somebody says to like comes first where nothing else is known of them, and nowhere else."""
+"""What somebody says to like counts double where nothing else is known of them, and nowhere else."""
 
 from typing import Any
 
@@ -18,17 +18,18 @@ def shown(answer: Any) -> list[str]:
     return [one.item_id for one in answer.items]
 
 
-def test_items_of_an_interest_come_first_by_popularity_and_say_so(world: Any) -> None:
+def test_items_of_an_interest_count_as_if_twice_as_many_had_them_and_say_so(world: Any) -> None:
+    """Everyone has .4 of i0, .3 of i1, .2 of each soup, i2 and i3."""
     answer = asked(world.door(), said("nobody", kind=["soup"]))
-    assert shown(answer) == ["i2", "i3", "i0", "i1"]
-    assert [one.reasons.get("interest") for one in answer.items] == [1.0, 1.0, None, None]
+    assert shown(answer) == ["i0", "i2", "i3", "i1"]
+    assert [one.reasons.get("interest") for one in answer.items] == [None, 1.0, 1.0, None]
     assert [one.score for one in answer.items] == sorted((one.score for one in answer.items), reverse=True)
     assert (answer.profile.rung, answer.algorithm) == ("popular", None)
 
 
 def test_somebody_who_is_no_user_may_say_it_too_and_it_is_kept_nowhere(world: Any) -> None:
     door = world.door()
-    assert shown(asked(door, said(None, kind=["soup"]))) == ["i2", "i3", "i0", "i1"]
+    assert shown(asked(door, said(None, kind=["soup"]))) == ["i0", "i2", "i3", "i1"]
     door.close()
     (line,) = request_log.read(world.folder / "requests")
     assert "interests" not in line["asked"]
@@ -47,7 +48,7 @@ def test_they_count_where_the_models_fail(world: Any) -> None:
     world.knows("ann", 4)
     world.ranker.recommend = lambda *_, **__: 1 / 0
     answer = asked(world.door(), said("ann", kind=["soup"]))
-    assert (shown(answer)[:2], answer.profile.reason) == (["i2", "i3"], "models_failed")
+    assert (shown(answer)[:3], answer.profile.reason) == (["i0", "i2", "i3"], "models_failed")
 
 
 def test_a_value_that_no_item_has_changes_nothing(world: Any) -> None:
@@ -60,7 +61,8 @@ def test_an_attribute_that_items_lack_is_refused_by_name(world: Any) -> None:
         asked(world.door(), said("nobody", knd=["soup"]))
 
 
-def test_what_is_excluded_is_no_interest_and_the_groups_own_come_first_among_them() -> None:
-    found = fallback().recommend(0, n_items=6, k=4, exclude={0}, interests=frozenset({0, 1, 2}))
-    assert [one.item_index for one in found] == [2, 1, 3, 4]
-    assert [dict(one.reasons).get("interest") for one in found] == [1.0, 1.0, None, None]
+def test_a_groups_own_items_stay_first_and_of_those_nobody_had_an_interest_is() -> None:
+    """Of the segment 3 has .5 and 2 has .4, which counts .8; nobody had 5 or 6."""
+    found = fallback().recommend(0, n_items=8, k=8, exclude={0}, interests=frozenset({0, 1, 2, 6}))
+    assert [one.item_index for one in found] == [2, 3, 1, 4, 6, 5, 7]
+    assert [dict(one.reasons).get("interest") for one in found] == [1.0, None, 1.0, None, 1.0, None, None]
