@@ -31,6 +31,7 @@ from components.content.llm.writer import ModelWriter, Written
 from components.content.plain import plain
 
 FIXED = ("template@2", "template@3")
+PORT = 18_479  # of the model that runs here where texts are kept
 DEADLINES = (2_500, 10_000, 30_000)  # ms: the spec's default, what docs/words.md gives a laptop, the most
 SHELF = {  # what a made shop sells: category, its items, and what each goes with
     "SOUP": (("Leek soup", "Tomato soup", "Pea soup", "Lentil soup"), "dark bread"),
@@ -63,7 +64,8 @@ def measure(asked: argparse.Namespace) -> script.Document:
     endpoint, running = settings.read(os.environ), None
     model = asked.model or (local.packaged() if endpoint is None and local.installed() else None)
     if model is not None:
-        running, local_endpoint = local.start(model)
+        # Texts are kept under the address of who wrote them, so one that goes on has the same.
+        running, local_endpoint = local.start(model, port=PORT if asked.keep else 0)
         endpoint = (local_endpoint, "")
     if endpoint is None:
         found["writer"] = {"skipped": f"no {settings.LLM} and no --model"}
