@@ -2,7 +2,7 @@
 
     python -m benchmarks.content --json             # 1,000 user x item pairs: 200 items, five intents each
     python -m benchmarks.content --quick            # 50 pairs
-    python -m benchmarks.content --seconds 3600     # as many of the pairs as the model writes in an hour
+    python -m benchmarks.content --seconds 3600 --keep FOLDER   # as many as it writes in an hour; again: it goes on
 
 The model is the endpoint of INTENTFLOW_LLM, or a file that xllamacpp runs here (--model FILE); without either the fixed
 sentences alone are measured, and `writer` says why.
@@ -26,10 +26,12 @@ from components.content.grounding.checker import check
 from components.content.llm import local, prompts, settings
 from components.content.llm.client import Client
 from components.content.llm.spec import Model
+from components.content.llm.store import Store
 from components.content.llm.writer import ModelWriter, Written
 from components.content.plain import plain
 
 FIXED = ("template@2", "template@3")
+PORT = 18_479  # of the model that runs here where texts are kept
 DEADLINES = (2_500, 10_000, 30_000)  # ms: the spec's default, what docs/words.md gives a laptop, the most
 SHELF = {  # what a made shop sells: category, its items, and what each goes with
     "SOUP": (("Leek soup", "Tomato soup", "Pea soup", "Lentil soup"), "dark bread"),
@@ -49,6 +51,7 @@ def main() -> None:
     asked.add_argument("--pairs", type=int, default=1000, help="user x item pairs")
     asked.add_argument("--model", type=Path, help="a .gguf file to run here; the packaged one where there is one")
     asked.add_argument("--seconds", type=float, help="how long the model may write; left out: until all pairs are done")
+    asked.add_argument("--keep", type=Path, help="folder of texts that were written before, and of those that are now")
     asked.add_argument("--prompt", default="blurb@2", choices=prompts.NAMES)
     asked.add_argument("--free", action="store_true", help="let the model write freely: no grammar binds its words")
     script.main(asked, measure, text)
@@ -61,13 +64,16 @@ def measure(asked: argparse.Namespace) -> script.Document:
     endpoint, running = settings.read(os.environ), None
     model = asked.model or (local.packaged() if endpoint is None and local.installed() else None)
     if model is not None:
-        running, local_endpoint = local.start(model)
+        # Texts are kept under the address of who wrote them, so one that goes on has the same.
+        running, local_endpoint = local.start(model, port=PORT if asked.keep else 0)
         endpoint = (local_endpoint, "")
     if endpoint is None:
         found["writer"] = {"skipped": f"no {settings.LLM} and no --model"}
     else:
         named = (endpoint[0].model_copy(update={"grammar": None}) if asked.free else endpoint[0], endpoint[1])
-        found["writer"] = asyncio.run(written(named, pairs, prompt=asked.prompt, seconds=asked.seconds))
+        found["writer"] = asyncio.run(
+            written(named, pairs, prompt=asked.prompt, seconds=asked.seconds, keep=asked.keep)
+        )
     del running
     return found
 
@@ -118,15 +124,22 @@ def fixed(name: str, pairs: list[Facts]) -> dict[str, float]:
 
 
 async def written(
-    endpoint: tuple[settings.Endpoint, str], pairs: list[Facts], *, prompt: str, seconds: float | None = None
+    endpoint: tuple[settings.Endpoint, str],
+    pairs: list[Facts],
+    *,
+    prompt: str,
+    seconds: float | None = None,
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """Have a model write each pair's text, one after the other, and count what is served of those it came to.
 
     No deadline cuts a text short, so that a busy machine changes no share; `over_ms` says what deadlines would cut.
+    Texts that were kept count as served, and in no figure of time.
     """
     client = Client(*endpoint)
     spec = Model(max_tokens=48, at_once=1, prompt=prompt).model_copy(update={"deadline_ms": 3_600_000})
-    writer, began = ModelWriter(client, spec, prompts.texts(spec.prompt)), time.perf_counter()
+    store = None if keep is None else Store(keep)
+    writer, began = ModelWriter(client, spec, prompts.texts(spec.prompt), store), time.perf_counter()
     made_: list[Written] = []
     for facts in pairs:
         if seconds is not None and made_ and time.perf_counter() - began > seconds:
@@ -134,12 +147,14 @@ async def written(
         made_.append(await writer.whole(facts, writers.named("template@3").write(facts, max_attributes=5)))
     await client.close()
     seconds, pairs = time.perf_counter() - began, pairs[: len(made_)]
+    fresh = [one for one in made_ if not one.cached]
     served = [(one, facts) for one, facts in zip(made_, pairs, strict=True) if one.fallback is None]
     first = [one.first_ms for one, _ in served if one.first_ms is not None]
     reasons = [one.fallback for one in made_ if one.fallback is not None]
     kinds = [refusal.kind for one in made_ for refusal in one.refusals]
     return {
         "pairs": len(pairs),
+        "written_now": len(fresh),
         "model": endpoint[0].model,
         "prompt": prompt,
         "grammar": endpoint[0].grammar,
@@ -150,7 +165,9 @@ async def written(
         "second_try": sum(one.tries > 1 for one, _ in served) / len(pairs),
         "skeletons": len({skeleton(one.text, facts) for one, facts in served}),
         "per_item": per_item([one.text for one in made_]),
-        "over_ms": {str(most): sum(one.cost.seconds * 1000 > most for one in made_) / len(pairs) for most in DEADLINES},
+        "over_ms": {
+            str(most): sum(one.cost.seconds * 1000 > most for one in fresh) / max(1, len(fresh)) for most in DEADLINES
+        },
         "tokens_per_s": sum(one.cost.tokens for one in made_) / seconds,
         "first_token_ms": statistics.median(first) if first else None,
         "cost": sum(one.cost.money for one in made_),

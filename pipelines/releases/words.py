@@ -53,7 +53,8 @@ def variables(place: Installation) -> dict[str, str]:
 
 def endpoint(place: Installation) -> "tuple[Endpoint, str] | None":
     """Return the endpoint that the environment names and its key; the small model of `up` where that runs."""
-    return settings.read(variables(place) | dict(os.environ))
+    named = os.environ.get(settings.LLM, "").strip()
+    return settings.read(place.variables | variables(place) | (dict(os.environ) if named else {}))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """/recommend where a language model orders the lists of who had little yet: asked, logged, and left alone."""
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.endpoints.rules import RulesRequest
 from bentos.http.bounded_pool import BoundedPool
+from bentos.http.request_context import RequestContext
 from bentos.recommender import words
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
@@ -21,6 +24,7 @@ from components.content.llm import prompts
 from components.content.spec import Content
 from feature_repo.errors import DataError, SpecError
 from pipelines.graphs.parameters import spec_slices
+from tests.bentos.conftest import OPERATION_OF
 from tests.bentos.sockets import listening
 from tests.content.openai_server import KEY, MODEL, Behaviour, running
 from tests.content.test_prompts import spec
@@ -133,6 +137,19 @@ def test_a_slow_model_leaves_the_rankers_order_at_the_deadline(world: Any, monke
         with listening(app) as at:
             answer = Served(behaviour, at.url, door, world, registry).ask()
     assert (ids(answer), answer["reranked"]) == (RANKED, {"source": "ranker", "fallback": "late"})
+    door.close()
+
+
+def test_the_callers_own_patience_shortens_the_wait(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.knows("ann", 1, 2)
+    with running(Behaviour(says=lambda prompt: '{"first": [4, 3]}', pause_s=20.0)) as url:
+        door, _, app = made(world, monkeypatch, url, deadline_ms=30_000)
+        context = RequestContext()
+        context.reranks, context.patience_ms = True, 200
+        answer = OPERATION_OF[RecommendRequest].answer(door, RecommendRequest(user_id="ann", k=4), context)
+        assert answer.reranked is None
+        ordered = asyncio.run(app.state.opened.words.ordered(answer, context))
+    assert (ordered.reranked.fallback, context.latency_ms < 15_000) == ("late", True)
     door.close()
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from benchmarks.content import SHELF
 from components.content.facts import Facts
 from components.content.grounding.checker import check
 from components.content.llm import grammar, prompts
@@ -132,6 +133,25 @@ def test_a_slow_model_leaves_the_rankers_order_at_the_deadline(server: tuple[Beh
     server[0].says, server[0].pause_s = says({"first": [4, 2]}), 30.0
     found = ordered(server[1], spec={"deadline_ms": 100})
     assert (found.order, found.fallback) == ((0, 1, 2, 3), "late")
+
+
+def test_a_model_that_knows_the_taste_puts_the_wanted_item_first(server: tuple[Behaviour, str]) -> None:
+    from benchmarks import reader as bench
+
+    kind = {title: category for category, (titles, _) in SHELF.items() for title in titles}
+
+    def knows(prompt: str) -> str:
+        lines = prompt.splitlines()
+        had = {kind[line[2:]] for line in lines if line.startswith("- ")}
+        shown = [line.split(". ", 1) for line in lines if line.split(". ", 1)[0].isdigit()]
+        return json.dumps({"first": [int(number) for number, title in shown if kind[title] in had]})
+
+    server[0].says = knows
+    items = [(title, category, "") for title, category in kind.items()]
+    people = bench.users(items, 6, random.Random(3))
+    found = bench.ordered((Endpoint(url=server[1], model=MODEL, person_facts=True), KEY), people)
+    assert found["off"]["ndcg_at_10"] < 0.8
+    assert (found["on"]["ndcg_at_10"], found["on"]["ordered"]) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(("broken", "why"), [("down", "refused"), ("rubbish", "rubbish"), ("endless", "endless")])

@@ -56,6 +56,33 @@ def test_it_does_not_run_beside_another_endpoint_or_for_a_spec_that_asks_for_non
     assert words.small_model(place(tmp_path)) is None
 
 
+def test_verbs_ask_what_the_environment_names_else_the_packaged_model_run_here(
+    tmp_path: Path, carried: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(model: Path) -> tuple[object, settings.Endpoint]:
+        started.append(model)
+        return object(), local.endpoint("http://127.0.0.1:1/v1", model)
+
+    monkeypatch.setattr(local, "start", start)
+    with words.at_hand(place(tmp_path)) as found:
+        assert found is not None
+        assert (found[0].endpoint.model, found[1], started) == ("tiny", "here", [carried])
+    named = json.dumps({"url": "http://h:8000/v1", "model": "ours"})
+    with words.at_hand(place(tmp_path, **{settings.LLM: named, settings.KEY: "k"})) as found:
+        assert found is not None
+        assert (found[0].endpoint.person_facts, found[0].key, found[1]) == (False, "k", "http://h:8000/v1")
+    monkeypatch.setenv(settings.LLM, json.dumps({"url": "http://other/v1", "model": "theirs"}))
+    with words.at_hand(place(tmp_path, **{settings.LLM: named})) as found:
+        assert found is not None
+        assert (found[0].endpoint.model, len(started)) == ("theirs", 1)
+    monkeypatch.delenv(settings.LLM)
+    monkeypatch.setattr(local, "packaged", lambda: None)
+    with words.at_hand(place(tmp_path)) as found:
+        assert found is None
+
+
 @pytest.mark.parametrize("missing", ["packaged", "installed"])
 def test_without_the_extra_or_the_package_fixed_sentences_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
