@@ -42,7 +42,7 @@ POLICY: dict[str, Any] = {
 }
 GATES = [{"metric": "intent.bce", "against": "value", "limit": 100.0}]
 STAGES = ("train", "greedy", "explorer", "explore", "learn", "learned")
-ROUNDS = {"greedy": 2, "explore": 12, "learned": 6}  # times that each household asks
+ROUNDS = {"greedy": 2, "explore": 8, "learned": 4}  # times that each household asks
 RIPE_S = 61.0  # until the last answer's minute is over
 K = 5
 
@@ -172,7 +172,7 @@ class Loop:
                 writer.writeheader()
                 writer.writerows(rows)
         files = [str(self.folder / "orders.csv"), "--items", str(self.folder / "products.csv")]
-        mapping = ["--map", "timestamp=bought_at", "--map", "user_id=customer"]
+        mapping = ["--map", "timestamp=bought_at", "--map", "user_id=customer", "--force"]
         self._ran("init", *files, "--name", "shop", *mapping, "--output", str(self.shop.spec))
         self.shop.edit(promotion={"gates": GATES})
         self._ran("run", str(self.shop.spec))

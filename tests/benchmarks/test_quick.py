@@ -59,6 +59,7 @@ SCRIPTS = {
     "experiments": {"worlds", "shares"},
     "uplift": {"truth"},
     "feedback": {"items", "weeks", "sides"},
+    "real_users": {"households", "items", "judged", "weights", "best_list", "any_list"},
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }
@@ -79,6 +80,7 @@ OWN_WORLD = (
     "online",
     "policy",
     "private",
+    "real_users",
     "router",
     "sessions",
     "signals",
@@ -108,6 +110,7 @@ SLOW = (
     "gpu",
     "private",
     "forms",
+    "real_users",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 
