@@ -122,7 +122,7 @@ class _World:
 
     def __init__(self, periods: Periods, spec: Monitoring, observed: Mapping[int, Observed], clean: History) -> None:
         self.periods, self.spec, self.observed, self.clean = periods, spec, observed, clean
-        self.table = Table.of(as_accepted(clean, spec.signals.accepted, calendar=periods.calendar))
+        self.table = Table.of(as_accepted(clean, spec.signals.accepted, calendar=periods.calendar), days=periods.days)
         self.state = replay(self.table, spec.signals)
 
     def judged_rows(self) -> list[int]:

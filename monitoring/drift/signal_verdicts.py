@@ -21,6 +21,7 @@ import numpy as np
 from components import verdicts
 from components.verdicts import Ordinary
 from components.volumes import LEAST, LEAST_BEHIND, REFERENCE, TINY
+from feature_repo import columns
 from monitoring.drift import reasons
 from monitoring.drift.occasions import a_year_before
 from monitoring.drift.signals import (
@@ -61,9 +62,10 @@ class Table:
     value: np.ndarray  # float64 [P, S]
     n: np.ndarray
     spread: np.ndarray
+    days: int  # of a period
 
     @classmethod
-    def of(cls, history: Mapping[int, Mapping[str, Measured]]) -> "Table":
+    def of(cls, history: Mapping[int, Mapping[str, Measured]], *, days: int) -> "Table":
         """Lay out what was measured, by period number."""
         periods = tuple(sorted(history))
         names = tuple(dict.fromkeys(n for p in periods for n in history[p] if kind_of(n) != KEPT))
@@ -75,11 +77,11 @@ class Table:
                     at = row, place[name]
                     value[at], n[at] = measured.value, measured.n
                     spread[at] = np.nan if measured.spread is None else measured.spread
-        return cls(periods, names, value, n, spread)
+        return cls(periods, names, value, n, spread, days)
 
     def with_row(self, row: int, values: Mapping[str, Measured]) -> "Table":
         """Return the table with other values of one period; what they lack was not measured."""
-        other = Table.of({self.periods[row]: values})
+        other = Table.of({self.periods[row]: values}, days=self.days)
         place = {name: s for s, name in enumerate(other.names)}
         names = self.names + tuple(name for name in other.names if name not in self.names)
         arrays = []
@@ -87,7 +89,7 @@ class Table:
             wide = np.pad(mine, ((0, 0), (0, len(names) - len(self.names))), constant_values=np.nan)
             wide[row] = [theirs[0, place[name]] if name in place else np.nan for name in names]
             arrays.append(wide)
-        return Table(self.periods, names, *arrays)
+        return Table(self.periods, names, *arrays, self.days)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,23 @@ def ordinary_of(table: Table, behind: np.ndarray, s: int, kind: Kind, *, own: fl
     least = sampling_error(kind, float(np.median(table.n[behind, s])), spread)
     if kind == LEVEL and np.isfinite(own):
         least = max(least, own)
-    return verdicts.ordinary(onto_scale(kind, table.value[behind, s], unit=unit), least_scale=least), unit
+    of = verdicts.ordinary(onto_scale(kind, table.value[behind, s], unit=unit), least_scale=least)
+    apart = independent(table.names[s], kind, len(behind), days=table.days)
+    return Ordinary(of.centre, of.scale, apart), unit
+
+
+def independent(signal: str, kind: Kind, periods: int, *, days: int) -> int:
+    """Return how many of some periods tell of how far a signal strays: means of a window overlap from one to the next.
+
+    Twelve weeks of a mean over 28 days are three such windows, and their deviation is known by so few.
+
+    >>> [independent(f"features.mean.value_{days}d", MEAN, 12, days=7) for days in (28, 7)]
+    [3, 12]
+    """
+    window = columns.window_of(signal.rpartition(".")[2]) if kind == MEAN else None
+    if window is None or window[1] <= days:
+        return periods
+    return max(round(periods * days / window[1]), 2)
 
 
 def _settle(table: Table, row: int, move: Move, state: Replay) -> None:

@@ -55,7 +55,7 @@ def judged(
 ) -> WatchRecord:
     """Judge a history and say what its newest period means."""
     require_known(spec.signals.accepted, history)
-    table = Table.of(as_accepted(history, spec.signals.accepted, calendar=periods.calendar))
+    table = Table.of(as_accepted(history, spec.signals.accepted, calendar=periods.calendar), days=periods.days)
     if len(table.periods) <= LEAST:
         why = f"{len(table.periods)} {periods.calendar.step}s are over, {LEAST + 1} are needed to tell what is ordinary"
         starts = periods.starts(table.periods[-1]) if table.periods else ""

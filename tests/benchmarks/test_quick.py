@@ -62,6 +62,7 @@ SCRIPTS = {
     "experiments": {"worlds", "shares"},
     "uplift": {"truth"},
     "feedback": {"items", "weeks", "sides"},
+    "real_users": {"households", "items", "judged", "weights", "best_list", "any_list"},
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
     "movielens": {"protocol", "users", "items", "skipped", "maskings"},
@@ -86,6 +87,7 @@ OWN_WORLD = (
     "online",
     "policy",
     "private",
+    "real_users",
     "router",
     "sessions",
     "signals",
@@ -120,6 +122,7 @@ SLOW = (
     "gpu",
     "private",
     "forms",
+    "real_users",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 

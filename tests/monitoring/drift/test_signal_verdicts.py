@@ -9,7 +9,7 @@ import pytest
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from monitoring.drift.occasions import as_accepted, explanation, require_known
-from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
+from monitoring.drift.signal_verdicts import Table, class_of, independent, replay, verdicts_of
 from monitoring.drift.signals import Measured
 from monitoring.spec import Floors, Occasion, Signals
 
@@ -23,7 +23,7 @@ def still(weeks: int, *, seed: int = 0, sd: float = 0.01) -> list[float]:
 
 def judged(series: dict[str, list[float]], row: int = -1, *, spec: Signals = Signals(), declared: list[Occasion] = []):  # noqa: B006, B008
     weeks = len(next(iter(series.values())))
-    table = Table.of({w + 1: {name: Measured(v[w], N) for name, v in series.items()} for w in range(weeks)})
+    table = Table.of({w + 1: {name: Measured(v[w], N) for name, v in series.items()} for w in range(weeks)}, days=7)
     state = replay(table, spec)
     found = verdicts_of(
         table, row % weeks, state, days=7,
@@ -31,6 +31,18 @@ def judged(series: dict[str, list[float]], row: int = -1, *, spec: Signals = Sig
         explains=lambda signal, n: explanation(signal, n, calendar=CALENDAR, declared=declared),
     )  # fmt: skip
     return {v.signal: v for v in found}
+
+
+def test_what_overlaps_from_week_to_week_is_no_news_as_soon_as_what_does_not() -> None:
+    """A mean over four weeks wanders: twelve of them are three windows, so a step of it is less of a surprise."""
+    weeks = [*(100 + np.random.default_rng(3).normal(0, 0.4, 20)), 101.6]
+    found = {}
+    for name in ("features.mean.spend_7d", "features.mean.spend_28d"):
+        table = Table.of({w + 1: {name: Measured(v, N, 10.0)} for w, v in enumerate(weeks)}, days=7)
+        found[name] = len(replay(table, Signals()).moves[-1])
+    assert found == {"features.mean.spend_7d": 1, "features.mean.spend_28d": 0}
+    assert independent("features.mean.spend_28d", "mean", 6, days=7) == 2
+    assert independent("events.price.p10", "level", 12, days=7) == 12
 
 
 def test_a_world_that_stands_still_says_nothing() -> None:
@@ -54,7 +66,7 @@ def test_a_mean_moves_by_deviations_of_a_row_and_all_else_by_its_own_size() -> N
     weeks = [*(100 * np.exp(np.random.default_rng(3).normal(0, 0.002, 20))), 108.0, 108.0]
     for name, effect in (("features.mean.spend_7d", 0.8), ("events.price.p50", 0.08)):
         spread = 10.0 if "mean" in name else 0.001
-        table = Table.of({w + 1: {name: Measured(value, N, spread)} for w, value in enumerate(weeks)})
+        table = Table.of({w + 1: {name: Measured(value, N, spread)} for w, value in enumerate(weeks)}, days=7)
         state = replay(table, Signals())
         (found,) = verdicts_of(table, 21, state, days=7, starts=str, explains=lambda *_: "")
         assert found.effect == pytest.approx(effect, abs=0.02), name
@@ -131,7 +143,7 @@ def test_what_a_person_accepts_is_a_reference_of_its_own() -> None:
     said = {"events.null": CALENDAR.day(CALENDAR.start(21))}
     kept = as_accepted(history, said, calendar=CALENDAR)
     assert ["events.null.value" in kept[week] for week in (20, 21)] == [False, True]
-    state = replay(Table.of(kept), Signals())
+    state = replay(Table.of(kept, days=7), Signals())
     assert [state.judged[row] for row in (19, 20, 25, 26)] == [1, 1, 1, 2], "six weeks of it are a reference"
     assert state.moves == [[]] * 30
     with pytest.raises(SpecError, match=r"signals\.accepted: 'events.nul' is no signal .*near it: events.null.value"):
@@ -145,9 +157,9 @@ def test_rounding_of_a_number_that_is_always_the_same_is_no_deviation() -> None:
     series = [float(np.full(n, np.log(2)).mean()) for n in range(300, 321)]
     history = {w + 1: {"events.quantity": Measured(v, N, 2.2e-16)} for w, v in enumerate(series)}
     history[21] = {"events.quantity": Measured(series[0] + 2.2e-16, N, 2.2e-16)}
-    assert replay(Table.of(history), Signals()).moves == [[]] * 21
+    assert replay(Table.of(history, days=7), Signals()).moves == [[]] * 21
     history[21] = {"events.quantity": Measured(series[0] + 0.2, N, 0.4)}
-    assert len(replay(Table.of(history), Signals()).moves[-1]) == 1
+    assert len(replay(Table.of(history, days=7), Signals()).moves[-1]) == 1
 
 
 def test_too_short_a_history_is_not_judged() -> None:
@@ -157,9 +169,9 @@ def test_too_short_a_history_is_not_judged() -> None:
 
 def test_few_users_are_not_judged() -> None:
     history = {w: {"events.users": Measured(10.0, 10)} for w in range(1, 21)} | {21: {"events.users": Measured(0.0, 0)}}
-    assert replay(Table.of(history), Signals()).judged[-1] == 0
+    assert replay(Table.of(history, days=7), Signals()).judged[-1] == 0
     many = {w: {"events.users": Measured(30.0, 30)} for w in range(1, 21)} | {21: {"events.users": Measured(0.0, 0)}}
-    assert replay(Table.of(many), Signals()).judged[-1] == 1
+    assert replay(Table.of(many, days=7), Signals()).judged[-1] == 1
 
 
 def test_a_declared_holiday_explains_volumes_and_no_nulls() -> None:
@@ -176,7 +188,7 @@ def test_a_window_of_four_weeks_feels_a_holiday_for_four_weeks() -> None:
     holiday = Occasion(name="Feast", first=dt.date(2024, 5, 1), last=dt.date(2024, 5, 1))  # week 18
     series = {name: [*[0.9, 1.1] * 10, 2.5] for name in ("features.mean.value_28d", "features.mean.value_7d")}
     history = {w + 1: {n: Measured(v[w], N, 1.0) for n, v in series.items()} for w in range(21)}
-    table = Table.of(history)
+    table = Table.of(history, days=7)
     found = verdicts_of(
         table, 20, replay(table, Signals()), days=7, starts=str,
         explains=lambda signal, n: explanation(signal, n, calendar=CALENDAR, declared=[holiday]),
@@ -206,7 +218,7 @@ def test_a_signal_that_comes_later_and_one_that_is_missing_are_no_error() -> Non
     history = {w: {"events.volume": Measured(1000.0 + w % 3, N)} for w in range(1, 21)}
     history[20] = history[20] | {"events.users": Measured(5.0, N)}
     history[21] = {"events.users": Measured(5.0, N)}
-    assert replay(Table.of(history), Signals()).judged[-1] == 0
+    assert replay(Table.of(history, days=7), Signals()).judged[-1] == 0
 
 
 def test_the_worst_alarm_names_the_class() -> None:
