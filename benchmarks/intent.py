@@ -35,7 +35,7 @@ from components.intent import decisions, metrics
 from components.intent import examples as intent_examples
 from components.intent.ensemble_train import train
 from components.intent.examples import Examples
-from components.intent.networks import NETWORKS, TEXT, TREES
+from components.intent.networks import ENSEMBLE, NETWORKS, TEXT, TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import EVENTS, OF_NETWORKS, IntentModel
 from components.verdicts import Least, Sample
@@ -57,6 +57,7 @@ OF_TEXT: Mapping[str, Mapping[str, Any]] = {
 }  # what is trained of the encoder, beside the head
 OF_EVENTS = "_events"  # ends the name of a network that reads the event memory, on the same rows
 READERS = tuple(f"{name}{OF_EVENTS}" for name in NETWORKS)
+ALONE = (*NETWORKS, TEXT, TREES, ENSEMBLE, *READERS)  # what may be named, without a variant
 SIDES = (*NETWORKS, TREES, *(f"transformer+{name}" for name in VARIANTS))
 TEXTS = (TEXT, *(f"{TEXT}+{name}" for name in OF_TEXT))  # sides that are named with --only: rows need histories
 ALL_TEXTS = "texts"  # of --only: these, beside the run's own architecture and trees
@@ -194,17 +195,18 @@ def spec_of(name: str, spec: IntentModel, *, tokens: int | None = None) -> Inten
     """
     side, _, variant = name.partition("+")
     variants = {**VARIANTS, **OF_TEXT} if side == TEXT else VARIANTS
-    if side not in (*NETWORKS, TEXT, TREES, *READERS) or (variant and variant not in variants):
+    if side not in ALONE or (variant and variant not in variants):
         raise SpecError(
-            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TEXT, TREES, *READERS))}, with + and one of "
-            f"{', '.join(variants)}, or without"
+            f"--only: '{name}' is no side; use {', '.join(ALONE)}, with + and one of {', '.join(variants)}, or without"
         )
     architecture = side.removesuffix(OF_EVENTS)
     said = {"architecture": architecture, "reads": EVENTS if side in READERS else "steps"}
     asked = spec.model_dump(exclude_unset=True) | said | dict(variants.get(variant, {}))
-    unread: tuple[str, ...] = OF_NETWORKS  # of trees; and the run's rows hold no vectors of titles
-    if architecture != TREES:
-        unread = ("trees", "titles", "layers" if architecture == TEXT else "text")
+    unread: tuple[str, ...] = (*OF_NETWORKS, "members")  # of trees; and the run's rows hold no vectors of titles
+    if architecture == ENSEMBLE:
+        unread = ("titles", "text")
+    elif architecture != TREES:
+        unread = ("trees", "members", "titles", "layers" if architecture == TEXT else "text")
     if architecture == TEXT and tokens is not None:
         asked["text"] = asked.get("text", {}) | {"tokens": tokens}
     return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})

@@ -45,7 +45,7 @@ MIXED, SEEDS = ("mean", "mean_logit", "weighted"), "seeds"
 METRICS = ("map", "macro_auroc", "bce")
 PAIRS, TRIAL_PAIRS, QUICK_PAIRS = 10_000_000, 500_000, 5_000
 PAIRS_OF_A_ROW = 25  # of a sample, at least
-ROUNDS, PATIENCE = 400, 15  # trees at most; trees without a better validation loss
+ROUNDS, PATIENCE = 1500, 15  # trees at most; trees without a better validation loss
 SHARES = np.linspace(0, 1, 21)  # of the model in a weighted mean
 OWN = {"num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 20, "feature_fraction": 1.0, "lambda_l2": 0.001,
        "cat_smooth": 10.0, "path_smooth": 0.001}  # fmt: skip  # LightGBM's own, or next to them where these are 0
@@ -214,6 +214,7 @@ def _grown(rows: Rows, settings: Mapping[str, Any], pairs: int, seed: int) -> np
     learns = _sample(rows, "train", pairs, rng)
     stops = _sample(rows, "validate", len(rows.validate) * len(rows.targets) // 2, rng)
     model = _fit(learns, stops, settings, seed=seed)
+    script.note(f"{model.best_iteration} trees")
     parts = [rows.asked[start : start + boosting.ROWS] for start in range(0, len(rows.asked), boosting.ROWS)]
     return np.concatenate([_predicted(model, _encoded(rows, part), len(rows.targets)) for part in parts])
 

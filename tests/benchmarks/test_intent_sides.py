@@ -14,9 +14,16 @@ from feature_repo.rows import UserRows
 
 
 @pytest.mark.parametrize(
-    "own", [{}, {"architecture": "gru", "reads": "events"}, {"architecture": "gbdt"}, {"architecture": "text"}]
+    "own",
+    [
+        {},
+        {"architecture": "gru", "reads": "events"},
+        {"architecture": "gbdt"},
+        {"architecture": "text"},
+        {"architecture": "ensemble", "members": ("cnn", "gru")},
+    ],
 )
-@pytest.mark.parametrize("name", [*NETWORKS, *READERS, "gbdt", "text"])
+@pytest.mark.parametrize("name", [*NETWORKS, *READERS, "gbdt", "text", "ensemble"])
 def test_a_side_is_what_its_name_says_whatever_the_run_s_own_model_is(name: str, own: dict[str, str]) -> None:
     assert name_of(spec_of(name, IntentModel.model_validate(own))) == name
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from components.intent import train as training
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples
 from components.intent.networks import TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
-from components.intent.train import Trained, train
+from components.intent.train import Trained
 from feature_repo.rows import UserRows
 
 from .conftest import ARCHITECTURES, CATEGORIES, SPLIT, VISIT, start, unknown_row, user_rows
