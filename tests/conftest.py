@@ -26,6 +26,7 @@ SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
 FAST = "not process and not world"
 TAKE_FEAST = ("bounded_postgres.py", "no_offline.py")  # which Feast imports, when it is there
+SHARED_MEMORY, ROOM_GIB = "/dev/shm", 8.0
 OPT_IN = ("slow", "cluster", "gpu", "images")  # marks of tests that run only where -m asks for them
 PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
 PROCESS_FIXTURES = {SHOP, "laptop", "registry", "server", "sqlite", "store"}  # MLflow's database takes as long
@@ -169,11 +170,28 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("INTENTFLOW_DOOR_WORKERS", "1")  # a door a core would starve the tests beside it
+    if (root := in_memory()) and config.option.basetemp is None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
     # With torch and the rest loaded a full collection takes half a second, and importing or compiling makes many.
     gc.set_threshold(50_000, 20, 100)
     watch = Watch(fast=config.getoption("-m") == FAST)
     config.pluginmanager.register(watch, "watch")
     tell_of_programs(watch)
+
+
+def in_memory() -> str:
+    """Return a folder whose files are in memory, '' where none has room and lets programs be run.
+
+    Databases and state folders wait for the disk at each change, tens of thousands of times.
+    """
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+        free = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())["MemAvailable"]
+    except (OSError, KeyError):
+        return ""
+    room = min(found.f_bavail * found.f_frsize, int(free.split()[0]) * 1024)
+    usable = room > ROOM_GIB * 2**30 and not found.f_flag & (os.ST_NOEXEC | os.ST_RDONLY)
+    return SHARED_MEMORY if usable and os.access(SHARED_MEMORY, os.W_OK) else ""
 
 
 def tell_of_programs(watch: Watch) -> None:

@@ -71,7 +71,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def made(trained_toy: toy.Toy) -> Iterator[toy.Toy]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[toy.Toy]:
+    trained_toy = toy.copied(tmp_path_factory)  # events change it
     with pytest.MonkeyPatch.context() as patch:
         for name, value in trained_toy.variables.items():
             patch.setenv(name, value)

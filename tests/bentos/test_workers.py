@@ -53,7 +53,8 @@ class Spread:
 
 
 @pytest.fixture(scope="module")
-def spread(trained_toy: toy.Toy) -> Iterator[Spread]:
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spread]:
+    trained_toy = toy.copied(tmp_path_factory)  # its clock is moved on
     with pytest.MonkeyPatch.context() as patch:
         for name, value in trained_toy.variables.items():
             patch.setenv(name, value)
