@@ -94,7 +94,8 @@ class Year:
         for one in self.campaigns:
             if one.kind in kinds and one.start >= longest and one.start + WINDOW <= 365:
                 parts.append(self._rows(one, outcome, one.start - shift))
-        return Treated(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        features, treated, outcome_, user = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return Treated(features, treated, outcome_, user)
 
     def _rows(self, one: Campaign, outcome: str, at: int) -> tuple[np.ndarray, ...]:
         """Return a campaign's rows as of a day, as Treated has them: nothing of that day or later is known."""

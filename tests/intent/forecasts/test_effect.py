@@ -199,6 +199,12 @@ def test_a_score_that_is_no_number_says_nothing(changed: Effects) -> None:
     assert np.isnan(head_of(changed).answer(np.asarray([[np.nan]]))).all()
 
 
+def test_the_watch_is_given_each_users_effect(changed: Effects) -> None:
+    head = head_of(changed)
+    said = head.answer(np.asarray([[-np.inf], [np.inf]]))
+    assert {name: found.tolist() for name, found in head.watched(said).items()} == {"value": said[:, 0].tolist()}
+
+
 def test_a_refit_keeps_the_effect_that_was_judged(made: Shop, learnt: Learnt, parted: Examples) -> None:
     again = refit.refit(made.events, None, RULE, parted, learnt.scorer, epochs=document(learnt.epochs))
     assert again.scorer.fitted == learnt.scorer.fitted

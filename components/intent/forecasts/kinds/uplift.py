@@ -61,6 +61,10 @@ class Uplift:
         total = weight.sum(axis=0)
         return {"dr_loss": (y - said[:, VALUE]) ** 2 @ weight / total, "effect": y @ weight / total}
 
+    def watched(self, said: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the effect that each user is told, float64 [R]: users who move between groups move its mean."""
+        return {"value": said[:, VALUE]}
+
     def spoken(self, said: np.ndarray) -> dict[str, Any]:
         """Return one answer [4] as the service words it."""
         value, low, high, group = (float(one) for one in said)
