@@ -62,8 +62,8 @@ class Uplift:
         return {"dr_loss": (y - said[:, VALUE]) ** 2 @ weight / total, "effect": y @ weight / total}
 
     def watched(self, said: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the effect that each user is told, float64 [R]: users who move between groups move its mean."""
-        return {"value": said[:, VALUE]}
+        """Return the effect that each user is told, [R], by the intent's name: who changes group moves its mean."""
+        return {self.intent.name: said[:, VALUE]}
 
     def spoken(self, said: np.ndarray) -> dict[str, Any]:
         """Return one answer [4] as the service words it."""
