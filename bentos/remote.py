@@ -178,6 +178,7 @@ class RemoteRanker:
     catalogue: Snapshot = field(
         default_factory=Snapshot
     )  # the service ranks over it, and is given it where it lacks it
+    only: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # what holds for every user
 
     @classmethod
     def open(cls, url: str, release: Release) -> "RemoteRanker":
@@ -219,10 +220,15 @@ class RemoteRanker:
         return _shaped(arrays, "scores", (len(item_indexes),))
 
     def algorithm_of(self, rows: UserRows, probabilities: np.ndarray) -> str:
-        """Name the algorithm that scores items for one user (B = 1), whether or not there are several."""
+        """Name the algorithm that scores items for one user (B = 1); a release's only one is asked for once."""
+        if "algorithm" in self.only:
+            return self.only["algorithm"]
         arrays, fields = wire.rows_packed(rows)
         _, fields = self._ask("/algorithm", arrays | {"probabilities": probabilities}, fields)
-        return str(fields["algorithm"])
+        name = str(fields["algorithm"])
+        if not fields["chosen"]:
+            self.only["algorithm"] = name
+        return name
 
     def by(self, algorithm: str) -> "RemoteRanker":
         """Refuse: the service ranks by its release's model alone."""

@@ -87,7 +87,9 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
 
     def algorithm(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)
-        return wire.packed({}, {"algorithm": asked_over(fields).algorithm_of(rows, probabilities)})
+        over_now = asked_over(fields)
+        chosen = over_now.chosen_of(rows, probabilities[None]) is not None
+        return wire.packed({}, {"algorithm": over_now.algorithm_of(rows, probabilities), "chosen": chosen})
 
     def values(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)

@@ -146,7 +146,10 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
     class Sockets:
         """Asks the service's calls without a socket."""
 
+        asked: list[str] = []
+
         def ask(self, path: str, arrays: Any, fields: Any) -> Any:
+            self.asked.append(path)
             return wire.unpacked(calls[path](*wire.unpacked(wire.packed(arrays, fields))))
 
     remote = RemoteRanker(Sockets(), served.vocabulary)  # type: ignore[arg-type]
@@ -159,6 +162,22 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
         assert served.algorithm_of(_row(user), chances) == remote.algorithm_of(_row(user), chances) == algorithm
     alone = replace(served, net=served.nets["popular"])
     assert alone.algorithm_of(_row("u01"), np.asarray(board.intents("u01"), np.float32)) == "popular"
+    assert Sockets.asked.count("/algorithm") == 2, "of several, each user's is asked for"
+
+
+def test_a_releases_only_algorithm_is_asked_for_once() -> None:
+    class Sockets:
+        asked = 0
+
+        def ask(self, path: str, arrays: Any, fields: Any) -> Any:
+            Sockets.asked += 1
+            return {}, {"algorithm": "network", "chosen": False}
+
+    remote = RemoteRanker(Sockets(), board.vocabulary())  # type: ignore[arg-type]
+    later = replace(remote, vocabulary=board.vocabulary())  # as the catalogue changes
+    chances = np.asarray(board.intents("u01"), np.float32)
+    assert [one.algorithm_of(_row("u01"), chances) for one in (remote, later, later)] == ["network"] * 3
+    assert Sockets.asked == 1
 
 
 def test_lists_of_all_users_say_it_beside_each_item(folder: Path) -> None:
