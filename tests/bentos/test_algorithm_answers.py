@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -146,7 +146,7 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
     class Sockets:
         """Asks the service's calls without a socket."""
 
-        asked: list[str] = []
+        asked: ClassVar[list[str]] = []
 
         def ask(self, path: str, arrays: Any, fields: Any) -> Any:
             self.asked.append(path)
