@@ -62,7 +62,7 @@ class ValueTable:
     def of_offers(cls, catalogue: "Catalogue", item_ids: Sequence[str]) -> "ValueTable":
         """Take each item that is on offer as a value of its own, by its id."""
         item = np.flatnonzero(np.max([catalogue.state[name] for name in columns.TARGET_OFFERS], axis=0) > 0)
-        return cls(tuple(item_ids[n] for n in item), item, np.arange(len(item)))
+        return cls(tuple(item_ids[n] for n in item.tolist()), item, np.arange(len(item)))
 
     def spread(self, weight: np.ndarray) -> np.ndarray:
         """Sum items' weights [B, I] over their values, [B, V]; an item of several values counts for each."""
