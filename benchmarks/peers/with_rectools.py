@@ -64,7 +64,7 @@ def main() -> None:
         told = model.recommend(np.arange(len(length)), dataset, k=K, filter_viewed=masks)
         found[name] = np.full((len(length), K), -1)
         found[name][told[Columns.User].to_numpy(), told[Columns.Rank].to_numpy() - 1] = told[Columns.Item].to_numpy()
-    np.savez(lists, **found)
+    np.savez(lists, masked=found["masked"], unmasked=found["unmasked"])
     print(json.dumps({"fit_cpu_s": spent, "epochs": ran}))
 
 
