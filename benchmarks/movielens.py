@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,8 @@ def _theirs(peer: str, sequences: Path, *, epochs: int, seeds: int) -> dict[str,
 
 def _document(sides: Mapping[str, Side], examples: Examples, n_items: int) -> Document:
     """Judge all lists; a side's value of a row is the mean over its seeds."""
-    values, document = {}, {}
+    values: dict[str, dict[str, np.ndarray]] = {}
+    document: dict[str, dict[str, Any]] = {}
     for name, side in sides.items():
         each = [metrics.per_row(lists, examples.bought, n_items) for lists in side.by_seed]
         values[name] = {METRICS[0]: np.mean([one.recall for one in each], axis=0),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -146,7 +146,10 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
     class Sockets:
         """Asks the service's calls without a socket."""
 
+        asked: ClassVar[list[str]] = []
+
         def ask(self, path: str, arrays: Any, fields: Any) -> Any:
+            self.asked.append(path)
             return wire.unpacked(calls[path](*wire.unpacked(wire.packed(arrays, fields))))
 
     remote = RemoteRanker(Sockets(), served.vocabulary)  # type: ignore[arg-type]
@@ -162,6 +165,7 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
     assert unasked.algorithm_of(_row("u01"), np.asarray(board.intents("u01"), np.float32)) == "popular"
     alone = replace(served, net=served.nets["popular"])
     assert alone.algorithm_of(_row("u01"), np.asarray(board.intents("u01"), np.float32)) == "popular"
+    assert Sockets.asked.count("/algorithm") == 2, "of several, each user's is asked for"
 
 
 def test_a_model_folder_says_which_algorithm_is_alone_in_it(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.world
 
 
 def app_of(release: Release, calls: dict[str, models.Call], *, digest: str | None = None, timeout_s: float = 5) -> Any:
-    app = models.create_app("/predict", "/recommend", "/score")
+    app = models.create_app("/predict", "/recommend", "/score", "/algorithm")
     pool = BoundedPool(timeout_s=timeout_s, max_concurrency=8, threads=2)
     app.state.model_app = models.ModelApp(release, digest or release.vocabulary, calls, pool)
     return app
@@ -56,7 +56,10 @@ def calls_of(world: World, *, wait: threading.Event | None = None) -> dict[str, 
     def score(arrays: models.Arrays, said: Any) -> bytes:
         return wire.packed({"scores": world.ranker.score(None, arrays["probabilities"], arrays["items"])})
 
-    return {"/predict": predict, "/recommend": recommend, "/score": score}
+    def algorithm(arrays: models.Arrays, said: Any) -> bytes:
+        return wire.packed({}, {"algorithm": "network", "chosen": False})
+
+    return {"/predict": predict, "/recommend": recommend, "/score": score, "/algorithm": algorithm}
 
 
 def remote(url: str, release: Release, *, timeout_s: float = 5.0) -> Remote:
