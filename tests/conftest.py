@@ -12,6 +12,7 @@ It leaves out `world` as well: tests that build profiles or samples, read the zo
 import functools
 import gc
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtu
 FAST = "not process and not world"
 TAKE_FEAST = ("bounded_postgres.py", "no_offline.py")  # which Feast imports, when it is there
 SHARED_MEMORY, ROOM_GIB = "/dev/shm", 8.0
+TEMPORARY = "PYTEST_DEBUG_TEMPROOT"  # pytest's own name for where tests' folders are
 OPT_IN = ("slow", "cluster", "gpu", "images")  # marks of tests that run only where -m asks for them
 PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
 PROCESS_FIXTURES = {SHOP, "laptop", "registry", "server", "sqlite", "store"}  # MLflow's database takes as long
@@ -170,13 +172,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("INTENTFLOW_DOOR_WORKERS", "1")  # a door a core would starve the tests beside it
-    if (root := in_memory()) and config.option.basetemp is None:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
+    if config.option.basetemp is None and TEMPORARY not in os.environ and (root := in_memory()):
+        os.environ[TEMPORARY] = root
+        config.add_cleanup(lambda: os.environ.pop(TEMPORARY))
     # With torch and the rest loaded a full collection takes half a second, and importing or compiling makes many.
     gc.set_threshold(50_000, 20, 100)
     watch = Watch(fast=config.getoption("-m") == FAST)
     config.pluginmanager.register(watch, "watch")
     tell_of_programs(watch)
+
+
+@pytest.hookimpl(trylast=True)  # when the other processes have ended
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Leave no folders in memory; where a test failed, they stay until the next run but two."""
+    config = session.config
+    if exitstatus == 0 and os.environ.get(TEMPORARY) == SHARED_MEMORY and not hasattr(config, "workerinput"):
+        factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+        shutil.rmtree(factory.getbasetemp(), ignore_errors=True)
 
 
 def in_memory() -> str:
@@ -235,7 +247,7 @@ def turn(item: pytest.Item) -> int:
 def uses_the_demo(item: pytest.Item) -> bool:
     """Tell whether a test uses the shop whose demo has run: some files have a shop of their own, which takes less."""
     found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(SHOP)
-    return bool(found) and found[-1].scope == "session"
+    return found is not None and found[-1].scope == "session"
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from pipelines.releases.release import variables
 from pipelines.rollout import loop, restore
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.state import ReleaseRef
+from tests import made_once
 from tests.patience import patient
 
 SPECS = Path(__file__).parents[3] / "pipelines" / "specs"
@@ -109,15 +110,17 @@ class PaperActuator:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry that holds three releases that passed, the first of them the champion. Made once, copied."""
-    file = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    client = mlflow.MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
+    return made_once.copied(tmp_path_factory, "registry-of-three", register_three) / "mlflow.db"
+
+
+def register_three(folder: Path) -> None:
+    """Write the registry into a folder, and close it."""
+    uri = f"sqlite:///{folder}/mlflow.db"
+    client = mlflow.MlflowClient(uri, uri)
     client.create_registered_model(model_name("grocery"))
     for number in (1, 2, 3):
-        client.create_model_version(
-            model_name("grocery"), str(file.parent), tags={"id": f"r{number}", "gates": "passed"}
-        )
+        client.create_model_version(model_name("grocery"), str(folder), tags={"id": f"r{number}", "gates": "passed"})
     client.set_registered_model_alias(model_name("grocery"), "champion", "1")
-    return file
 
 
 @pytest.fixture
