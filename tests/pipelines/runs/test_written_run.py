@@ -12,7 +12,7 @@ from tests import text_worlds
 from tests.pipelines.conftest import GATES, USER, open_shop
 
 pytestmark = [pytest.mark.process, pytest.mark.world, pytest.mark.slow]  # a whole run, and a door: minutes
-SAID = ("far too sweet, ann@example.org", "", "just right", "")
+SAID = ("far too sweet, ann@cellar.example", "", "just right", "")
 
 
 def test_a_recommender_that_reads_what_users_wrote_runs_serves_and_replays(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_recommender_that_reads_what_users_wrote_runs_serves_and_replays(tmp_p
     found = shop.json("parity", str(shop.spec))
     assert (found["mismatches"], found["passed"]) == (0, True), found
     assert found["checked"] > 0
-    kept = [path for path in shop.home.rglob("*") if path.is_file() and b"example.org" in path.read_bytes()]
+    kept = [path for path in shop.home.rglob("*") if path.is_file() and b"cellar.example" in path.read_bytes()]
     assert kept == [], "nobody's address is anywhere below the state folder"
     texts = [
         pq.read_table(path, columns=["text"])["text"].to_pylist()
