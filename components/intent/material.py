@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.intent.behaviour import sources
-from components.intent.behaviour.onnx_bert import require_fits
+from components.intent.behaviour.onnx_graph import require_fits
 from components.intent.behaviour.reader import Reader
 from components.intent.behaviour.sources import Source
 from components.intent.behaviour.spec import Text

@@ -12,15 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from components import measure
+from components.intent.onnx_session import RUNTIME, session
 from feature_repo import files
 from feature_repo.errors import DataError, SpecError
 
-RUNTIME = "onnxruntime"
 NEEDED = ("onnx", RUNTIME)
 Feeds = Mapping[str, np.ndarray]  # by the graph's input
 
@@ -63,25 +62,6 @@ def compared(full: Path, small: Path, feeds: Feeds) -> Difference:
         (full.stat().st_size, small.stat().st_size),
         (spent["full"], spent["int8"]),
     )
-
-
-def session(model: Path | bytes, *, threads: int = 1) -> Any:
-    """Open an ONNX file, or its bytes, on the processor, with so many threads; DataError where that cannot be."""
-    if isinstance(model, Path):
-        _require(model)
-    try:
-        import onnxruntime
-    except ImportError:
-        raise DataError(
-            f"intent model: its text encoder is int8, which the package {RUNTIME} runs, and it is not installed; pip "
-            "install 'intentflow[text]', or serve a model that was trained without compress"
-        ) from None
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = threads
-    options.log_severity_level = 3  # errors
-    given = str(model) if isinstance(model, Path) else model
-    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
 def _apart(full: np.ndarray, small: np.ndarray) -> float:

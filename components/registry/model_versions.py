@@ -17,7 +17,7 @@ import pandas as pd
 from components.registry import client as mlflow_client
 from components.registry import frames
 from components.registry.lineage import LEFT_OUT, Part, Result
-from feature_repo import columns
+from feature_repo import columns, files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError
 from feature_repo.release_folder import FORECASTS, SESSION
@@ -94,11 +94,19 @@ def code(scratch: Path) -> list[str]:
     return sorted(str(folder) for folder in scratch.iterdir())
 
 
-def requirements(part: Part) -> list[str]:
+def requirements(part: Part, folder: Path) -> list[str]:
     """Pin the packages that loading a part needs to the versions installed here."""
     from importlib.metadata import version
 
-    return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS[part]]
+    names = (*REQUIREMENTS[part], *(further(folder) if part == "intent" else ()))
+    return [f"{name}=={version(name).split('+')[0]}" for name in names]
+
+
+def further(folder: Path) -> tuple[str, ...]:
+    """Return what an intent model's folder asks for beyond REQUIREMENTS: what runs a text encoder in int8."""
+    path = folder / "config.json"
+    network = files.read_json(path).get("network", {}) if path.is_file() else {}
+    return ("onnxruntime",) if "onnx" in (network.get("text") or {}) else ()
 
 
 def example(part: Part, result: Result, *, windows_days: Sequence[float]) -> pd.DataFrame:
@@ -141,7 +149,7 @@ def log(
             artifacts={frames.MODEL: str(folder)},
             signature=_signature(part, frame),
             input_example=frame,
-            pip_requirements=requirements(part),
+            pip_requirements=requirements(part, folder),
             code_paths=code(scratch / "code"),
             metadata={"targets": result.vocabulary.target_names, "digest": tags["digest"]},
             tags=tags,

@@ -9,7 +9,6 @@ import pytest
 
 from components.data.contract import validate
 from components.data.ingest import ingest
-from feature_repo import masks
 from feature_repo.errors import SpecError
 from pipelines import spec as specs
 from pipelines.spec import Recommender
@@ -73,11 +72,3 @@ def test_texts_without_a_column_of_them_are_refused() -> None:
     document = recommender(text=False).model_dump(mode="json", exclude_unset=True)
     with pytest.raises(SpecError, match=r"profiles.memory: texts keeps .* map text in data.source.events.columns"):
         specs.parse(document | {"profiles": {"memory": "texts"}}, place="wines.yaml")
-
-
-@pytest.mark.parametrize("said", [*SAID, "12 ann@example.org 345678", "x" * 500, "ünïcode; 日本語 @someone", "a\tb\nc"])
-def test_masking_twice_is_as_masking_once(said: str) -> None:
-    once = masks.written(said)
-    assert masks.written(once) == once
-    assert len(once) <= masks.LONGEST
-    assert not {"\t", "\n", ";", "@"} & set(once)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from components import compression, served_form
-from components.intent import compress, material, model, onnx_int8, refit, steps
-from components.intent.behaviour import onnx_bert
+from components.intent import compress, material, model, onnx_session, refit, steps
+from components.intent.behaviour import onnx_graph
 from components.intent.behaviour.numpy_bert import NumpyBert
 from components.intent.behaviour.onnx_bert import TOKENS, OnnxBert
 from components.intent.behaviour.spec import Text
@@ -83,7 +83,7 @@ def test_the_graph_gives_the_vectors_of_numpy(kind: str, tune: str, examples: Ex
     for name, values in whole.state_dict().items():
         if name.startswith("weeks.bert."):
             weights[name.removeprefix("weeks.bert.").removeprefix("bert.")] = values.numpy()
-    session = onnx_int8.session(onnx_bert.graph(text, weights).SerializeToString())
+    session = onnx_session.session(onnx_graph.graph(text, weights).SerializeToString())
     pieces = weights | {WORDS: restored(*quantized(weights[WORDS]))}
     for tokens in (np.array([[2, 5, 9, 14, 3]]), np.array([[2, 3]])):
         want = NumpyBert.of(text, pieces).computed(tokens.astype(np.int32))
@@ -135,14 +135,14 @@ def test_the_smaller_one_serves_is_kept_and_measured(trained: Trained, examples:
 def test_what_loses_more_than_the_spec_allows_is_refused(
     examples: Examples, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = onnx_bert.packed
+    real = onnx_graph.packed
 
     def damaged(text: dict[str, object], weights: dict[str, np.ndarray]) -> np.ndarray:
         rng = np.random.default_rng(0)
         broken = {name: rng.permutation(values) if name == WORDS else values for name, values in weights.items()}
         return real(text, broken)
 
-    monkeypatch.setattr("components.intent.networks.text.packed", damaged)
+    monkeypatch.setattr(onnx_graph, "packed", damaged)
     strict = asks(folder, map=0.01, macro_auroc=0.01, bce=0.01)
     choice = train(examples, strict, ranking_weeks=4, device="cpu").compression
     assert choice is not None
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused(examples: Examples, folder: Path) -> None:
     told = read.material.shape(Text(weights=str(folder), tokens=24))
     large = told | {"bert": told["bert"] | {"vocab_size": 250_002, "hidden_size": 2048}}
     with pytest.raises(DataError, match=r"the encoder has 546 million weights, and one ONNX file holds 500"):
-        onnx_bert.require_fits(large)
+        onnx_graph.require_fits(large)
 
 
 def test_the_graph_is_no_part_of_what_a_refit_must_share(trained: Trained) -> None:

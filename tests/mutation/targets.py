@@ -18,6 +18,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/signs.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/records.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
+    "feature_repo/event_lists.py": ("tests/feature_repo/test_event_lists.py",),
+    "feature_repo/masks.py": ("tests/feature_repo/test_masks.py",),
     "feature_repo/later_people.py": (
         "tests/feature_repo/test_later_people.py",
         "tests/pipelines/test_spec_defaults.py",
@@ -37,6 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
     "components/intent/quantize.py": ("tests/intent/test_quantize.py",),
+    "components/intent/forecasts/causes.py": ("tests/intent/forecasts/test_causes.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/choice.py": ("tests/ranking/test_choose.py",),
     "components/ranking/choose.py": ("tests/ranking/test_choose.py",),

@@ -1,11 +1,13 @@
 """What MLflow hands a model is read as training reads it."""
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from components.registry import frames
+from components.registry import frames, model_versions
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import LIST_TYPES
 
@@ -54,3 +56,10 @@ def test_the_signature_names_every_column_with_its_kind() -> None:
     assert kinds["target_ids"] == "Array(long)"
     assert kinds["target_slow"] == kinds["probabilities"] == "Array(double)"
     assert not frames.schema(frame).input_dict()["state_at"].required
+
+
+def test_a_model_with_a_text_encoder_in_int8_asks_for_what_runs_it(tmp_path: Path) -> None:
+    assert model_versions.further(tmp_path) == ()
+    for text, want in ((None, ()), ({"tokens": 64}, ()), ({"tokens": 64, "onnx": 9}, ("onnxruntime",))):
+        files.write_json(tmp_path / "config.json", {"network": {"architecture": "text", "text": text}})
+        assert model_versions.further(tmp_path) == want

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.intent.behaviour.onnx_bert import OnnxBert, packed
+from components.intent.behaviour.onnx_bert import OnnxBert
 from components.intent.behaviour.spec import HEAD, PLAIN
 from components.intent.networks import adapters
 from components.intent.shape import GRAPH, Shape
@@ -104,7 +104,9 @@ class Text(nn.Module):
             for name, values in own.items()
             if name.startswith("bert.")
         }
-        held = packed(self.told, bert)
+        from components.intent.behaviour import onnx_graph  # which a model that is asked does not need
+
+        held = onnx_graph.packed(self.told, bert)
         state = {name: values for name, values in own.items() if not name.startswith("bert.")}
         return {**self.told, GRAPH: len(held)}, state | {GRAPH: torch.from_numpy(held)}
 
