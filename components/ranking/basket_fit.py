@@ -228,8 +228,13 @@ def joined(parts: list[Sets]) -> Sets:
     """Put sets together."""
     ends = np.cumsum([0, *(len(part.item) for part in parts)])
     offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
-    flat = (np.concatenate([getattr(part, name) for part in parts]) for name in ("item", "signal", "number", "label"))
-    return Sets(*flat, np.concatenate([*offsets, ends[-1:]]).astype(np.int64))
+    return Sets(
+        item=np.concatenate([part.item for part in parts]),
+        signal=np.concatenate([part.signal for part in parts]),
+        number=np.concatenate([part.number for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        offsets=np.concatenate([*offsets, ends[-1:]]).astype(np.int64),
+    )
 
 
 def fit_form(form: str, early: Sets, check: Sets, n_items: int, *, seed: int = 0) -> tuple[Net, list[Told]]:

@@ -88,7 +88,7 @@ def spread(
     for which, fill in ((open_ & (count == 1), _one), (open_ & (count == 2), _two), (open_ & (count > 2), _likeliest)):
         mine = np.flatnonzero(which)
         if len(mine):
-            found[mine] += fill(inside[mine], count[mine], *(of[mine] for of in left), decays)
+            found[mine] += fill(inside[mine], count[mine], left[0][mine], left[1][mine], decays)
     return found
 
 
