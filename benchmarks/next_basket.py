@@ -5,8 +5,9 @@ chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 
 
 `popular`; `personal`: frequency, then popularity; `decay` (by days), `up_cf` and `tifu_knn` have settings of the grids
 below; `blend` is the best mix of these three. `basket` is the platform's ranker of that name
-(components/ranking/basket_fit.py), in the form that does better on the validation trip; `trees` is LambdaMART over all
-of these scores, learnt from the two trips before the validation one, as the platform's two-stage rankers learn.
+(components/ranking/basket_fit.py), in the form that does better on the validation trip, and `basket_and_tifu` its
+mix with `tifu_knn`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one,
+as the platform's two-stage rankers learn.
 `ci95` are intervals over resampled users.
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
@@ -39,6 +40,7 @@ NEIGHBOURS = 300
 RECENT, POWERS = (10, 25, 100), (1.0, 5.0)
 BROUGHT = 50  # popular items, and new ones that near users have
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of a part of a mix
+FINE_SHARES = tuple(round(0.1 * n, 1) for n in range(11))  # of one of two parts
 TREE_TRIPS, LEARNT_TRIPS = 2, 4  # before the validation trip: what trees learn from; before these, what `basket` does
 PEERS = ("decay", "up_cf", "tifu_knn")  # those with settings
 Metrics = tuple[np.ndarray, np.ndarray]  # recall and NDCG of each user, [U]
@@ -191,6 +193,11 @@ def mixed(check: Pairs, chosen: Mapping[str, str]) -> dict[str, float]:
     return {peer: round(share, 2) for peer, share in zip(chosen, grid[int(np.argmax(worth))], strict=True)}
 
 
+def mixed_with(check: Pairs, one: np.ndarray, other: np.ndarray) -> float:
+    """Return the share of the one of two scores in the mix that has the highest NDCG@10 on the validation trip."""
+    return max(FINE_SHARES, key=lambda share: per_user(check, share * one + (1 - share) * other)[1].mean())
+
+
 def our_scores(
     trips: Trips,
     check: Pairs,
@@ -216,6 +223,10 @@ def our_scores(
     notes["skipped"] = {}
     found = {f"basket_{form}": again[form][id(test)] + 1e-4 * test.scores["popular"] for form in forms}
     found["basket"] = found[f"basket_{best}"]
+    both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen["tifu_knn"]])] for of in (check, test)}
+    share = mixed_with(check, *both[id(check)])
+    notes.setdefault("basket_and_tifu", []).append(share)
+    found["basket_and_tifu"] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
     try:
         lambdamart.library()
     except SpecError as error:
