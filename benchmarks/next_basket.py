@@ -5,10 +5,9 @@ chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 
 
 `popular`; `personal`: frequency, then popularity; `decay` (by days), `up_cf` and `tifu_knn` have settings of the grids
 below; `blend` is the best mix of these three. `basket` is the platform's ranker of that name
-(components/ranking/basket_fit.py), in the form that does better on the validation trip, and `basket_and_tifu` its
-mix with `tifu_knn`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one,
-as the platform's two-stage rankers learn.
-`ci95` are intervals over resampled users.
+(components/ranking/basket_fit.py), in the form that does better on the validation trip, and `basket_and_tifu` its mix
+with `tifu_knn`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one, as
+the platform's two-stage rankers learn. `ci95` are intervals over resampled users.
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
