@@ -5,16 +5,15 @@ chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 
 
 `popular`; `personal`: frequency, then popularity; `decay` (by days), `up_cf` and `tifu_knn` have settings of the grids
 below; `blend` is the best mix of these three. `basket` is the platform's ranker of that name
-(components/ranking/basket_fit.py), in the form that does better on the validation trip; `trees` is LambdaMART over all
-of these scores, learnt from the two trips before the validation one, as the platform's two-stage rankers learn.
-`ci95` are intervals over resampled users.
+(components/ranking/basket_fit.py), in the form that does better on the validation trip, and `basket_and_tifu` its mix
+with `tifu_knn`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one, as
+the platform's two-stage rankers learn. `ci95` are intervals over resampled users.
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
 
 import argparse
 import itertools
-import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -34,13 +33,13 @@ from pipelines.environment import place
 
 VALIDATE, TEST = 1, 0  # trips from the end
 HALF_LIVES = (20.0, 40.0, 80.0, 160.0)  # days
-NEAR = ({"group": 7, "within": 0.9, "among": 0.7}, {"group": 3, "within": 0.9, "among": 0.9},
-        {"group": 7, "within": 1.0, "among": 0.9})  # fmt: skip
+NEAR = ((7, 0.9, 0.7), (3, 0.9, 0.9), (7, 1.0, 0.9))  # trips a group, decay within one, among them
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)  # share of the own vector
 NEIGHBOURS = 300
 RECENT, POWERS = (10, 25, 100), (1.0, 5.0)
 BROUGHT = 50  # popular items, and new ones that near users have
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of a part of a mix
+FINE_SHARES = tuple(round(0.1 * n, 1) for n in range(11))  # of one of two parts
 TREE_TRIPS, LEARNT_TRIPS = 2, 4  # before the validation trip: what trees learn from; before these, what `basket` does
 PEERS = ("decay", "up_cf", "tifu_knn")  # those with settings
 Metrics = tuple[np.ndarray, np.ndarray]  # recall and NDCG of each user, [U]
@@ -104,14 +103,15 @@ def read(asked: argparse.Namespace) -> Trips:
 def _made() -> Trips:
     """Make 60 users with eight trips a week apart, of four items of their own and one of all."""
     rng = np.random.default_rng(0)
-    lines = []
+    lines: list[tuple[int, int, int, float]] = []
     for user in range(60):
         own = rng.choice(80, 4, replace=False)
         for trip in range(1, 9):
             items = {*own[rng.random(4) < 0.7].tolist(), *rng.choice(80, 2).tolist()}
             lines += [(user, item, trip, 7.0 * trip + user % 3) for item in sorted(items)]
-    user, item, trip, day = (np.asarray(column) for column in zip(*lines, strict=True))
-    return Trips(user, item, trip, day, 80)
+    table = np.asarray(lines)
+    whole = table[:, :3].astype(np.int64)
+    return Trips(whole[:, 0], whole[:, 1], whole[:, 2], table[:, 3], 80)
 
 
 def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None) -> Pairs:
@@ -135,10 +135,10 @@ def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None) -> P
     of_all = past.share[item] / past.share.max() * 1e-3
     scores = {"popular": past.share[item], "personal": _at(counts, user, item) + of_all}
     scores |= {f"decay {days:g}": _at(past.decayed(days), user, item) + of_all for days in HALF_LIVES}
-    for grid in NEAR:
-        names = {alpha: f"tifu_knn {json.dumps(grid)} {alpha:g}" for alpha in ALPHAS}
+    for group, within, among in NEAR:
+        names = {alpha: f"tifu_knn {group} {within:g} {among:g} {alpha:g}" for alpha in ALPHAS}
         if any(map(asked, names.values())):
-            vectors = past.tifu(**grid)
+            vectors = past.tifu(group=group, within=within, among=among)
             own, others = _at(vectors, user, item), at_pairs(near_mean(vectors, NEIGHBOURS), vectors, user, item)
             scores |= {names[alpha]: alpha * own + (1 - alpha) * others for alpha in ALPHAS if asked(names[alpha])}
     for power, count in itertools.product(POWERS, RECENT):
@@ -180,15 +180,21 @@ def _unit(of: Pairs, scores: np.ndarray) -> np.ndarray:
 
 
 def mix(of: Pairs, chosen: Mapping[str, str], shares: Mapping[str, float]) -> np.ndarray:
-    return np.sum([share * _unit(of, of.scores[chosen[peer]]) for peer, share in shares.items()], axis=0)
+    parts = [share * _unit(of, of.scores[chosen[peer]]) for peer, share in shares.items()]
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def mixed(check: Pairs, chosen: Mapping[str, str]) -> dict[str, float]:
     """Return the shares of the peers of the mix that has the highest NDCG@10 on the validation trip."""
     grid = [(a, b, 1 - a - b) for a in SHARES for b in SHARES if a + b <= 1 + 1e-9]
     units = [_unit(check, check.scores[name]) for name in chosen.values()]
-    worth = [per_user(check, sum(s * u for s, u in zip(one, units, strict=True)))[1].mean() for one in grid]
+    worth = [per_user(check, np.asarray(one) @ np.stack(units))[1].mean() for one in grid]
     return {peer: round(share, 2) for peer, share in zip(chosen, grid[int(np.argmax(worth))], strict=True)}
+
+
+def mixed_with(check: Pairs, one: np.ndarray, other: np.ndarray) -> float:
+    """Return the share of the one of two scores in the mix that has the highest NDCG@10 on the validation trip."""
+    return max(FINE_SHARES, key=lambda share: per_user(check, share * one + (1 - share) * other)[1].mean())
 
 
 def our_scores(
@@ -216,6 +222,10 @@ def our_scores(
     notes["skipped"] = {}
     found = {f"basket_{form}": again[form][id(test)] + 1e-4 * test.scores["popular"] for form in forms}
     found["basket"] = found[f"basket_{best}"]
+    both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen["tifu_knn"]])] for of in (check, test)}
+    share = mixed_with(check, *both[id(check)])
+    notes.setdefault("basket_and_tifu", []).append(share)
+    found["basket_and_tifu"] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
     try:
         lambdamart.library()
     except SpecError as error:

@@ -26,7 +26,7 @@ FORMS = (SET, KERNEL)
 HORIZON = 52  # steps of a signal
 WIDTH, POINTS, CHANNELS, POOLS, KERNELS = 32, 8, 8, 4, 8
 TAPS = (3, 5, 9)  # of the convolutions, in steps
-MOST_ITEMS, MOST_SETS = 80, 12_000  # of a set, and of an epoch, when learning
+MOST_ITEMS, MOST_SETS = 80, 12_000  # of a set, and of all steps together, when learning: bounds memory
 EPOCHS = {SET: 2, KERNEL: 6}
 LEAST_BATCHES = 40  # where few sets make few batches, epochs are more
 BATCH, LEARNING_RATE, DECAY, ITEM_DECAY = 32, 3e-3, 1e-2, 1e-1
@@ -179,7 +179,8 @@ def learn(past: Past, n_items: int, *, seed: int = 0) -> dict[str, np.ndarray]:
     steps = np.unique(past.step)
     if len(steps) < 2:
         return alone
-    parts = {int(step): sets_of(past, int(step), n_items) for step in steps}
+    most = -(-MOST_SETS // len(steps))
+    parts = {int(step): sets_of(past, int(step), n_items, most=most) for step in steps}
     check = parts[int(steps[-1])]
     early = joined([parts[int(step)] for step in steps[:-1]])
     if not (early.label > 0).any() or not (check.label > 0).any():
@@ -197,9 +198,11 @@ def arrays_of(net: Net) -> dict[str, np.ndarray]:
     return weights | ({"kernels": net.kernels().detach().numpy().copy()} if isinstance(net, KernelNet) else {})
 
 
-def sets_of(past: Past, step: int, n_items: int) -> Sets:
-    """Take the rows of a step, of each the items that weigh most, and say which were had in it."""
+def sets_of(past: Past, step: int, n_items: int, *, most: int = MOST_SETS) -> Sets:
+    """Take `most` rows of a step by chance, of each the items that weigh most, and say which were had in it."""
     mine = np.flatnonzero(past.step == step)
+    if len(mine) > most:
+        mine = np.sort(np.random.default_rng(step).choice(mine, most, replace=False))
     rows, wanted = past.rows.take(mine), past.bought.take(mine)
     known = read(of_rows(rows, past.calendar, HORIZON))
     item = rows.lists["history_items"].values
@@ -228,10 +231,13 @@ def joined(parts: list[Sets]) -> Sets:
     """Put sets together."""
     ends = np.cumsum([0, *(len(part.item) for part in parts)])
     offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
-    flat = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("item", "signal", "number", "label")
-    }
-    return Sets(**flat, offsets=np.concatenate([*offsets, ends[-1:]]).astype(np.int64))
+    return Sets(
+        item=np.concatenate([part.item for part in parts]),
+        signal=np.concatenate([part.signal for part in parts]),
+        number=np.concatenate([part.number for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        offsets=np.concatenate([*offsets, ends[-1:]]).astype(np.int64),
+    )
 
 
 def fit_form(form: str, early: Sets, check: Sets, n_items: int, *, seed: int = 0) -> tuple[Net, list[Told]]:
@@ -246,7 +252,7 @@ def fit_form(form: str, early: Sets, check: Sets, n_items: int, *, seed: int = 0
         told: list[Told] = []
         best: dict[str, torch.Tensor] = {}
         for _ in range(max(EPOCHS[form], LEAST_BATCHES * BATCH // len(early))):
-            shuffled = order.permutation(len(early))[:MOST_SETS]
+            shuffled = order.permutation(len(early))
             net.train()
             for start in range(0, len(shuffled), BATCH):
                 loss, _ = _loss(net, early.batch(shuffled[start : start + BATCH]))

@@ -116,6 +116,9 @@ def test_the_last_step_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(basket_fit, "fit_form", noted)
     basket_fit.learn(past_of(cadenced(), range(16, 20)), ITEMS)
     assert seen == {"early": 3 * 32, "check": 32}
+    monkeypatch.setattr(basket_fit, "MOST_SETS", 40)
+    basket_fit.learn(past_of(cadenced(), range(16, 20)), ITEMS)
+    assert seen == {"early": 3 * 10, "check": 10}, "of many rows some are learnt from"
 
 
 def test_an_item_that_is_new_to_a_user_scores_as_often_as_users_take_it_up(

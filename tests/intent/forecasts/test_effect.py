@@ -202,7 +202,8 @@ def test_a_score_that_is_no_number_says_nothing(changed: Effects) -> None:
 def test_the_watch_is_given_each_users_effect(changed: Effects) -> None:
     head = head_of(changed)
     said = head.answer(np.asarray([[-np.inf], [np.inf]]))
-    assert {name: found.tolist() for name, found in head.watched(said).items()} == {head.intent.name: said[:, 0].tolist()}
+    watched = {name: found.tolist() for name, found in head.watched(said).items()}
+    assert watched == {head.intent.name: said[:, 0].tolist()}
 
 
 def test_a_refit_keeps_the_effect_that_was_judged(made: Shop, learnt: Learnt, parted: Examples) -> None:
