@@ -224,7 +224,7 @@ def _treated(of: Asked, mine: np.ndarray, rows: Rows, x: np.ndarray, intent: For
             )
     row = of.row[mine]
     features = np.column_stack([x[row].astype(np.float64), rows.week[row]])
-    return Treated(features, treated, of.outcome[mine], rows.user[row], least)
+    return Treated(features, treated, of.outcome[mine], rows.user[row], least=least)
 
 
 def _ends(one: Effect) -> tuple[float, float, float]:

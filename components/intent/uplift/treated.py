@@ -3,7 +3,7 @@
 Letters: N rows (a user at one occasion), F features.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Treated:
     treated: np.ndarray  # [N] bool
     outcome: np.ndarray  # [N] float64, after it
     user: np.ndarray  # [N] int64
-    least: int = FEWEST  # rows with, and rows without, on fewer of which nothing is said
+    least: int = field(default=FEWEST, kw_only=True)  # rows with, and rows without, on fewer of which nothing is said
 
     def __post_init__(self) -> None:
         rows = len(self.treated)
@@ -47,4 +47,4 @@ class Treated:
 
     def at(self, rows: np.ndarray) -> "Treated":
         """Return some of the rows."""
-        return Treated(self.features[rows], self.treated[rows], self.outcome[rows], self.user[rows], self.least)
+        return Treated(self.features[rows], self.treated[rows], self.outcome[rows], self.user[rows], least=self.least)
