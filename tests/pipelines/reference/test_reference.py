@@ -165,9 +165,9 @@ def _explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_field_is_explained_with_its_values_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert _explained(capsys, "models.intent.architecture") == (
         "models.intent.architecture: Encoder of the sequence; text, a BERT that reads what users had or did as text; "
-        "or gbdt, gradient-boosted trees, which read neither\n"
+        "gbdt, gradient-boosted trees, which read neither; or ensemble, several of them as one\n"
         "  type       text\n"
-        "  allowed    transformer, lstm, gru, rnn, cnn, text, gbdt\n"
+        "  allowed    transformer, lstm, gru, rnn, cnn, text, gbdt, ensemble\n"
         '  default    "transformer"\n'
     )
     assert "  bounds     from 8, to 512, a multiple of 8\n" in _explained(capsys, "models.intent.width")
