@@ -47,6 +47,7 @@ class Methods(ABC):
         exclude: Sequence[str] | None = None,
         at: dt.datetime | None = None,
         placement: str | None = None,
+        interests: Mapping[str, Sequence[str]] | None = None,
         events: Sequence[SessionEvent] | None = None,
     ) -> Recommendations:
         """Recommend items to a user, or in a session of somebody who is none."""
@@ -60,6 +61,7 @@ class Methods(ABC):
                 "exclude": exclude,
                 "at": at,
                 "placement": placement,
+                "interests": interests,
                 "events": events,
             },
             Recommendations,
