@@ -24,7 +24,7 @@ RUNG = "rung"
 SEGMENT, POPULAR = "segment", "popular"  # rungs on which no model answers, and where their items come from
 EVERYONE = "everyone"
 INTEREST = "interest"  # a reason: the user said so
-DECLARED = 2.0  # how much of the popularity an interest is worth: best on validation steps (docs/lists.md)
+DECLARED = 2.0  # times as popular an interest counts: a compromise between two data sets (docs/lists.md)
 
 
 def of_age(age_s: int, *, ttl_s: int, used_s: int) -> Literal["fresh", "stale"] | None:

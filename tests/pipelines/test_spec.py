@@ -151,7 +151,7 @@ AMONG = ["network", "tifu", "frequency", "popular"]
         ({"choose": {"among": AMONG, "on": "test"}}, 4, "models.ranking.choose.on: 'test' is not allowed"),
         ({"choose": {"among": AMONG}}, 1, "models.ranking.choose: needs 2 or more validation steps"),
         ({"choose": {"among": AMONG}, "horizon": "21d"}, 3, "models.ranking.choose: needs 4 or more validation steps"),
-        ({"diversity": {}}, 4, "models.ranking.diversity: give mmr or calibrate, one of them"),
+        ({"diversity": {}}, 4, "models.ranking.diversity: give mmr, dpp or calibrate, one of them"),
         ({"diversity": {"mmr": 1.5}}, 4, "models.ranking.diversity.mmr: 1.5 is wrong"),
     ],
 )
