@@ -62,7 +62,7 @@ SOURCES = (
            learnt=True),
     Source("sequence", 13, 0, "Items that self-attention over the history's order predicts", asked=True, learnt=True),
     Source("users", 14, 0, "Items that groups of users with histories like this one have", asked=True, learnt=True),
-    Source("basket", 18, 0, "Items that most users had for the first time; of those had, how likely they come again",
+    Source("basket", 19, 0, "Items that most users had for the first time; of those had, how likely they come again",
            asked=True, learnt=True, labelled=True),
     Source("segment_popular", 15, 0, "Items popular in the user's segment", asked=True, learnt=True),
     Source("attributes", 17, 0, "Items that share category, brand or targets with the history, rare ones above all",
