@@ -14,10 +14,11 @@ from typing import Any
 
 from benchmarks import script
 from benchmarks.script import Document
+from components.occasions import Occasion
 from feature_repo.checkout import ROOT
 from monitoring.drift import calibration
 from monitoring.drift.calibration import Calibration
-from monitoring.spec import Monitoring, Occasion
+from monitoring.spec import Monitoring
 from pipelines.environment import Installation, place
 from pipelines.jobs import drift_calibration
 from pipelines.jobs.drift_calibration import Replayed

@@ -93,8 +93,8 @@ def _made(folder: Path) -> Subject:
     from tests.bentos import toy
 
     if not (folder / VARIABLES).is_file():
-        made = toy.make(folder)
-        files.write_json(folder / VARIABLES, made.variables)
+        toy.make(folder)
+        files.write_json(folder / VARIABLES, toy.at(folder).variables)
     return Subject(
         name=toy.NAME,
         intents=tuple(Intent.model_validate(intent) for intent in toy.INTENTS),

@@ -84,12 +84,14 @@ class Table:
         other = Table.of({self.periods[row]: values}, days=self.days)
         place = {name: s for s, name in enumerate(other.names)}
         names = self.names + tuple(name for name in other.names if name not in self.names)
-        arrays = []
-        for mine, theirs in ((self.value, other.value), (self.n, other.n), (self.spread, other.spread)):
+
+        def replaced(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
             wide = np.pad(mine, ((0, 0), (0, len(names) - len(self.names))), constant_values=np.nan)
             wide[row] = [theirs[0, place[name]] if name in place else np.nan for name in names]
-            arrays.append(wide)
-        return Table(self.periods, names, *arrays, self.days)
+            return wide
+
+        value, n = replaced(self.value, other.value), replaced(self.n, other.n)
+        return Table(self.periods, names, value, n, replaced(self.spread, other.spread), self.days)
 
 
 @dataclass(frozen=True)
