@@ -27,7 +27,8 @@ from benchmarks.script import Document
 from components.intent import metrics
 from components.intent.examples import Examples
 from components.intent.numpy_net import WEIGHTS
-from components.intent.spec import IntentModel, Pretrain
+from components.intent.options import Pretrain
+from components.intent.spec import IntentModel
 from components.intent.train import Trained, train
 from feature_repo import files
 from feature_repo.checkout import ROOT

@@ -31,8 +31,9 @@ from components.intent import metrics, private
 from components.intent.examples import Examples
 from components.intent.fit import Fit, Rows
 from components.intent.model import IntentNet, probabilities
+from components.intent.options import Privacy
 from components.intent.shape import Shape
-from components.intent.spec import IntentModel, Privacy
+from components.intent.spec import IntentModel
 from components.intent.train import Trained, train
 from feature_repo.checkout import ROOT
 from pipelines import spec as specs

@@ -21,8 +21,8 @@ from components.intent.decisions import headline
 from components.intent.examples import Examples
 from components.intent.fit import Fit
 from components.intent.model import IntentNet
+from components.intent.options import Compress
 from components.intent.score import IntentScorer
-from components.intent.spec import Compress
 from components.verdicts import PASSED, Judgement, Least, Sample, Word
 
 STAGE = "pruned"

@@ -28,7 +28,8 @@ from components.intent import accountant
 from components.intent.fit import REPORT_STEPS, UNKNOWN_SHARE, WEIGHT_DECAY, Fit, bce, course, figures
 from components.intent.loss import cross_entropy
 from components.intent.model import Batch, IntentNet
-from components.intent.spec import IntentModel, Privacy
+from components.intent.options import Privacy
+from components.intent.spec import IntentModel
 from components.training import loop
 from feature_repo.errors import DataError, SpecError
 

@@ -16,8 +16,9 @@ from components import compression
 from components.intent import compress, steps
 from components.intent import refit as refits
 from components.intent.examples import Examples
+from components.intent.options import Compress
 from components.intent.score import IntentScorer
-from components.intent.spec import Compress, IntentModel
+from components.intent.spec import IntentModel
 from components.intent.train import Trained, train
 from components.verdicts import Least
 from feature_repo import files

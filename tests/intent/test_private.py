@@ -19,9 +19,10 @@ from components.intent.fit import Fit, Rows
 from components.intent.loss import cross_entropy
 from components.intent.model import Batch, IntentNet, probabilities
 from components.intent.networks import NETWORKS, TREES
+from components.intent.options import Privacy
 from components.intent.private import Plan, PrivateFit
 from components.intent.shape import Shape
-from components.intent.spec import IntentModel, Privacy
+from components.intent.spec import IntentModel
 from components.intent.train import train
 from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError, SpecError

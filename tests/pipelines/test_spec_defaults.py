@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from components.data.spec import Data
+from components.intent.options import Compress, Pretrain
 from components.intent.search_space import Search
-from components.intent.spec import Compress, IntentModel, Pretrain
+from components.intent.spec import IntentModel
 from components.profiles.spec import Profiles
 from feature_repo import later_people
 
