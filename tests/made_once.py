@@ -5,6 +5,7 @@ copy is taken of, so whoever changed it spoils the next copy, and is found out t
 """
 
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -37,6 +38,7 @@ def once(shared: Path, name: str, make: Callable[[Path], object]) -> Path:
             shutil.rmtree(folder, ignore_errors=True)  # the half of one
             folder.mkdir()
             make(folder)
+            gc.collect()  # closes what is left open: SQLite then moves its log into the file
             whole.write_text(files.file_digest(folder))
     assert files.file_digest(folder) == whole.read_text(), f"{folder}: a test changed what others are given"
     return folder

@@ -105,6 +105,7 @@ CONTRACT = Contract(
                     "unexplained": 0.0,
                 }
             ],
+            "forecast_causes": None,
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

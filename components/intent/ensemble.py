@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.intent import metrics
 from components.intent.encode import Encoded
 from components.intent.forest import Forest
 from components.intent.networks import TREES
@@ -158,6 +157,8 @@ def chosen(labels: np.ndarray, said: Mapping[str, np.ndarray], weight: np.ndarra
     >>> chosen(truth, {"knows": np.array([[0.9], [0.1]]), "errs": np.array([[0.2], [0.8]])})
     {'knows': 1.0, 'errs': 0.0}
     """
+    from components.intent import metrics  # training's: the code beside a registered model goes without
+
     picks, total = dict.fromkeys(said, 0), np.zeros(labels.shape)
     for number in range(1, PICKS + 1):
         losses = {

@@ -26,7 +26,7 @@ FACTS = (
     "variety", "discount_share", "discounted_share", "mean_price", "visit", "target_weeks", "target_slow",
     "target_since", "intent", "kind_slow", "of_kind", "of_target", "brand_share", "near", "affinity",
     "wrote_weeks", "wrote_slow", "wrote_since", "wrote_days", "acted_days", "unanswered", "common_acquaintances",
-    "adamic_adar", "friends_of_friends", *columns.ITEM_NUMBERS,
+    "adamic_adar", "friends_of_friends", "knowledge", *columns.ITEM_NUMBERS,
 )  # fmt: skip
 
 
@@ -134,6 +134,8 @@ FEATURES: list[tuple[str, dict[str, float], float]] = [
     ("common_acquaintances", {"common_acquaintances": 3}, log(4)),
     ("adamic_adar", {"adamic_adar": 0.5}, log(1.5)),
     ("friends_of_friends", {"friends_of_friends": 2}, log(3)),
+    ("knowledge", {"knowledge": 0.5}, log(1.5)),
+    ("knowledge", {"knowledge": 0}, 0),
 ]
 
 

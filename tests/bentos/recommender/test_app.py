@@ -97,7 +97,7 @@ TIME = "an ISO 8601 time with its offset, such as 2017-12-25T10:00:00Z"
 OLD, TIMES = "0001-01-01T00:00:00+12:00", "1970-01-01T00:00:00+00:00 to 9998-12-31T00:00:00+00:00"
 FIELDS = "user_id, k, context, exclude, at, placement, interests, events"
 EVENT = {"user_id": "a", "item_id": "i1", "event": "buy"}
-EVENT_FIELDS = "user_id, item_id, event, timestamp, session_id, quantity, value, discount, request_id, event_id"
+EVENT_FIELDS = "user_id, item_id, event, timestamp, session_id, quantity, value, discount, text, request_id, event_id"
 REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("/recommend", [], "body", "[] is not allowed", "an object"),
     ("/recommend", {}, "user_id", "is missing", "a user, or the events or interests of somebody who is none"),
