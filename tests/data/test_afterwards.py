@@ -138,6 +138,8 @@ def test_what_could_not_be_judged_is_undecided_and_never_passed(shop: Shop) -> N
     words = {rule.rule: (rule.word, rule.success) for rule in verdict.rules if rule.table == "events"}
     assert words["volume(week)"] == ("undecided", True)  # two weeks before it, three are needed
     assert words["steady"] == ("undecided", True)  # no verdict before
+    steady = next(rule for rule in verdict.rules if rule.rule == "steady")
+    assert (steady.found, steady.note[:35]) == ("", "only 0 verdicts before to compare w")
     one_user = [(rule.word, rule.success) for rule in verdict.rules if rule.rule == "share_of_one_user"]
     assert ("undecided", True) in one_user  # nobody has a thousand events
     assert {r.word for r in verdict.rules if r.note == "the column holds only nulls"} == {"undecided"}

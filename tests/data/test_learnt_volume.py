@@ -56,6 +56,11 @@ def test_a_kind_is_counted_alone(db: duckdb.DuckDBPyConnection) -> None:
     assert asked(db, event="view").found.startswith("week 10: events has 0, 60 are usual")
 
 
+def test_a_rule_is_named_by_what_it_counts() -> None:
+    assert LearntVolume(expect="learnt_volume").shown == []
+    assert LearntVolume(expect="learnt_volume", event="view", by=["users.country"]).shown == ["view", "users.country"]
+
+
 def test_an_occasion_explains_the_week_and_is_no_past(db: duckdb.DuckDBPyConnection) -> None:
     found = asked(db, by=["users.country"], occasions=[FEAST])
     assert (found.value, found.note) == (None, "Feast (monitoring.calendar) explains whatever week 10 has")

@@ -331,7 +331,10 @@ def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
             {"metric": "intent.bce", "cohort": "activity"},
             "intent.bce has no baseline by cohort; have intent.map, ranking.ndcg_at_10, or another `against`",
         ),
-        ({"metric": "intent.map", "when_empty": "allow"}, "when_empty is of groups of users, so it goes with `cohort`"),
+        (
+            {"metric": "intent.map", "when_empty": "allow"},
+            "error, when_empty is of groups of users, so it goes with `cohort`",
+        ),
         ({"metric": "ranking.explore_ndcg_at_10", "cohort": "segment"}, "explore_ndcg_at_10 is not measured by cohort"),
     ],
 )

@@ -48,7 +48,7 @@ def test_both_learners_say_whom_it_changes(learnt) -> None:
 
 def test_groups_by_expected_effect_grow(learnt) -> None:
     rows, _, found = learnt
-    least, *_, most = effects.groups(rows, found, found.by_dr)
+    least, _, _, most = effects.groups(rows, found, found.by_dr)
     assert most.low > least.high
     assert least.nothing
 
@@ -59,6 +59,7 @@ def test_overlap_says_that_it_was_not_drawn_by_lot_and_that_weights_mend_it(lear
     assert 0.65 < seen.auc < 0.8
     assert (seen.imbalanced, seen.weighted) == (1, 0)
     assert 0 < seen.effective < N
+    assert (seen.least, seen.most) == pytest.approx(np.quantile(found.chance, [0.01, 0.99]))
     drawn, _ = world(2, by_lot=True)
     assert effects.overlap(drawn, learn(drawn, folds=2, trees=10)).auc == pytest.approx(0.5, abs=0.05)
 

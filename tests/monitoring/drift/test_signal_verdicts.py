@@ -234,3 +234,16 @@ def test_the_worst_alarm_names_the_class() -> None:
     assert class_of(found[2:], judged=3) == "world"
     assert class_of([], judged=3) == "none"
     assert class_of([], judged=0) == "undecided"
+
+
+def test_a_table_with_other_values_of_one_period() -> None:
+    table = Table.of({1: {"a": Measured(1.0, N, 0.5)}, 2: {"a": Measured(2.0, N)}}, days=7)
+    found = table.with_row(1, {"b": Measured(3.0, 7, 0.25)})
+    assert (found.periods, found.names, found.days) == ((1, 2), ("a", "b"), 7)
+    for of, said in (
+        (found.value, [[1.0, np.nan], [np.nan, 3.0]]),
+        (found.n, [[N, np.nan], [np.nan, 7.0]]),
+        (found.spread, [[0.5, np.nan], [np.nan, 0.25]]),
+    ):
+        np.testing.assert_array_equal(of, said)
+    np.testing.assert_array_equal(table.value, [[1.0], [2.0]])  # itself is as it was

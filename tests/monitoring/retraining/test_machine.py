@@ -123,7 +123,11 @@ def test_what_could_not_be_compared_is_no_failure_and_no_gain() -> None:
     assert (state.failures, state.stopped) == (0, "")
     state = tried(tried(state, "c", NO_GAIN, day=80), "d", UNKNOWN, day=120)
     assert (state.failures, state.stopped) == (1, "")
-    assert tried(state, "e", NO_GAIN, day=160).stopped.startswith("2 trainings in a row brought no gain (1970-03-22 ")
+    stopped = tried(state, "e", NO_GAIN, day=160).stopped
+    said = (
+        f"2 trainings in a row brought no gain (1970-03-22 {NO_GAIN}; 1970-06-10 {NO_GAIN}), so retraining has stopped"
+    )
+    assert stopped.startswith(said)
 
 
 def test_a_gain_forgives_what_was_before() -> None:
