@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOP_INTENTS = 5
 MOST_EXCLUDED = 1000
 MOST_EVENTS = 200  # of a session
+MOST_VALUES = 100  # of an attribute, that somebody says to like
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 
@@ -48,7 +49,7 @@ class RecommendRequest(Request):
         default=None,
         description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
     )
-    interests: dict[Name, list[Text]] = Field(
+    interests: dict[Name, Annotated[list[Text], Field(max_length=MOST_VALUES)]] = Field(
         default={},
         max_length=8,
         description="What somebody says to like, by attribute of items, such as {category: [SOUP]}: items of it count "
@@ -213,9 +214,9 @@ def interesting(among: "ShownItems", interests: Mapping[str, Sequence[str]]) -> 
         if attribute not in have:
             said = f"{short(attribute)} is no attribute of items{nearest(attribute, have)}"
             raise refused("interests", said, ", ".join(have))
-        for place, held in enumerate(items[attribute].to_pylist()):
-            if any(str(one) in values for one in (held if isinstance(held, list) else [held]) if one is not None):
-                found.add(place)
+        having = among.having(attribute)
+        for value in values:
+            found.update(having.get(value, ()))
     return frozenset(found)
 
 

@@ -7,7 +7,7 @@ store is away the door goes on with what it has; what it says is then as old as 
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bentos.recommender.ports import Ranker
@@ -40,6 +40,18 @@ class ShownItems:
     texts: Texts
     people: LaterPeople = NOBODY  # who came after training
     rules: RuleBook = field(default_factory=RuleBook)  # what lists may hold
+    _having: dict[str, dict[str, list[int]]] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def having(self, attribute: str) -> Mapping[str, Sequence[int]]:
+        """Return the positions of the items that have each value of an attribute; made once."""
+        if attribute not in self._having:
+            found: dict[str, list[int]] = {}
+            for place, held in enumerate(self.vocabulary.items[attribute].to_pylist()):
+                for one in held if isinstance(held, list) else [held]:
+                    if one is not None:
+                        found.setdefault(str(one), []).append(place)
+            self._having[attribute] = found
+        return self._having[attribute]
 
 
 class OpenCatalogue:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.problems import Rejected
@@ -57,6 +58,8 @@ def test_a_value_that_no_item_has_changes_nothing(world: Any) -> None:
 
 
 def test_an_attribute_that_items_lack_is_refused_by_name(world: Any) -> None:
+    with pytest.raises(ValidationError, match="at most 100 items"):
+        said("nobody", kind=["soup"] * 101)
     with pytest.raises(Rejected, match=r"interests: 'knd' is no attribute of items.*kind"):
         asked(world.door(), said("nobody", knd=["soup"]))
 
