@@ -38,3 +38,14 @@ def make(world: worlds.World, folder: Path) -> Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Return the checkerboard world's folders."""
     return make(worlds.checkerboard(), tmp_path_factory.mktemp("checkerboard"))
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the test a state folder and an online store of its own, SQLite."""
+    feast = {
+        "registry": str(tmp_path / "registry.db"),
+        "online_store": {"type": "sqlite", "path": str(tmp_path / "online.db")},
+    }
+    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("INTENTFLOW_FEAST", json.dumps(feast))

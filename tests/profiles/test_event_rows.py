@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -68,15 +67,8 @@ def test_a_memory_that_knows_of_its_cutoff_is_refused() -> None:
     assert held["event_at"].to_pylist() == [[99, 100]]
 
 
-def test_the_store_and_the_batch_give_the_same_lists_and_a_push_adds_to_them(
-    remembered: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feast = {
-        "registry": str(tmp_path / "registry.db"),
-        "online_store": {"type": "sqlite", "path": str(tmp_path / "online.db")},
-    }
-    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("INTENTFLOW_FEAST", json.dumps(feast))
+@pytest.mark.usefixtures("own_store")
+def test_the_store_and_the_batch_give_the_same_lists_and_a_push_adds_to_them(remembered: Made) -> None:
     steps.run_materialise("world", profiles=remembered.profiles, release_version="1")
     folds = materialise.folding(remembered.profiles)
     assert folds.events

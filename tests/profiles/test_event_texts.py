@@ -1,7 +1,6 @@
 """What users wrote, where the spec keeps it: the same in training rows, in the store and after a push."""
 
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,15 +57,8 @@ def test_a_training_row_holds_what_was_written_before_its_week(told: Made) -> No
     assert any(any(texts(rows, b)) for b in range(len(rows)))
 
 
-def test_the_store_holds_them_and_a_push_adds_to_them(
-    told: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feast = {
-        "registry": str(tmp_path / "registry.db"),
-        "online_store": {"type": "sqlite", "path": str(tmp_path / "online.db")},
-    }
-    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("INTENTFLOW_FEAST", json.dumps(feast))
+@pytest.mark.usefixtures("own_store")
+def test_the_store_holds_them_and_a_push_adds_to_them(told: Made) -> None:
     steps.run_materialise("world", profiles=told.profiles, release_version="1")
     folds, user = materialise.folding(told.profiles), told.world.users[2]
     assert (folds.events, folds.texts) == (True, True)

@@ -106,15 +106,8 @@ def test_the_ranker_reads_graded_labels_impressions_and_what_is_barred(made: Mad
         assert hidden <= {ids[item] for item in barred.row(b)}
 
 
-def test_the_store_s_rows_are_the_batch_s_and_an_event_moves_them_at_once(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feast = {
-        "registry": str(tmp_path / "registry.db"),
-        "online_store": {"type": "sqlite", "path": str(tmp_path / "online.db")},
-    }
-    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("INTENTFLOW_FEAST", json.dumps(feast))
+@pytest.mark.usefixtures("own_store")
+def test_the_store_s_rows_are_the_batch_s_and_an_event_moves_them_at_once(made: Made) -> None:
     steps.run_materialise("kinds", profiles=made.profiles, release_version="1")
     known = Vocabulary.load(made.profiles / "vocabulary")
     online = OnlineProfiles.open("kinds", Folding(CALENDAR, known, (7, 28, 91)))
