@@ -11,6 +11,7 @@ from components.intent.examples import Examples
 from feature_repo import columns, env_names, files
 from feature_repo.errors import SpecError
 from pipelines import spec as specs
+from pipelines import spec_yaml
 from pipelines.graphs.parameters import spec_slices
 
 TABLES, CLEAN, PROFILES, ROWS = "tables", "clean", "profiles", "rows"  # folders, made in this order
@@ -47,7 +48,7 @@ def with_events(path: Path, folder: Path) -> tuple[specs.Recommender, Examples]:
 
     SpecError where the folder holds rows of another spec.
     """
-    document: dict[str, Any] = dict(specs.split(specs.read_yaml(path))[0])
+    document: dict[str, Any] = dict(specs.split(spec_yaml.read_yaml(path))[0])
     document["profiles"] = document.get("profiles", {}) | {"memory": columns.OF_TRAINING}
     if not (folder / MADE).is_file():
         note(f"{path}: rows …")

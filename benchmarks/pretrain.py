@@ -33,6 +33,7 @@ from components.intent.train import Trained, train
 from feature_repo import files
 from feature_repo.checkout import ROOT
 from pipelines import spec as specs
+from pipelines import spec_yaml
 
 SPECS = ("grocery", "music")
 SHARES = (1.0, 0.1)
@@ -82,9 +83,9 @@ def measure(asked: argparse.Namespace) -> Document:
 def world(name: str, folder: Path, *, users: int, quick: bool) -> World:
     """Make the rows of a spec, and who judges on them."""
     path = ROOT / "pipelines" / "specs" / f"{name}.yaml"
-    document: dict[str, Any] = dict(specs.split(specs.read_yaml(path))[0])
+    document: dict[str, Any] = dict(specs.split(spec_yaml.read_yaml(path))[0])
     if quick:
-        document = dict(specs.split(specs.read_yaml(path.with_name("synthetic.yaml")))[0])
+        document = dict(specs.split(spec_yaml.read_yaml(path.with_name("synthetic.yaml")))[0])
         document["data"] = document["data"] | {"source": QUICK_SOURCES[name]}
         document["models"] = {"intent": QUICK, "ranking": {"min_item_sessions": 2, "train_weeks": 4}}
     document["profiles"] = document.get("profiles", {}) | {"train_users": max(users, 100)}

@@ -37,6 +37,7 @@ from components.intent.spec import IntentModel
 from components.intent.train import Trained, train
 from feature_repo.checkout import ROOT
 from pipelines import spec as specs
+from pipelines import spec_yaml
 
 METRICS = ("bce", "map", "ece")
 NETWORK: dict[str, Any] = {"architecture": "cnn", "width": 32, "layers": 1}
@@ -102,7 +103,7 @@ def measure(asked: argparse.Namespace) -> Document:
 
 def _world(folder: Path, *, users: int, quick: bool) -> World:
     path = ROOT / "pipelines" / "specs" / "synthetic.yaml"
-    document: dict[str, Any] = dict(specs.split(specs.read_yaml(path))[0])
+    document: dict[str, Any] = dict(specs.split(spec_yaml.read_yaml(path))[0])
     source = document["data"]["source"] | {"users": users} | (QUICK_SOURCE if quick else {})
     document["data"] = document["data"] | {"source": source}
     script.note("rows …")

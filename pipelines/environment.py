@@ -26,6 +26,7 @@ from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, ring
 from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
 from feature_repo.slice import Slice
 from pipelines import spec as specs
+from pipelines import spec_mistakes, spec_yaml
 from pipelines.graphs.compute import Compute
 from pipelines.jobs.spec import Jobs
 
@@ -329,7 +330,7 @@ class Installation:
 
 def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Installation:
     """Load a spec and an environment by name or path, and resolve what they say for this machine."""
-    document, moved = specs.split(specs.read_yaml(spec_path))
+    document, moved = specs.split(spec_yaml.read_yaml(spec_path))
     found = specs.parse(document, place=str(spec_path))
     outside = os.environ if variables is None else variables
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
@@ -366,8 +367,8 @@ def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Env
     if not path.is_file():
         have = sorted(p.stem for p in FOLDER.glob("*.yaml"))
         raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")
-    document = _filled(_without_host(specs.read_yaml(path), variables), home=home, variables=variables, file=path)
-    return specs.checked(Environment, document, place=str(path))
+    document = _filled(_without_host(spec_yaml.read_yaml(path), variables), home=home, variables=variables, file=path)
+    return spec_mistakes.checked(Environment, document, place=str(path))
 
 
 def _without_host(document: Any, variables: Mapping[str, str]) -> Any:
@@ -399,7 +400,7 @@ def _with_moved(settings: Environment, moved: Mapping[str, Any], *, spec_path: P
 
 def read_moved(moved: Mapping[str, Any], *, place: str, environment: str) -> Moved:
     """Check what a spec says of the environment, and say in a line where it belongs."""
-    read = specs.checked(Moved, dict(moved), place=place)
+    read = spec_mistakes.checked(Moved, dict(moved), place=place)
     if moved:
         log.warning(
             f"{place}: {', '.join(moved)}: read here until 0.3; this is the environment's now (--env {environment}), "

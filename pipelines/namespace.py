@@ -8,7 +8,7 @@ from components import kube_api
 from components.kube_api import READ_S, Api
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
-from pipelines import spec as specs
+from pipelines import spec_yaml
 from pipelines.environment import Environment, Kubernetes
 
 FORBIDDEN = "give its account that right (k8s/components/reconciler/role.yaml)"
@@ -30,7 +30,7 @@ def overlay_namespace(overlay: str) -> str:
     'intentflow'
     """
     file = ROOT / "k8s" / "overlays" / overlay / "kustomization.yaml"
-    return str(specs.read_yaml(file).get("namespace") or NAMESPACE) if file.is_file() else NAMESPACE
+    return str(spec_yaml.read_yaml(file).get("namespace") or NAMESPACE) if file.is_file() else NAMESPACE
 
 
 def connected(settings: Kubernetes, *, read_s: float = READ_S) -> Api:

@@ -196,8 +196,9 @@ def test_a_release_carries_the_prompt_where_the_spec_asks_for_it() -> None:
 
 def test_a_policy_that_draws_lists_and_a_model_that_orders_them_do_not_go_together() -> None:
     from pipelines import spec as specs
+    from pipelines import spec_yaml
 
-    document = specs.read_yaml(Path("pipelines/specs/grocery.yaml"))
+    document = spec_yaml.read_yaml(Path("pipelines/specs/grocery.yaml"))
     document |= {"content": {"model": {"rerank": {}}}, "policy": {"name": "epsilon"}}
     with pytest.raises(SpecError, match=r"content\.model\.rerank: policy draws the lists"):
         specs.parse(document, place="grocery.yaml")

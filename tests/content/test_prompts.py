@@ -86,8 +86,9 @@ def test_a_prompt_can_run_no_code() -> None:
 
 def spec(**content: object) -> Recommender:
     from pipelines import spec as specs
+    from pipelines import spec_yaml
 
-    document = specs.read_yaml(Path("pipelines/specs/grocery.yaml"))
+    document = spec_yaml.read_yaml(Path("pipelines/specs/grocery.yaml"))
     document["content"] = content
     return specs.parse(document, place="grocery.yaml")
 

@@ -121,19 +121,46 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/rollout/test_sequential.py",
         "tests/pipelines/rollout/test_experiment_numbers.py",
     ),
-    # The spec's checks.
+    # The spec and its checks.
     "pipelines/spec.py": (
-        "tests/pipelines/test_spec_events.py",
         "tests/pipelines/test_spec_privacy.py",
-        "tests/pipelines/test_spec_text.py",
         "tests/pipelines/test_spec_forecasts.py",
-        "tests/pipelines/test_spec_mistakes.py",
         "tests/pipelines/test_spec.py",
         "tests/pipelines/test_spec_clock.py",
         "tests/pipelines/test_spec_kinds.py",
+    ),
+    "pipelines/spec_mistakes.py": (
+        "tests/pipelines/test_spec_mistakes.py",
+        "tests/pipelines/test_spec.py",
+    ),
+    "pipelines/spec_yaml.py": ("tests/pipelines/test_spec_mistakes.py",),
+    "pipelines/spec_fills.py": (
+        "tests/pipelines/test_spec_events.py",
         "tests/pipelines/test_spec_people.py",
-        "tests/pipelines/test_spec_rules.py",
+        "tests/pipelines/test_spec_text.py",
+    ),
+    "pipelines/spec_checks/intents.py": (
+        "tests/pipelines/test_spec_forecasts.py",
+        "tests/pipelines/test_spec_privacy.py",
+        "tests/pipelines/test_spec_kinds.py",
+        "tests/pipelines/test_spec_clock.py",
         "tests/data/test_leave_one_out.py",
+    ),
+    "pipelines/spec_checks/profiles.py": (
+        "tests/pipelines/test_spec_events.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_text.py",
+    ),
+    "pipelines/spec_checks/ranking.py": (
+        "tests/pipelines/test_spec_people.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_kinds.py",
+        "tests/data/test_leave_one_out.py",
+    ),
+    "pipelines/spec_checks/shown.py": (
+        "tests/pipelines/test_spec_rules.py",
+        "tests/pipelines/test_spec_experiments.py",
+        "tests/pipelines/test_spec_mistakes.py",
     ),
     "components/content/grounding/rules.py": ("tests/content/test_checker.py",),
     "components/content/grounding/known.py": ("tests/content/test_checker.py",),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from components.data.rules import Present
 from feature_repo.errors import SpecError
 from feature_repo.slice import Slice
-from pipelines import spec
+from pipelines import spec, spec_mistakes, spec_yaml
 
 
 class Cat(Slice):
@@ -86,15 +86,15 @@ class Zoo(BaseModel):
 )
 def test_a_mistake_names_its_place_and_what_is_allowed(document: dict[str, Any], told: str) -> None:
     with pytest.raises(SpecError) as error:
-        spec.checked(Zoo, document, place="zoo.yaml")
+        spec_mistakes.checked(Zoo, document, place="zoo.yaml")
     assert str(error.value) == f"zoo.yaml: {told}"
 
 
 def test_a_mapping_is_asked_for() -> None:
     for document in ([], "a", None, 5):
         with pytest.raises(SpecError, match=r"^zoo.yaml: holds no mapping; begin with `apiVersion: intentflow/v1`$"):
-            spec.checked(Zoo, document, place="zoo.yaml")
-    assert spec.checked(Zoo, {"size": "large"}, place="zoo.yaml").size == "large"
+            spec_mistakes.checked(Zoo, document, place="zoo.yaml")
+    assert spec_mistakes.checked(Zoo, {"size": "large"}, place="zoo.yaml").size == "large"
 
 
 GROCERY: dict[str, Any] = spec.split(yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text()))[0]
@@ -174,21 +174,21 @@ def test_yaml_that_is_broken_names_the_line(tmp_path: Path, text: str, told: str
     path = tmp_path / "shop.yaml"
     path.write_text(text)
     with pytest.raises(SpecError) as error:
-        spec.read_yaml(path)
+        spec_yaml.read_yaml(path)
     assert str(error.value) == f"{path}: {told}"
 
 
 def test_yaml_is_read_with_its_nesting_and_its_letters(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text("a: {b: [1, {c: ü}]}\n", encoding="utf-8")
-    assert spec.read_yaml(path) == {"a": {"b": [1, {"c": "ü"}]}}
+    assert spec_yaml.read_yaml(path) == {"a": {"b": [1, {"c": "ü"}]}}
 
 
 def test_what_is_no_yaml_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path, tmp_path / "picture"):
         with pytest.raises(SpecError) as error:
-            spec.read_yaml(path)
+            spec_yaml.read_yaml(path)
         assert str(error.value) == f"{path}: is no YAML file; name a spec such as pipelines/specs/grocery.yaml"
 
 
@@ -196,8 +196,8 @@ def test_a_file_that_is_absent_names_one_that_is_near(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("a: 1")
     (tmp_path / "shop.txt").write_text("a: 1")
     with pytest.raises(SpecError) as error:
-        spec.read_yaml(tmp_path / "shpo.yaml")
+        spec_yaml.read_yaml(tmp_path / "shpo.yaml")
     assert str(error.value) == f"{tmp_path}/shpo.yaml: no such file; did you mean '{tmp_path}/shop.yaml'?"
     with pytest.raises(SpecError) as error:
-        spec.read_yaml(tmp_path / "absent" / "a.yaml")
+        spec_yaml.read_yaml(tmp_path / "absent" / "a.yaml")
     assert str(error.value) == f"{tmp_path}/absent/a.yaml: no such file"

@@ -1,0 +1,49 @@
+"""Read a YAML file of ours: a key given twice is refused, and what is wrong becomes one line with its place."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from feature_repo.errors import SpecError, nearest, shortened
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that refuses a key given twice, which YAML's own would silently overwrite."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen = set()
+    for key_node, _value in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise SpecError(f"line {key_node.start_mark.line + 1}: a key must be a word, not a list or a mapping")
+        if key in seen:
+            raise SpecError(f"line {key_node.start_mark.line + 1}: the key '{key}' is given twice; keep one")
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file; raises SpecError for one that is absent or is no YAML."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        siblings = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise SpecError(f"{path}: no such file{nearest(str(path), siblings)}") from None
+    except (IsADirectoryError, UnicodeDecodeError):
+        raise SpecError(f"{path}: is no YAML file; name a spec such as pipelines/specs/grocery.yaml") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"{path}: line {line}: {error.problem}; mend the YAML there") from None
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        # A control character, a 30th of February, a number of 5,000 digits, lists in lists without end, a tag's value
+        # of another kind than the tag: PyYAML raises what its readers of values do.
+        said = " ".join(str(error).split())
+        raise SpecError(f"{path}: is no YAML that can be read: {shortened(said, 200)}; mend it") from None
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
