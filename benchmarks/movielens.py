@@ -4,9 +4,10 @@ Leave-one-out, full ranking, by the last finished run of movies-loo: each user's
 anybody had before the last two; the one before it stops every training. `masked`: films that the user had are in no
 list; `unmasked`: they may be. `default` is the spec's own ranker, trained anew for each; `sequence` the self-attention
 in it alone. Peers learn the very sequences that our rows hold, in environments of their own, with our torch, one thread
-a process. `fit_cpu_s` is what fitting took of the processor: ours with neighbours, sources and lists and without the
-intent model, which the run had trained before; theirs with the validation that stops it. `ci95` are intervals over
-users, `ratio` is `default` over the peer, `cpu_share` its processor time over the peer's.
+a process; one that has spent `--peer-cpu-s` ends with its epoch, and `ended_by` says so. `fit_cpu_s` is what fitting
+took of the processor: ours with neighbours, sources and lists and without the intent model, which the run had trained
+before; theirs with the validation that stops it. `ci95` are intervals over users, `ratio` is `default` over the peer,
+`cpu_share` its processor time over the peer's.
 
 Letters: U users.
 """
@@ -42,7 +43,7 @@ PEERS = ("recbole", "rectools")
 MASKINGS = {"masked": FORBID, "unmasked": ALLOW}
 METRICS = (f"recall_at_{K}", f"ndcg_at_{K}")
 DEFAULT, SEQUENCE = ranking.DEFAULT, "sequence"
-PEER_S = 3600
+PEER_S = 4 * 3600
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Side:
 
     fit_cpu_s: list[float] = field(default_factory=list)
     by_seed: list[np.ndarray] = field(default_factory=list)
+    ended_by: list[str] = field(default_factory=list)  # a peer's trainings: validation, epochs or budget
 
 
 def measure(asked: argparse.Namespace) -> Document:
@@ -76,9 +78,13 @@ def measure(asked: argparse.Namespace) -> Document:
             sequences = sequences_of(judged)
             np.savez(path, items=np.concatenate(sequences), offsets=np.cumsum([0, *map(len, sequences)]))
             for name in (one for one in PEERS if one not in skipped):
-                for masking, side in _theirs(name, path, epochs=asked.epochs, seeds=asked.seeds).items():
-                    if masking in sides:
-                        sides[masking][name] = side
+                try:
+                    theirs = _theirs(name, path, asked)
+                except (ServerError, subprocess.TimeoutExpired) as error:  # what the others cost is not lost
+                    skipped[name] = f"failed: {error}"
+                    continue
+                for masking in sides:
+                    sides[masking][name] = theirs[masking]
     told = {masking: _document(mine, judged, n_items) for masking, mine in sides.items()}
     return {
         "recommender": found.name,
@@ -119,14 +125,15 @@ def sequences_of(examples: Examples) -> list[np.ndarray]:
     return [np.append(ordered(items.row(b), at.row(b)), examples.bought.row(b)) for b in range(len(examples))]
 
 
-def _theirs(peer: str, sequences: Path, *, epochs: int, seeds: int) -> dict[str, Side]:
+def _theirs(peer: str, sequences: Path, asked: argparse.Namespace) -> dict[str, Side]:
     """Let a peer learn and list, by masking."""
     python, sides = python_of(peer, KEPT), {name: Side() for name in MASKINGS}
     script.note(f"{peer} …")
     told = Path(__file__).parent / "peers" / f"with_{peer}.py"
-    for seed in range(seeds):
+    for seed in range(asked.seeds):
         lists = sequences.with_name(f"{peer}-{seed}.npz")
-        command = [str(python), str(told), str(sequences), str(lists), str(epochs), str(seed)]
+        command = [str(python), str(told), str(sequences), str(lists), str(asked.epochs), str(seed),
+                   str(asked.peer_cpu_s)]  # fmt: skip
         alone = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=alone, cwd=sequences.parent, capture_output=True, text=True,
                               timeout=PEER_S, check=False)  # fmt: skip
@@ -138,6 +145,7 @@ def _theirs(peer: str, sequences: Path, *, epochs: int, seeds: int) -> dict[str,
             for masking, side in sides.items():
                 side.by_seed.append(found[masking])
                 side.fit_cpu_s.append(float(cost["fit_cpu_s"]))
+                side.ended_by.append(str(cost["ended_by"]))
     return sides
 
 
@@ -156,6 +164,8 @@ def _document(sides: Mapping[str, Side], examples: Examples, n_items: int) -> Do
             "fit_cpu_s": round(cpu, 2),
             "ci95": metrics.intervals(values[name], examples.rows.user_id, everyone),
         }
+        if side.ended_by:
+            document[name]["ended_by"] = side.ended_by
         if name == DEFAULT or DEFAULT not in sides:
             continue
         apart = {metric: values[DEFAULT][metric] - value for metric, value in values[name].items()}
@@ -174,10 +184,18 @@ def text(document: Document) -> str:
     for masking, found in document["maskings"].items():
         lines = [
             [name, *(ranking._cell(one, metric) for metric in METRICS), one["fit_cpu_s"],
-             *((one.get("ratio") or {}).get(metric) for metric in METRICS), one.get("cpu_share")]
+             *((one.get("ratio") or {}).get(metric) for metric in METRICS), one.get("cpu_share"),
+             " ".join(one.get("ended_by", []))]
             for name, one in found.items()
         ]  # fmt: skip
-        head = [masking, *METRICS, "fit CPU-s", *(f"ours by it, {metric}" for metric in METRICS), "our CPU by its"]
+        head = [
+            masking,
+            *METRICS,
+            "fit CPU-s",
+            *(f"ours by it, {metric}" for metric in METRICS),
+            "our CPU by its",
+            "ended by",
+        ]
         parts.append(script.table(head, lines))
     return "\n\n".join([*parts, *(f"{name}: {why}" for name, why in document["skipped"].items())])
 
@@ -190,4 +208,5 @@ if __name__ == "__main__":
     switches.add_argument("--only", action="append", default=[], choices=(DEFAULT, SEQUENCE, *PEERS),
                           help="a side to measure; may be repeated; left out: all")  # fmt: skip
     switches.add_argument("--epochs", type=int, default=30, help="of a peer, at most; validation stops it earlier")
+    switches.add_argument("--peer-cpu-s", type=int, default=1800, help="of a peer's training, in processor seconds")
     script.main(switches, measure, text)

@@ -16,7 +16,8 @@ from feature_repo.checkout import LOCK, ROOT
 from feature_repo.privacy.pseudonyms import weakness
 from pipelines import caller_checks, manifest_checks
 from pipelines.caller_checks import loopback
-from pipelines.environment import Installation, signing_keys
+from pipelines.environment import Installation
+from pipelines.environment_variables import signing_keys
 from pipelines.releases import processes
 from pipelines.server_checks.check import Check
 

@@ -1,9 +1,10 @@
 """RecBole's SASRec on sequences of an npz file. Runs in its own environment; prints JSON, writes lists to another npz.
 
-`python with_recbole.py SEQUENCES.npz LISTS.npz EPOCHS SEED`. The first file holds `items`, the sequences end to end,
-and `offsets`; each ends with the item that is to be predicted. LISTS gets the best ten of every sequence, `masked`
+`python with_recbole.py SEQUENCES.npz LISTS.npz EPOCHS SEED CPU_S`. The first file holds `items`, the sequences end to
+end, and `offsets`; each ends with the item that is to be predicted. LISTS gets the best ten of every sequence, `masked`
 without what the sequence holds and `unmasked` with it, [U, 10]. The item before the last stops the training and is
-known when the last is predicted.
+known when the last is predicted. A training that has spent CPU_S of the processor ends with its epoch; its best one
+counts. `ended_by` says which it was: validation, epochs or budget.
 """
 
 import json
@@ -31,6 +32,10 @@ SETTINGS = {
 }
 
 
+class Spent(Exception):
+    """The training has had what it was given."""
+
+
 def best(scores: np.ndarray, had: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the best items of one sequence, without what it holds and with it."""
     unmasked = np.argsort(-scores, kind="stable")[:K]
@@ -46,7 +51,7 @@ def main() -> None:
     from recbole.trainer import Trainer
     from recbole.utils import init_seed
 
-    source, lists, epochs, seed = sys.argv[1:]
+    source, lists, epochs, seed, cpu_s = sys.argv[1:]
     with np.load(source) as file:
         items, offsets = file["items"], file["offsets"]
     sequences = np.split(items, offsets[1:-1])
@@ -66,11 +71,23 @@ def main() -> None:
         model = SASRec(config, train.dataset)
         trainer = Trainer(config, model)
         start = time.process_time()
-        trainer.fit(train, check, verbose=False, saved=True, show_progress=False)
+        ran, ended_by = 0, "validation"
+
+        def look(epoch: int, _score: float) -> None:
+            nonlocal ran
+            ran = epoch + 1
+            if time.process_time() - start > float(cpu_s):
+                raise Spent
+
+        try:
+            trainer.fit(train, check, verbose=False, saved=True, show_progress=False, callback_fn=look)
+            ended_by = "epochs" if ran == int(epochs) else ended_by
+        except Spent:
+            ended_by = "budget"
         spent = time.process_time() - start
         kept = torch.load(trainer.saved_model_file, weights_only=False)  # its own call fails on today's torch
         model.load_state_dict(kept["state_dict"])
-        told: dict[str, Any] = {"fit_cpu_s": spent, "epochs": int(kept["epoch"]) + 1}
+        told: dict[str, Any] = {"fit_cpu_s": spent, "epochs": ran, "ended_by": ended_by}
         answers = _lists(model, dataset, test, sequences)
     np.savez(lists, masked=answers[0], unmasked=answers[1])
     print(json.dumps(told))

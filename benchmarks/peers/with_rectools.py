@@ -1,7 +1,7 @@
 """RecTools' SASRec on sequences of an npz file. Runs in its own environment; prints JSON, writes lists to another npz.
 
-`python with_rectools.py SEQUENCES.npz LISTS.npz EPOCHS SEED`; the files are those of with_recbole.py. Its defaults, but
-for width and length, which are RecBole's, so that the two differ by what they are.
+`python with_rectools.py SEQUENCES.npz LISTS.npz EPOCHS SEED CPU_S`; files and words are those of with_recbole.py. Its
+defaults, but for width and length, which are RecBole's, so that the two differ by what they are.
 """
 
 import json
@@ -24,13 +24,13 @@ def main() -> None:
     import pandas as pd
     import torch
     from pytorch_lightning import Trainer, seed_everything
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+    from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
     from rectools import Columns
     from rectools.dataset import Dataset
     from rectools.models import SASRecModel
     from rectools.models.nn.transformers.utils import leave_one_out_mask
 
-    source, lists, epochs, seed = sys.argv[1:]
+    source, lists, epochs, seed, cpu_s = sys.argv[1:]
     with np.load(source) as file:
         items, offsets = file["items"], file["offsets"]
     length = np.diff(offsets)
@@ -42,12 +42,23 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
 
+        class Budget(Callback):  # type: ignore[misc]  # a class of the peer's environment
+            """Ends a training that has had what it was given."""
+
+            spent = False
+
+            def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+                if time.process_time() - start > float(cpu_s):
+                    self.spent = trainer.should_stop = True
+
+        budget = Budget()
+
         def trainer() -> Trainer:
             return Trainer(
                 max_epochs=int(epochs), accelerator="cpu", logger=False, enable_progress_bar=False,
                 enable_model_summary=False, default_root_dir=folder,
                 callbacks=[EarlyStopping("val_loss", patience=PATIENCE),
-                           ModelCheckpoint(folder, monitor="val_loss", save_top_k=1)],
+                           ModelCheckpoint(folder, monitor="val_loss", save_top_k=1), budget],
             )  # fmt: skip
 
         model = SASRecModel(n_factors=WIDTH, session_max_len=LENGTH, get_trainer_func=trainer,
@@ -65,7 +76,8 @@ def main() -> None:
         found[name] = np.full((len(length), K), -1)
         found[name][told[Columns.User].to_numpy(), told[Columns.Rank].to_numpy() - 1] = told[Columns.Item].to_numpy()
     np.savez(lists, masked=found["masked"], unmasked=found["unmasked"])
-    print(json.dumps({"fit_cpu_s": spent, "epochs": ran}))
+    ended_by = "budget" if budget.spent else "epochs" if ran == int(epochs) else "validation"
+    print(json.dumps({"fit_cpu_s": spent, "epochs": ran, "ended_by": ended_by}))
 
 
 if __name__ == "__main__":

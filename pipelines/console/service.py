@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from bentos.client import Recommender
 from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
-from pipelines.environment import SHADOW_TOKEN, Installation
+from pipelines.environment import Installation
+from pipelines.environment_variables import SHADOW_TOKEN
 
 if TYPE_CHECKING:
     from bentos.router.routes import Backend

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bentos.recommender.logs import traces
+from bentos.recommender.logs import trace_people, traces
 from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.ids import plain
@@ -99,7 +99,7 @@ def forget(place: Installation, users: Sequence[str], *, observe: Observer = lam
     with working_alone(place, "forget"):
         keys = ring(place.variables)
         names = tuple(dict.fromkeys(pseudonym(raw, key) for key in keys for raw in raws))
-        people, when = traces.People(raws, names), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        people, when = trace_people.People(raws, names), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         tombstones = Tombstones(place.home, keys)
         for raw in raws:
             tombstones.write(raw, _document(tombstones.path(raw)) | {"state": "removing", "since": when})
@@ -157,7 +157,7 @@ def again(place: Installation, *, observe: Observer = lambda stage: None) -> For
         back = [user for user in sorted(met) if not names.isdisjoint(names_of(user, keys))]
         hidden = dict.fromkeys([*back, *(pseudonym(raw, key) for key in keys for raw in raws)])
         paths = [str(place.home / FOLDER / f"{name}.json") for name in sorted(names)]
-        removal = Removal(place, traces.People(raws, tuple(hidden)), in_store, observe)
+        removal = Removal(place, trace_people.People(raws, tuple(hidden)), in_store, observe)
         result = _removed(removal, paths, when=when)
     return _nothing_left(result, f"{len(result.left) - 1} more")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentos.recommender.logs import eventlog, traces
+from bentos.recommender.logs import eventlog, trace_people, traces
 from components.content.llm import store
 from components.training import checkpoints
 from feature_repo import erasure, files, signing
@@ -27,7 +27,7 @@ class Removal:
     """The removal and the proof, over one environment's places."""
 
     place: Installation
-    people: traces.People
+    people: trace_people.People
     in_store: Sequence[str]  # what their tombstones are called there
     observe: Observer
     roots: list[Path] = field(init=False)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bentos.recommender.logs import traces
+from bentos.recommender.logs import renaming, traces
 from components.policy import reward_table
 from feature_repo import files
 from feature_repo.errors import SpecError
@@ -135,7 +135,7 @@ def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, in
         return None if new is None else new.encode()
 
     counts = [
-        traces.replace_users(path, renamed)
+        renaming.replace_users(path, renamed)
         for folder in traces.LOGS
         for path in traces.walk([home / folder] if (home / folder).is_dir() else [])
         if path.suffix in (request_log.SEGMENT, request_log.PARQUET, request_log.PACKED)

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bentos.recommender.logs import traces
+from bentos.recommender.logs import trace_people, traces
 from feature_repo.logs import object_store, request_log, shipped_log
 
 
-def clean(address: str, people: traces.People) -> dict[str, int]:
+def clean(address: str, people: trace_people.People) -> dict[str, int]:
     """Remove people's answers and events; return how many rows and places went, by file."""
     removed: dict[str, int] = {}
     with object_store.reached(address) as store:
@@ -32,7 +32,7 @@ def _of_events(copy: Path) -> bool:
     return copy.name.endswith(shipped_log.LINES)
 
 
-def look_through(address: str, people: traces.People) -> tuple[int, list[str]]:
+def look_through(address: str, people: trace_people.People) -> tuple[int, list[str]]:
     """Look at every file; return how many there were, and those that still name someone."""
     looked, left = 0, list[str]()
     with object_store.reached(address) as store:

@@ -16,7 +16,7 @@ from bentos.endpoints.schemas import Event, SessionEvent
 from bentos.http.request_context import RequestContext
 from bentos.recommender import exploration
 from bentos.recommender.door import Door
-from bentos.recommender.logs import json_lines, requestlog, traces
+from bentos.recommender.logs import json_lines, requestlog, trace_people, traces
 from bentos.release import Release
 from components.policy import record, reward_table
 from components.policy.policies.epsilon import Epsilon
@@ -263,7 +263,7 @@ def test_forgetting_a_person_deletes_their_rewards(world: Exploring) -> None:
     shown = [test_rewards.answer(f"r{n}", world.hidden(user), "soup") for n, user in enumerate(("ana", "bo", "ana"))]
     reward_table.write(world.folder, attributed(shown, [], kpis, now_s=time.time()), kpis)
     table = reward_table.path(world.folder)
-    ana = traces.People(("ana",), (world.hidden("ana"),))
+    ana = trace_people.People(("ana",), (world.hidden("ana"),))
     assert traces.find([world.folder], ana).hits == {table: 2}
     assert traces.clean(table, ana) == 2
     assert reward_table.read(world.folder, ["user_id"]).to_pylist() == [{"user_id": world.hidden("bo")}]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.recommender.logs import traces
+from bentos.recommender.logs import trace_people, traces
 from components.registry import aliases, forget, release
 from components.registry import client as mlflow_client
 from feature_repo import erasure
@@ -59,7 +59,7 @@ def test_a_version_whose_data_is_not_at_hand_is_marked_since_nobody_can_tell(sha
 
 @EITHER
 def test_what_mlflow_keeps_elsewhere_is_looked_through_and_cleaned(shared, tmp_path: Path) -> None:
-    people = traces.People((ANN,), (HIDDEN,))
+    people = trace_people.People((ANN,), (HIDDEN,))
     run_id = shared.registered.run_id
     (tmp_path / "note.txt").write_text(f"{ANN} asked\n")
     with mlflow_client.connected() as client:
@@ -81,7 +81,7 @@ def test_what_mlflow_keeps_elsewhere_is_looked_through_and_cleaned(shared, tmp_p
 @EITHER
 def test_item_tables_of_versions_are_emptied_and_the_release_is_fetched_as_before(shared, tmp_path: Path) -> None:
     made, person = shared.release(), "i4"  # an id of the toy's, as if it were a pseudonym
-    people = traces.People((), (person,))
+    people = trace_people.People((), (person,))
 
     def tables(folder: Path) -> list[Path]:
         return [path for path in traces.find([folder], people).item_tables if path.suffix == ".parquet"]

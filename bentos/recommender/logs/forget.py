@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from bentos.recommender.logs import eventlog, traces
+from bentos.recommender.logs import eventlog, trace_people, traces
 from feature_repo import env_names
 from feature_repo.errors import SpecError, UserError
 from feature_repo.privacy.pseudonyms import pseudonym, ring
@@ -23,7 +23,7 @@ from feature_repo.privacy.pseudonyms import pseudonym, ring
 def forget(folder: Path, raws: Sequence[str], keys: tuple[str, ...]) -> dict[str, int]:
     """Remove people from the logs below a folder, look again, and return what went and what is left."""
     names = tuple(dict.fromkeys(pseudonym(raw, key) for key in keys for raw in raws))
-    people, logs = traces.People(tuple(raws), names), logs_below(folder)
+    people, logs = trace_people.People(tuple(raws), names), logs_below(folder)
     for log in logs:
         if log.name == eventlog.FOLDER:
             traces.mask_keys(log, people)

@@ -217,14 +217,14 @@ def test_a_new_process_and_a_new_segment_depend_on_no_line_of_before(tmp_path: P
 
 
 def test_a_person_whom_an_answer_shows_is_found_in_an_open_segment(tmp_path: Path) -> None:
-    from bentos.recommender.logs import traces
+    from bentos.recommender.logs import trace_people, traces
 
     shown = "f00d" * 4
     log = RequestLog(tmp_path / "requests")
     for n, item in enumerate((shown, "i1")):
         log.append(dataclasses.replace(ANSWER, request_id=f"r{n}", items=[ITEM | {"item_id": item}]))
     log.close()
-    people = traces.People((), (shown,))
+    people = trace_people.People((), (shown,))
     assert len(traces.find([tmp_path / "requests"], people).hits) == 1
     (segment,) = request_log.log_files(tmp_path / "requests")
     assert traces.clean(segment, people) == 1
@@ -232,14 +232,14 @@ def test_a_person_whom_an_answer_shows_is_found_in_an_open_segment(tmp_path: Pat
 
 
 def test_a_person_who_is_blanked_takes_no_other_answers_along(tmp_path: Path) -> None:
-    from bentos.recommender.logs import traces
+    from bentos.recommender.logs import trace_people, traces
 
     ann, bo = "a" * 16, "b" * 16
     log = RequestLog(tmp_path / "requests")
     for n, user in enumerate((ann, bo, ann, bo)):
         log.append(dataclasses.replace(ANSWER, request_id=f"r{n}", rows=UserRows.unknown([user], now=1)))
     (segment,) = request_log.log_files(tmp_path / "requests")
-    assert traces.clean(segment, traces.People((), (ann,))) == 2
+    assert traces.clean(segment, trace_people.People((), (ann,))) == 2
     log.append(dataclasses.replace(ANSWER, request_id="r4", rows=UserRows.unknown([bo], now=1)))
     log.close()
     assert [line["request_id"] for line in requestlog.read(tmp_path / "requests")] == ["r1", "r3", "r4"]
@@ -275,9 +275,9 @@ def shown(folder: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("is_open", [False, True])
 def test_a_person_whom_an_answer_of_before_shows_is_found_and_taken_out(tmp_path: Path, is_open: bool) -> None:
-    from bentos.recommender.logs import traces
+    from bentos.recommender.logs import trace_people, traces
 
-    segment, people = two_of_before(tmp_path), traces.People((), ("c" * 16,))
+    segment, people = two_of_before(tmp_path), trace_people.People((), ("c" * 16,))
     assert shown(segment.parent) == [("a", "c" * 16), ("a", "i1")]
     assert traces.find([segment.parent], people).hits == {segment: 1}
     with segment.open("rb") as door:
@@ -291,12 +291,12 @@ def test_a_person_whom_an_answer_of_before_shows_is_found_and_taken_out(tmp_path
 
 @pytest.mark.parametrize("is_open", [False, True])
 def test_a_person_whom_an_answer_of_before_shows_is_renamed_or_the_answer_goes(tmp_path: Path, is_open: bool) -> None:
-    from bentos.recommender.logs import traces
+    from bentos.recommender.logs import renaming
 
     segment = two_of_before(tmp_path)
     names = {b"a" * 16: b"b" * 16, b"c" * 16: b"d" * 16}
     with segment.open("rb") as door:
         if is_open:
             fcntl.flock(door, fcntl.LOCK_SH)
-        assert traces.replace_users(segment, names.get) == ((1, 1) if is_open else (2, 0))
+        assert renaming.replace_users(segment, names.get) == ((1, 1) if is_open else (2, 0))
     assert shown(segment.parent) == ([("b", "i1")] if is_open else [("b", "d" * 16), ("b", "i1")])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.recommender.logs import json_lines, traces
+from bentos.recommender.logs import json_lines, renaming, trace_people, traces
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ship
 from feature_repo.logs import object_store, parquet_files, request_log, shipped_log
@@ -18,7 +18,7 @@ from tests.bentos.recommender.test_requestlog import fill
 
 OLD, NEW = "0a" * 32, "0b" * 32
 ANN, BOB = "0123456789abcdef", "fedcba9876543210"
-PEOPLE = traces.People((), (ANN,))
+PEOPLE = trace_people.People((), (ANN,))
 KEYS = {ANN: "id:first", BOB: "id:second"}
 
 
@@ -128,10 +128,10 @@ def test_forgetting_rewrites_an_encrypted_parquet_file_as_one(tmp_path: Path) ->
     path = request_log.compact(request_log.log_files(folder)[0])
     assert path is not None
     ann = pseudonym("ann", "00")
-    assert traces.replace_users(path, lambda user: {b"ann": ann.encode()}.get(user)) == (3, 0)
+    assert renaming.replace_users(path, lambda user: {b"ann": ann.encode()}.get(user)) == (3, 0)
     assert parquet_files.encrypted(path)
-    assert traces.find([folder], traces.People((), (ann,))).hits == {path: 3}
-    assert traces.clean(path, traces.People((), (ann,))) == 3
+    assert traces.find([folder], trace_people.People((), (ann,))).hits == {path: 3}
+    assert traces.clean(path, trace_people.People((), (ann,))) == 3
     assert parquet_files.encrypted(path)
     assert list(request_log.read(folder)) == []
 
@@ -142,7 +142,7 @@ def test_rotating_the_pseudonyms_renames_encrypted_lines_under_the_newest_key(
     key.setenv(sealing.KEYS, f"{NEW},{OLD}")
     new = pseudonym("ann", "01")
     size = events.stat().st_size
-    assert traces.replace_users(events, lambda user: {ANN.encode(): new.encode()}.get(user)) == (1, 1)
+    assert renaming.replace_users(events, lambda user: {ANN.encode(): new.encode()}.get(user)) == (1, 1)
     assert events.stat().st_size == size
     assert [line.get("user_id") for line in lines(events)] == [new, None]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bentos.recommender.logs import traces
+from bentos.recommender.logs import renaming, trace_people, traces
 from feature_repo import memory
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.vocabulary import hashed
@@ -19,7 +19,7 @@ from feature_repo.vocabulary import hashed
 KEY = "0a" * 16
 ANN, BOB = "raw-user-7f3a-ann", "bob"
 ANNS, BOBS = pseudonym(ANN, KEY), pseudonym(BOB, KEY)
-PEOPLE = traces.People((ANN,), (ANNS,))
+PEOPLE = trace_people.People((ANN,), (ANNS,))
 ROWS = {
     "user_id": [ANNS, BOBS, BOBS, None],
     "session_id": [f"{ANNS} 2024-01-01", f"{BOBS} 2024-01-01", f"{ANNS} 2024-01-02", "s"],
@@ -79,7 +79,7 @@ def test_a_hard_linked_copy_is_found_and_cleaned_by_itself(tmp_path: Path) -> No
 
 
 def test_a_short_raw_id_is_told_only_where_a_user_is_named(tmp_path: Path) -> None:
-    people = traces.People(("17",), (pseudonym("17", KEY),))
+    people = trace_people.People(("17",), (pseudonym("17", KEY),))
     (tmp_path / "a.json").write_text(json.dumps({"user_id": "17", "count": 17, "item": "17"}))
     pq.write_table(pa.table({"user_id": ["17", "18"], "item_id": ["18", "17"]}), tmp_path / "b.parquet")
     assert {path.name: hits for path, hits in traces.find([tmp_path], people).hits.items()} == {
@@ -90,17 +90,17 @@ def test_a_short_raw_id_is_told_only_where_a_user_is_named(tmp_path: Path) -> No
 
 
 def test_an_item_that_is_called_like_a_user_stays(tmp_path: Path) -> None:
-    people = traces.People(("SKU-12345",), (pseudonym("SKU-12345", KEY),))
+    people = trace_people.People(("SKU-12345",), (pseudonym("SKU-12345", KEY),))
     pq.write_table(pa.table({"item_id": ["SKU-12345"], "title": ["SKU-12345 in red"]}), tmp_path / "items.parquet")
     bought = {"user_id": [BOBS, BOBS], "item_id": ["SKU-12345", "i"], "session_id": ["s", "SKU-12345 s"]}
     pq.write_table(pa.table(bought), tmp_path / "events.parquet")
     assert {path.name: hits for path, hits in traces.find([tmp_path], people).hits.items()} == {"events.parquet": 1}
-    assert traces.People(("chocolate", "12345678"), ()).telling == ()
+    assert trace_people.People(("chocolate", "12345678"), ()).telling == ()
 
 
 @pytest.mark.parametrize("raw", ['quo"te-and-1', "käthe@example.org", "back\\slash-2", "a.b*c+d(e)-3"])
 def test_awkward_raw_ids_are_found_as_json_writes_them(tmp_path: Path, raw: str) -> None:
-    people = traces.People((raw,), (pseudonym(raw, KEY),))
+    people = trace_people.People((raw,), (pseudonym(raw, KEY),))
     (tmp_path / "a.log").write_text(f"{json.dumps({'error': raw})}\n{json.dumps({'e': raw}, ensure_ascii=False)}\n")
     assert traces.clean(tmp_path / "a.log", people) == 2
     assert traces.find([tmp_path], people).hits == {}
@@ -149,7 +149,7 @@ def test_lines_of_a_log_are_blanked_with_their_keys_while_a_service_appends(tmp_
 
 def test_people_in_logs_get_new_names_and_those_without_one_go(tmp_path: Path) -> None:
     path = write_log(tmp_path)
-    assert traces.replace_users(path, {ANNS.encode(): b"0" * 16}.get) == (1, 1)
+    assert renaming.replace_users(path, {ANNS.encode(): b"0" * 16}.get) == (1, 1)
     assert [line.get("user_id") for line in read_log(path)] == ["0" * 16, None]
 
 
@@ -223,13 +223,13 @@ def test_people_who_are_items_in_logs_get_new_names_too(tmp_path: Path) -> None:
     line = {"user_id": BOBS, "item_id": ANNS, "key": "ab" * 16}
     lines.write_text(json.dumps(line, separators=(",", ":")) + "\n")
     new = {BOBS.encode(): b"b" * 16, ANNS.encode(): b"a" * 16}
-    assert traces.replace_users(lines, new.get) == (1, 0)
+    assert renaming.replace_users(lines, new.get) == (1, 0)
     assert json.loads(lines.read_text()) == line | {"user_id": "b" * 16, "item_id": "a" * 16}
     answers = tmp_path / "requests.parquet"
     shown = [[{"item_id": ANNS, "source": "reciprocity"}, {"item_id": "tea", "source": "history"}]]
     asked = [json.dumps({"exclude": [ANNS], "k": 3})]
     pq.write_table(pa.table({"user_id": [BOBS], "items": shown, "asked": asked}), answers)
-    assert traces.replace_users(answers, new.get) == (1, 0)
+    assert renaming.replace_users(answers, new.get) == (1, 0)
     (row,) = rows(answers)
     assert row["items"] == [{"item_id": "a" * 16, "source": "reciprocity"}, {"item_id": "tea", "source": "history"}]
     assert json.loads(str(row["asked"])) == {"exclude": ["a" * 16], "k": 3}

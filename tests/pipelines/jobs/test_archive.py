@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bentos.recommender.logs import json_lines, traces
+from bentos.recommender.logs import json_lines, renaming, trace_people, traces
 from bentos.recommender.logs.eventlog import EventLog
 from feature_repo import files
 from feature_repo.logs import request_log
@@ -16,7 +16,7 @@ from pipelines.jobs.merge import merge
 from tests.pipelines.jobs.conftest import NOW, answer, closed
 
 ANA, BO = "a" * 16, "b" * 16
-PEOPLE = traces.People(("raw-ana-1",), (ANA,))
+PEOPLE = trace_people.People(("raw-ana-1",), (ANA,))
 
 
 def events(folder, day="2026-01-05"):
@@ -101,7 +101,7 @@ def test_forgetting_takes_a_person_out_of_merged_and_compressed_files(tmp_path):
 def test_renaming_reaches_merged_and_compressed_files_and_drops_who_is_unknown(tmp_path):
     requests, folder = logs(tmp_path)
     new = {ANA.encode(): b"c" * 16, BO.encode(): None}
-    counts = [traces.replace_users(path, new.get) for path in [*requests.iterdir(), *folder.iterdir()]]
+    counts = [renaming.replace_users(path, new.get) for path in [*requests.iterdir(), *folder.iterdir()]]
     assert (sum(c[0] for c in counts), sum(c[1] for c in counts)) == (3 + 1 + 2, 3 + 1)
     assert {line["user_id"] for line in request_log.read(requests)} == {"c" * 16}
     assert list(offline_rows.accepted(folder)) == ["c" * 16]
@@ -113,8 +113,8 @@ def test_a_closed_parquet_file_of_the_request_log_is_forgotten_and_renamed_row_b
         "2026-03-08.00000.parquet",
         [answer(n, user=ANA) for n in range(2)] + [answer(5, user=BO)],
     )
-    assert traces.replace_users(path, {ANA.encode(): b"d" * 16, BO.encode(): BO.encode()}.get) == (2, 0)
+    assert renaming.replace_users(path, {ANA.encode(): b"d" * 16, BO.encode(): BO.encode()}.get) == (2, 0)
     assert sorted(line["user_id"] for line in request_log.read_file(path)) == [BO, "d" * 16, "d" * 16]
-    assert traces.clean(path, traces.People((), ("d" * 16,))) == 2
+    assert traces.clean(path, trace_people.People((), ("d" * 16,))) == 2
     assert [line["request_id"] for line in request_log.read_file(path)] == ["2026-03-08-5"]
     assert dt.datetime.fromisoformat(next(iter(request_log.read_file(path)))["logged_at"]).tzinfo is not None

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from bentos.recommender.logs import traces
+from bentos.recommender.logs import trace_people, traces
 from feature_repo import signing
 from pipelines.privacy.removal import Removal
 from tests.feature_repo.test_erasure import ANN, BOB, release, signer, words
 
-PEOPLE = traces.People((), (BOB,))
+PEOPLE = trace_people.People((), (BOB,))
 
 
 def removal(home: Path) -> Removal:
