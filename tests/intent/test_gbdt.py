@@ -258,3 +258,27 @@ def test_a_network_is_written_as_before_trees_were_there() -> None:
     assert MODEL.model_dump()["trees"] == {
         "rounds": 40, "leaves": 31, "depth": 8, "least": 5, "learning_rate": 0.1, "pairs": 1_000_000
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trees", "said"),
+    [
+        ({"columns": 0.0}, "greater than 0"),
+        ({"columns": 1.5}, "less than or equal to 1"),
+        ({"smoothing": -1}, "greater than or equal to 0"),
+        ({"colums": 0.5}, "[Ee]xtra"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused(trees: dict[str, float], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        IntentModel.model_validate({"architecture": TREES, "trees": trees})
+
+
+def test_a_search_may_try_how_trees_are_grown_and_a_spec_that_says_so_is_written() -> None:
+    space = {"trees.columns": {"low": 0.4, "high": 1.0}, "trees.smoothing": {"low": 0.1, "high": 100.0, "log": True}}
+    spec = IntentModel.model_validate({"architecture": TREES, "search": {"space": space}})
+    assert spec.search is not None
+    assert set(spec.search.space) == set(space)
+    said = IntentModel.model_validate({"architecture": TREES, "trees": {"smoothing": 10.0}}).model_dump()["trees"]
+    assert said["smoothing"] == 10.0
+    assert "columns" not in said
