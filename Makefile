@@ -60,7 +60,7 @@ lint: install ## formatting, lint, types, layers and declared dependencies
 
 lock: install ## pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions (CPU and CUDA share the lock)
 	sed -E 's/ \\$$//; /^ +--hash=/d; s/^(torch==[0-9.]+)$$/\1+cpu/' requirements.lock > requirements.lock.part  # versions stay; no CUDA packages
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --extra vectors --extra trees --extra search --extra text --extra faiss --extra words --extra mcp --python-version 3.11 --no-header --no-emit-find-links \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --extra vectors --extra search --extra text --extra faiss --extra words --extra mcp --python-version 3.11 --no-header --no-emit-find-links \
 		$(LINKS) $(UPGRADE) --generate-hashes --quiet --output-file requirements.lock.part
 	# torch's hashes: of the CPU build above, and of the index's builds of the same version.
 	sed -nE 's/^(torch==[0-9.]+)\+cpu.*/\1/p' requirements.lock.part | $(BIN)/uv pip compile - --no-deps --generate-hashes --no-header \

@@ -11,13 +11,18 @@ of the default, to tell what any mean brings from what trees bring. Figures are 
 of differences, are over resampled users, paired, and hold no chance of training, for which `by_seed` stands. `--keep
 FOLDER` keeps predictions and trials, and a run that was broken off goes on behind them.
 
+`--also rnn,gbdt` trains other architectures by the spec's other fields on the same rows, with what each cost, and
+`--together default+gbdt,rnn+gbdt` judges sides as one, as `architecture: ensemble` does: the mean of their
+probabilities by the weights that the validation rows choose. `--trees` is what `gbdt` is grown by, as JSON.
+
 Letters: B rows, C targets, H targets of the headline, R resamples of users, X numbers of a pair.
 """
 
 import argparse
+import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,17 +33,19 @@ from scipy.special import expit, logit
 
 from benchmarks import boosting, script, subject
 from benchmarks.cells import Cells
-from benchmarks.intent import Judge
+from benchmarks.intent import Judge, spec_of
 from benchmarks.script import Document
 from benchmarks.subject import Subject
+from components.intent import ensemble, metrics
 from components.intent import examples as intent_examples
-from components.intent import metrics
 from components.intent.ensemble_train import train
 from components.intent.examples import Examples
+from components.intent.networks import TREES
 from components.intent.score import IntentScorer
+from components.intent.spec import IntentModel
 from components.intent.steps import OUT_OF_TIME, PROBABILITIES
-from feature_repo import columns
-from feature_repo.errors import DataError
+from feature_repo import columns, files
+from feature_repo.errors import DataError, SpecError
 
 DEFAULT, LIGHTGBM = "default", "lightgbm"
 MIXED, SEEDS = ("mean", "mean_logit", "weighted"), "seeds"
@@ -94,6 +101,8 @@ def measure(asked: argparse.Namespace) -> Document:
     """Tune, train and judge."""
     seeds, trials = (1, 2) if asked.quick else (asked.seeds, asked.trials)
     pairs, few = (QUICK_PAIRS, QUICK_PAIRS) if asked.quick else (asked.pairs, asked.trial_pairs)
+    also = tuple(filter(None, asked.also.split(",")))
+    together = _sets(asked.together, have=(DEFAULT, LIGHTGBM, *also))
     with subject.subject(asked) as found, tempfile.TemporaryDirectory() as scratch:
         keep = asked.keep or Path(scratch)
         examples = intent_examples.load(found.rows, found.intents)
@@ -103,8 +112,15 @@ def measure(asked: argparse.Namespace) -> Document:
         cells = Cells(keep / "trials.jsonl", {"recommender": found.name, "rows": len(examples.week), "pairs": few})
         settings, tried = _tuned(rows, cells, trials=trials, pairs=few)
         said: dict[str, list[np.ndarray]] = {DEFAULT: [], LIGHTGBM: []}
+        specs = {name: _spec(name, found.intent, asked.trees) for name in also}
+        cost: dict[str, list[float]] = {name: [] for name in also}
         for seed in range(seeds):
             at = keep / f"{{}}-{seed}.npy"
+            for name, spec in specs.items():
+                under = f"{name}-{files.digest(spec.model_dump(mode='json'))}"  # other settings are another side
+                one = _kept(at, under, lambda: _said(found, rows, spec, seed))  # noqa: B023
+                said.setdefault(name, []).append(one)
+                cost[name].append(float(files.read_json(keep / f"{under}-{seed}.json")["cpu_s"]))
             said[LIGHTGBM].append(_kept(at, LIGHTGBM, lambda: _grown(rows, settings, pairs, seed)))  # noqa: B023
             said[DEFAULT].append(_kept(at, DEFAULT, lambda: _default(found, rows, seed)))  # noqa: B023
     script.note("resampling users …")
@@ -116,15 +132,45 @@ def measure(asked: argparse.Namespace) -> Document:
         "targets": len(rows.targets),
         "trials": tried,
         "settings": settings,
-        **judged(rows, said),
+        "cpu_s": {name: round(float(np.mean(each)), 1) for name, each in cost.items()},
+        **judged(rows, said, together),
     }
+
+
+def _sets(asked: str, *, have: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the sides that are judged as one, by their names with a +."""
+    found = {name: tuple(name.split("+")) for name in filter(None, asked.split(","))}
+    for name, sides in found.items():
+        if odd := [side for side in sides if side not in have]:
+            raise SpecError(
+                f"--together: {name}: '{odd[0]}' is no side here; use {', '.join(have)}, or name it in --also"
+            )
+    return found
+
+
+def _spec(name: str, spec: IntentModel, trees: str | None) -> IntentModel:
+    made = spec_of(name, spec)
+    if name != TREES or trees is None:
+        return made
+    return IntentModel.model_validate(made.model_dump(exclude_unset=True) | {"trees": json.loads(trees)})
+
+
+def _said(found: Subject, rows: Rows, spec: IntentModel, seed: int) -> np.ndarray:
+    """Train a model and return what it says of all rows, [B, C]."""
+    script.note(f"{spec.architecture}, seed {seed} …")
+    spec = spec.model_copy(update={"seed": seed})
+    trained = train(rows.examples, spec, ranking_weeks=found.ranking.train_weeks, device="cpu")
+    return trained.out_of_time.probabilities[-len(rows.asked) :]
 
 
 def _kept(path: Path, name: str, predict: Callable[[], np.ndarray]) -> np.ndarray:
     path = path.with_name(path.name.format(name))
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, predict())
+        start = time.process_time()
+        said = predict()
+        files.write_json(path.with_suffix(".json"), {"cpu_s": round(time.process_time() - start, 1)})
+        np.save(path, said)
     return np.asarray(np.load(path))
 
 
@@ -228,13 +274,11 @@ def _default(found: Subject, rows: Rows, seed: int) -> np.ndarray:
         if scores[columns.USER_ID].to_pylist() != rows.examples.rows.user_id[rows.asked].tolist():
             raise DataError(f"{found.trained_intent}: its scores are of other rows; run the pipeline again")
         return np.stack(scores[PROBABILITIES].to_numpy()).astype(np.float32)
-    spec = found.intent.model_copy(update={"seed": seed})
-    trained = train(rows.examples, spec, ranking_weeks=found.ranking.train_weeks, device="cpu")
-    return trained.out_of_time.probabilities[-len(rows.asked) :]
+    return _said(found, rows, found.intent, seed)
 
 
-def judged(rows: Rows, said: Mapping[str, list[np.ndarray]]) -> Document:
-    """Judge all sides of [B, C] predictions by seed, and their differences."""
+def judged(rows: Rows, said: Mapping[str, list[np.ndarray]], together: Mapping[str, Sequence[str]]) -> Document:
+    """Judge all sides of [B, C] predictions by seed, those of `together` by their mean, and their differences."""
     of_validation, of_test = rows.labels
     sides = {name: [rows.parts(one)[1] for one in by_seed] for name, by_seed in said.items()}
     shares = []
@@ -248,6 +292,13 @@ def judged(rows: Rows, said: Mapping[str, list[np.ndarray]]) -> Document:
         )
         for name, one in zip(MIXED, mixed, strict=True):
             sides.setdefault(name, []).append(one)
+    weights: dict[str, list[dict[str, float]]] = {name: [] for name in together}
+    for name, members in together.items():
+        for seed in range(len(said[DEFAULT])):
+            both = {member: rows.parts(said[member][seed]) for member in members}
+            chosen = ensemble.chosen(of_validation, {member: before for member, (before, _) in both.items()})
+            weights[name].append(chosen)
+            sides.setdefault(name, []).append(ensemble.mean({m: test for m, (_, test) in both.items()}, chosen))
     if len(said[DEFAULT]) > 1:
         sides[SEEDS] = [np.mean(sides[DEFAULT], axis=0)]
     figures = {name: [_figures(of_test, one, rows) for one in by_seed] for name, by_seed in sides.items()}
@@ -257,6 +308,7 @@ def judged(rows: Rows, said: Mapping[str, list[np.ndarray]]) -> Document:
     }
     return {
         "share_of_default": shares,
+        "weights": weights,
         "sides": {name: _document(figures[name], drawn[name]) for name in sides},
         "less": {
             f"{name} less {other}": _less(figures, drawn, name, other)
@@ -327,6 +379,7 @@ def text(document: Document) -> str:
             script.table(["", *METRICS], less),
             script.table(["trial", "map", "trees", "cpu_s"], tried),
             f"settings {document['settings']}, share of the default {document['share_of_default']}",
+            f"processor seconds {document['cpu_s']}, weights {document['weights']}",
         ]
     )
 
@@ -341,5 +394,8 @@ if __name__ == "__main__":
     switches.add_argument("--trial-pairs", type=int, default=TRIAL_PAIRS, help="training pairs of a trial")
     switches.add_argument("--pairs", type=int, default=PAIRS, help="training pairs of the best settings, at most")
     switches.add_argument("--seeds", type=int, default=3, help="models a side")
+    switches.add_argument("--also", default="", help="other architectures to train, by comma, such as rnn,gbdt")
+    switches.add_argument("--together", default="", help="sides judged as one, by comma, such as default+gbdt,rnn+gbdt")
+    switches.add_argument("--trees", help="what gbdt is grown by, as JSON: models.intent.trees; left out: the spec's")
     switches.add_argument("--keep", type=Path, help="folder that keeps predictions and trials")
     script.main(switches, measure, text)

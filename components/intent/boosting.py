@@ -1,8 +1,8 @@
-"""Grow the trees of the architecture `gbdt`: histogram trees over the numbers that the networks see, in two stages.
+"""Grow the trees of the architecture `gbdt` over the numbers that the networks see, in two stages, by LightGBM.
 
-The trees are scikit-learn's, which follow LightGBM (Ke et al., 2017); they are turned into arrays that forest.py reads,
-and both are compared on training pairs before anything is saved. Each stage draws pairs of a user-week and a target,
-grows until the validation rows say stop, and keeps the trees up to the best one.
+The trees (Ke et al., 2017) are turned into arrays that forest.py reads, and both are compared on training pairs before
+anything is saved. Each stage draws pairs of a user-week and a target, grows until the validation rows say stop, and
+keeps the trees up to the best one.
 
 Letters: R rows, C targets, n pairs, X columns of a pair, W weeks.
 """
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy.special import expit
 
+from components.boosted_trees import DETERMINISTIC, Tree, library, trees_of
 from components.intent.encode import Encoded
 from components.intent.fit import UNKNOWN_SHARE, Epoch, Rows
 from components.intent.forest import CATEGORIES, MOST_CELLS, Forest, cells, columns_of
@@ -26,9 +27,21 @@ from components.served_form import CLOSE
 from feature_repo.errors import DataError
 
 PROJECTED = ("mean", "scale", "matrix")
+SEEN = ("cell", *(f"profile_{name}" for name in PROJECTED))  # of a forest: how pairs are laid out before trees see them
+METRIC, LEARNS, STOPS = "binary_logloss", "learns", "stops"
+REPORT_TREES = 10
 PATIENCE = 10  # trees in a row that may bring nothing
 CHECKED = 2000  # pairs that the library and the arrays are both asked about
 VALIDATE_SHARE = 4  # a validation row's pairs are drawn up to a share of the training pairs: one in so many
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """User-weeks with a target each."""
+
+    x: np.ndarray  # [n, X] float32, columns as forest.columns_of lays them out
+    label: np.ndarray  # [n] int64
+    weight: np.ndarray  # [n] float64, of mean 1
 
 
 @dataclass
@@ -62,68 +75,43 @@ class Boosting:
         start = {"cell": cells(rate)} if given is None else given
         if projection is not None:
             start |= {f"profile_{name}": getattr(projection, name).astype(np.float32) for name in PROJECTED}
-        return cls(shape, rows, validate, unknown, spec, Forest(shape, start | _nodes([])), positives)
+        return cls(shape, rows, validate, unknown, spec, Forest(shape, start | nodes_of([])), positives)
 
     @property
     def sees(self) -> dict[str, torch.Tensor]:
         """How pairs are laid out before trees see them: cells of targets, and the profile's projection."""
-        names = ("cell", *(f"profile_{name}" for name in PROJECTED))
         have = self.forest.weights
-        return {name: torch.from_numpy(have[name]) for name in names if name in have}
+        return {name: torch.from_numpy(have[name]) for name in SEEN if name in have}
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Grow trees on the rows in `index` until the validation rows say stop; keep those up to the best."""
         assert self.validate is not None, "without validation rows nothing says when to stop"
-        report(0.0, f"{stage}, up to {self.spec.trees.rounds} trees")
-        start, rng = time.monotonic(), np.random.default_rng(self.spec.seed)
-        x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
+        start, rng, rounds = time.monotonic(), np.random.default_rng(self.spec.seed), self.spec.trees.rounds
+        learns = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
         every = np.arange(len(self.validate.week))
         check = self._drawn(
             self.validate, every, rng, pairs=max(self.spec.trees.pairs // VALIDATE_SHARE, 1), learns=False
         )
-        _require_both(y, check[1])
-        model = self._booster(self.spec.trees.rounds, stops=True)
-        model.fit(x, y, sample_weight=weight, X_val=check[0], y_val=check[1], sample_weight_val=check[2])
-        losses = [(-float(a), -float(b)) for a, b in zip(model.train_score_, model.validation_score_, strict=True)][1:]
+        _require_both(learns.label, check.label)
+        model, losses = grow(learns, self.spec, rounds=rounds, check=check, told=_told(report, stage, rounds))
         each = round((time.monotonic() - start) / len(losses), 3)
         told = [(round(a, 6), round(b, 6)) for a, b in losses]
         best = int(np.argmin([found for _, found in told])) + 1  # of what is written down, as a refit reads it
         self.epochs += [Epoch(stage, a, b, each) for a, b in told]
-        self._take(model, best, x)
+        self._take(model, best, learns.x)
 
     def rerun(self, stage: str, index: np.ndarray, *, epochs: int, report: Callable[[float, str], None]) -> None:
         """Grow so many trees on the rows in `index`."""
-        report(0.0, f"{stage}, {epochs} trees")
         start, rng = time.monotonic(), np.random.default_rng(self.spec.seed)
-        x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
-        _require_both(y)
-        model = self._booster(epochs, stops=False).fit(x, y, sample_weight=weight)
+        learns = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
+        _require_both(learns.label)
+        model, losses = grow(learns, self.spec, rounds=epochs, told=_told(report, stage, epochs))
         seconds = round(time.monotonic() - start, 2)
-        self.epochs.append(Epoch(stage, round(_loss(y, model.predict_proba(x)[:, 1], weight), 6), None, seconds))
-        self._take(model, epochs, x)
+        self.epochs.append(Epoch(stage, round(losses[-1][0], 6), None, seconds))
+        self._take(model, epochs, learns.x)
 
-    def _booster(self, rounds: int, *, stops: bool) -> Any:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        asked = self.spec.trees
-        return HistGradientBoostingClassifier(
-            learning_rate=asked.learning_rate,
-            max_iter=rounds,
-            max_leaf_nodes=asked.leaves,
-            max_depth=asked.depth,
-            min_samples_leaf=asked.least,
-            l2_regularization=1.0,
-            categorical_features=list(range(CATEGORIES)),
-            early_stopping=stops,
-            n_iter_no_change=PATIENCE,
-            scoring="loss",
-            random_state=self.spec.seed,
-        )
-
-    def _drawn(
-        self, rows: Rows, index: np.ndarray, rng: np.random.Generator, *, pairs: int, learns: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw pairs of the rows in `index` and targets: columns [n, X], labels [n], weights [n], of mean 1.
+    def _drawn(self, rows: Rows, index: np.ndarray, rng: np.random.Generator, *, pairs: int, learns: bool) -> Pairs:
+        """Draw pairs of the rows in `index` and targets.
 
         All targets weigh alike: trees tell them apart by category, so that an intent of one target is not lost.
         """
@@ -142,20 +130,76 @@ class Boosting:
         y = rows.labels[row, target].astype(np.int64)
         if learns and self.positives is not None:
             weight = np.where(y > 0, weight * self.positives[target], weight)
-        return x, y, weight / weight.mean()
+        return Pairs(x, y, weight / weight.mean())
 
     def _take(self, model: Any, trees: int, x: np.ndarray) -> None:
-        """Keep the first trees of a fitted booster as arrays, which must answer as it does."""
-        kept = dict(self.forest.weights)
-        found = [grown[0] for grown in model._predictors]
-        known = model._preprocessor.named_transformers_["encoder"].categories_  # what each category's code stands for
-        baseline = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(())
-        whole = Forest(self.shape, kept | _nodes(found, known) | {"baseline": baseline})
+        """Keep the first trees of a grown booster as arrays, which must answer as it does."""
+        kept = {name: values for name, values in self.forest.weights.items() if name in SEEN}
+        found = Forest(self.shape, kept | nodes_of(trees_of(model.model_to_string(num_iteration=trees))))
         some = x[np.linspace(0, len(x) - 1, min(CHECKED, len(x))).astype(np.int64)]
-        off = float(np.abs(expit(whole.logits(some)) - model.predict_proba(some)[:, 1]).max())
+        off = float(np.abs(expit(found.logits(some)) - model.predict(some, num_iteration=trees)).max())
         if off > CLOSE:
-            raise RuntimeError(f"gbdt: the arrays of the trees are off by {off:g} from scikit-learn's own answer")
-        self.forest = Forest(self.shape, kept | _nodes(found[:trees], known) | {"baseline": baseline})
+            raise RuntimeError(f"gbdt: the arrays of the trees are off by {off:g} from LightGBM's own answer")
+        self.forest = found
+
+
+def grow(
+    learns: Pairs, spec: IntentModel, *, rounds: int, check: Pairs | None = None, told: Callable[[int], None]
+) -> tuple[Any, list[tuple[float, float]]]:
+    """Return LightGBM's trees, and the cross-entropy of both kinds of pairs after each tree; `told` of each.
+
+    With `check` it stops where that brings nothing for `PATIENCE` trees; without, its loss is no number.
+    """
+    lightgbm = library("models.intent.architecture: gbdt is trained")
+    data = lightgbm.Dataset(
+        learns.x, learns.label, weight=learns.weight, categorical_feature=list(range(CATEGORIES)), free_raw_data=True
+    )
+    sets, history = {LEARNS: data}, dict[str, dict[str, list[float]]]()
+    callbacks = [lightgbm.record_evaluation(history), lambda env: told(env.iteration + 1)]
+    if check is not None:
+        sets[STOPS] = lightgbm.Dataset(check.x, check.label, weight=check.weight, reference=data)
+        callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
+    model = lightgbm.train(
+        settings(spec),
+        data,
+        num_boost_round=rounds,
+        valid_sets=list(sets.values()),
+        valid_names=list(sets),
+        callbacks=callbacks,
+    )
+    losses = history[LEARNS][METRIC]
+    return model, list(zip(losses, history.get(STOPS, {METRIC: [np.nan] * len(losses)})[METRIC], strict=True))
+
+
+def settings(spec: IntentModel) -> dict[str, Any]:
+    """Return what LightGBM is asked for, by its own names."""
+    asked = spec.trees
+    return {
+        "objective": "binary",
+        "metric": METRIC,
+        "learning_rate": asked.learning_rate,
+        "num_leaves": asked.leaves,
+        "max_depth": asked.depth,
+        "min_data_in_leaf": asked.least,
+        "min_data_per_group": min(asked.least, 100),  # of a category: never more than of a leaf
+        "feature_fraction": asked.columns,
+        "lambda_l2": asked.l2,
+        "path_smooth": asked.smoothing,
+        "cat_smooth": asked.category_smoothing,
+        "seed": spec.seed,
+        **DETERMINISTIC,
+    }
+
+
+def _told(report: Callable[[float, str], None], stage: str, rounds: int) -> Callable[[int], None]:
+    """Report every so many trees."""
+    report(0.0, f"{stage}, up to {rounds} trees")
+
+    def told(tree: int) -> None:
+        if tree % REPORT_TREES == 0:
+            report(tree / rounds, f"{stage}, tree {tree} of up to {rounds}")
+
+    return told
 
 
 def _require_both(*labels: np.ndarray) -> None:
@@ -168,42 +212,44 @@ def _require_both(*labels: np.ndarray) -> None:
             )
 
 
-def _loss(label: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> float:
-    p = np.clip(probability, 1e-7, 1 - 1e-7)
-    return float(-np.average(np.log(np.where(label > 0, p, 1 - p)), weights=weight))
+def nodes_of(trees: Sequence[Tree]) -> dict[str, np.ndarray]:
+    """Return trees as arrays over all nodes, as a forest reads them: of each tree its splits, then its leaves.
 
-
-def _nodes(trees: Sequence[Any], known: Sequence[np.ndarray] = ()) -> dict[str, np.ndarray]:
-    """Return scikit-learn's trees as arrays over all nodes; a leaf has no node to its left.
-
-    `known` are the values of each category's column that were seen, in the order of the library's codes.
+    A leaf has no node to its left. `goes_left` holds a row for each split by category, and a column for each value.
     """
     if not trees:
         return {"roots": np.empty(0, np.int32), "baseline": np.zeros(())}
-    sizes = [len(tree.nodes) for tree in trees]
-    roots = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int32)
-    nodes = np.concatenate([tree.nodes for tree in trees])
-    start, leaf = np.repeat(roots, sizes), nodes["is_leaf"] > 0
-    bitsets = np.concatenate([tree.raw_left_cat_bitsets.reshape(-1, 8) for tree in trees])  # [K, 8] uint32
-    first = np.repeat(np.concatenate([[0], np.cumsum([len(tree.raw_left_cat_bitsets) for tree in trees])])[:-1], sizes)
-    by_category = np.flatnonzero((nodes["is_categorical"] > 0) & ~leaf)  # [K]
-    split = np.full(len(nodes), -1, dtype=np.int32)
-    split[by_category] = np.arange(len(by_category))
-    goes_left = np.empty((len(by_category), MOST_CELLS + 1), dtype=bool)  # [K, 256] by value
-    goes_left[:] = (nodes["missing_go_to_left"][by_category] > 0)[:, None]  # of a value that training never saw
-    for k, node in enumerate(by_category):
-        values = known[nodes["feature_idx"][node]].astype(np.int64)
-        code = np.arange(len(values))
-        words = bitsets[first[node] + nodes["bitset_idx"][node]][code >> 5]
-        goes_left[k, values] = (words >> (code & 31).astype(np.uint32)) & 1
+    splits, leaves = ([len(getattr(tree, name)) for tree in trees] for name in ("threshold", "value"))
+    roots = np.concatenate([[0], np.cumsum(np.add(splits, leaves))])[:-1].astype(np.int32)
+
+    def joined(name: str, kind: type, leaf: float) -> np.ndarray:
+        parts = [(getattr(tree, name).astype(kind), np.full(len(tree.value), leaf, kind)) for tree in trees]
+        return np.concatenate([part for both in parts for part in both])
+
+    def children(name: str) -> np.ndarray:
+        parts = []
+        for tree, root, inner in zip(trees, roots, splits, strict=True):
+            child = getattr(tree, name)
+            parts += [root + np.where(child >= 0, child, inner - 1 - child), np.full(len(tree.value), -1)]
+        return np.concatenate(parts).astype(np.int32)
+
+    by_category = [(root + at, goes) for tree, root in zip(trees, roots, strict=True)
+                   for at, goes in sorted(tree.categories.items())]  # fmt: skip
+    split = np.full(sum(splits) + sum(leaves), -1, dtype=np.int32)
+    goes_left = np.zeros((len(by_category), MOST_CELLS + 1), dtype=bool)  # [K, 256] by value; one unknown goes right
+    for k, (node, values) in enumerate(by_category):
+        split[node] = k
+        goes_left[k, values] = True
+    value = [part for tree, inner in zip(trees, splits, strict=True) for part in (np.zeros(inner), tree.value)]
     return {
         "roots": roots,
-        "column": np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32),
-        "threshold": nodes["num_threshold"].astype(np.float64),
-        "left": np.where(leaf, -1, start + nodes["left"]).astype(np.int32),
-        "right": np.where(leaf, -1, start + nodes["right"]).astype(np.int32),
-        "missing_left": (nodes["missing_go_to_left"] > 0) & ~leaf,  # of a number that is none
-        "value": nodes["value"].astype(np.float64),
+        "baseline": np.zeros(()),  # LightGBM's first tree holds it
+        "column": joined("feature", np.int32, 0),
+        "threshold": joined("threshold", np.float64, 0.0),
+        "left": children("left"),
+        "right": children("right"),
+        "missing_left": joined("none_left", bool, False),
+        "value": np.concatenate(value),
         "split": split,
         "goes_left": goes_left,
     }

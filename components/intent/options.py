@@ -34,8 +34,11 @@ class Loss(Slice):
         return self.positives != 1.0 or self.focal > 0
 
 
+NEWER_OF_TREES = ("columns", "l2", "smoothing", "category_smoothing")
+
+
 class Trees(Slice):
-    """How the trees of architecture gbdt are grown."""
+    """How LightGBM grows the trees of architecture gbdt."""
 
     rounds: int = Field(default=200, ge=1, le=2000, description="Trees at most, in each of two stages; stops early")
     leaves: int = Field(default=31, ge=2, le=255, description="Leaves of a tree at most")
@@ -48,6 +51,20 @@ class Trees(Slice):
         le=100_000_000,
         description="Pairs of a user-step and a target to learn from at most",
     )
+    columns: float = Field(default=1.0, gt=0, le=1, description="Share of the numbers that a tree may split by")
+    l2: float = Field(default=1.0, ge=0, le=10_000, description="Weight of the squares of leaves' values in the loss")
+    smoothing: float = Field(
+        default=0.0, ge=0, le=10_000, description="Pairs' worth by which a leaf is drawn towards the split above it"
+    )
+    category_smoothing: float = Field(
+        default=10.0, ge=0, le=10_000, description="Likewise of a target and of a segment, where trees split by them"
+    )
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said."""
+        newer = {name: type(self).model_fields[name].default for name in NEWER_OF_TREES}
+        return {name: value for name, value in dump(self).items() if name not in newer or value != newer[name]}
 
 
 class MostLost(Slice):

@@ -1,10 +1,10 @@
 """The architecture gbdt: its arrays of nodes answer as the library that grew the trees, and its refit is a refit."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ from scipy.special import expit
 
 from components import conditions
 from components.distributed.ranks import Ranks
+from components.intent import boosting, steps
 from components.intent import examples as intent_examples
 from components.intent import refit as refits
-from components.intent import steps
-from components.intent.boosting import Boosting
+from components.intent.boosting import Boosting, nodes_of
 from components.intent.encode import Encoded
 from components.intent.examples import Examples
 from components.intent.fit import Rows
@@ -49,7 +49,9 @@ def seen(rows: int, targets: int, *, seed: int = 0) -> Encoded:
     )
 
 
-def grown(targets: int, label: Callable[[Encoded], np.ndarray], **trees: int) -> Boosting:
+def grown(
+    targets: int, label: Callable[[Encoded], np.ndarray], *, positives: np.ndarray | None = None, **trees: float
+) -> Boosting:
     """Grow trees on a made world of 400 training and 200 validation rows."""
     spec = IntentModel.model_validate(
         {"architecture": TREES, "trees": {"rounds": 30, "least": 5, "pairs": 20_000} | trees}
@@ -60,7 +62,7 @@ def grown(targets: int, label: Callable[[Encoded], np.ndarray], **trees: int) ->
     ]
     fit = Boosting.begun(
         shape, parts[0], parts[1], unknown=seen(1, targets, seed=2),
-        rate=parts[0].labels.mean(axis=0), spec=spec,
+        rate=parts[0].labels.mean(axis=0), spec=spec, positives=positives,
     )  # fmt: skip
     fit.run("full", np.arange(400), report=lambda share, note: None)
     return fit
@@ -94,13 +96,74 @@ def test_trees_stop_at_the_best_one_and_say_so_tree_by_tree() -> None:
 
 def test_of_losses_that_are_written_alike_the_first_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refit grows as many trees as what is written says; so must the judged forest have."""
-    scores = [-0.9, -0.2000004, -0.2000001, -0.3]  # of none, one, two and three trees
-    model = SimpleNamespace(train_score_=scores, validation_score_=scores, fit=lambda *data, **more: None)
+    losses = [(found, found) for found in (0.2000004, 0.2000001, 0.3)]  # of one, two and three trees
     kept: list[int] = []
-    monkeypatch.setattr(Boosting, "_booster", lambda self, rounds, *, stops: model)
+    monkeypatch.setattr(boosting, "grow", lambda learns, spec, **more: (None, losses))
     monkeypatch.setattr(Boosting, "_take", lambda self, model, best, x: kept.append(best))
     epochs = [{"stage": one.stage, "validate_bce": one.validate_bce} for one in grown(5, by_sign).epochs]
     assert kept == [refits.epochs_of({"epochs": epochs})] == [1]
+
+
+def test_equal_pairs_grow_equal_trees() -> None:
+    made = [grown(5, by_sign, columns=0.5, smoothing=1.0).forest.weights for _ in range(2)]
+    for name, values in made[0].items():
+        np.testing.assert_array_equal(values, made[1][name])
+
+
+def test_settings_reach_the_library_and_the_library_knows_each() -> None:
+    asked = {"leaves": 4, "depth": 3, "least": 7, "learning_rate": 0.2, "columns": 0.5, "l2": 3.0, "smoothing": 2.0}
+    told = boosting.settings(IntentModel.model_validate({"architecture": TREES, "seed": 5, "trees": asked}))
+    names = (
+        "num_leaves",
+        "max_depth",
+        "min_data_in_leaf",
+        "learning_rate",
+        "feature_fraction",
+        "lambda_l2",
+        "path_smooth",
+    )
+    assert {name: told[name] for name in names} == dict(zip(names, asked.values(), strict=True))
+    assert (told["seed"], told["num_threads"], told["deterministic"]) == (5, 1, True)
+    text = grown(5, by_sign, leaves=3, depth=2).forest.weights
+    assert (text["left"] >= 0).sum() <= 2 * len(text["roots"])  # two splits make three leaves
+
+
+def test_what_pairs_that_came_true_count_is_counted() -> None:
+    """Of noise a fifth comes true, and counts nine times as much; validation rows, which stop it, count once."""
+    rng = np.random.default_rng(4)
+
+    def fifth(encoded: Encoded) -> np.ndarray:
+        return (rng.random((len(encoded), 5)) < 0.2).astype(np.uint8)
+
+    said = [grown(5, fifth, positives=np.full(5, counts, np.float32)).forest for counts in (1.0, 9.0)]
+    means = [float(one.probabilities(seen(60, 5, seed=3)).mean()) for one in said]
+    assert means[0] == pytest.approx(0.2, abs=0.03)
+    assert 0.5 < means[1] < 9 / 13
+
+
+def test_a_forest_that_an_older_version_registered_answers_as_it_did() -> None:
+    """The folder is of the version whose trees were scikit-learn's, and so is what it said."""
+    forest = Forest.load(Path(__file__).parent / "forest_of_scikit_learn")
+    assert forest.weights["baseline"] == pytest.approx(-0.0900608)
+    asked = seen(5, 3, seed=3)
+    asked.segment[0] = 77
+    told = [
+        [0.933694, 0.929094, 0.069569], [0.933694, 0.929094, 0.069569], [0.933694, 0.058798, 0.069569],
+        [0.069569, 0.929094, 0.933694], [0.069569, 0.929094, 0.069569],
+    ]  # fmt: skip
+    np.testing.assert_allclose(forest.probabilities(asked), told, atol=1e-6)
+
+
+def test_arrays_that_answer_otherwise_than_the_library_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boosting, "nodes_of", lambda trees: nodes_of(trees[1:]))
+    with pytest.raises(RuntimeError, match=r"the arrays of the trees are off by .* from LightGBM's own answer"):
+        grown(5, by_sign)
+
+
+def test_without_its_library_the_spec_field_and_the_cure_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(SpecError, match=r"^models\.intent\.architecture: gbdt is trained by the package"):
+        grown(5, by_sign)
 
 
 def test_a_forest_without_trees_says_the_personal_decayed_rate() -> None:
@@ -192,4 +255,30 @@ def test_a_network_is_written_as_before_trees_were_there() -> None:
     assert set(IntentModel().model_dump()) == {
         "architecture", "width", "layers", "dropout", "epochs", "batch_size", "learning_rate", "seed"
     }  # fmt: skip
-    assert MODEL.model_dump()["trees"]["rounds"] == 40
+    assert MODEL.model_dump()["trees"] == {
+        "rounds": 40, "leaves": 31, "depth": 8, "least": 5, "learning_rate": 0.1, "pairs": 1_000_000
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trees", "said"),
+    [
+        ({"columns": 0.0}, "greater than 0"),
+        ({"columns": 1.5}, "less than or equal to 1"),
+        ({"smoothing": -1}, "greater than or equal to 0"),
+        ({"colums": 0.5}, "[Ee]xtra"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused(trees: dict[str, float], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        IntentModel.model_validate({"architecture": TREES, "trees": trees})
+
+
+def test_a_search_may_try_how_trees_are_grown_and_a_spec_that_says_so_is_written() -> None:
+    space = {"trees.columns": {"low": 0.4, "high": 1.0}, "trees.smoothing": {"low": 0.1, "high": 100.0, "log": True}}
+    spec = IntentModel.model_validate({"architecture": TREES, "search": {"space": space}})
+    assert spec.search is not None
+    assert set(spec.search.space) == set(space)
+    said = IntentModel.model_validate({"architecture": TREES, "trees": {"smoothing": 10.0}}).model_dump()["trees"]
+    assert said["smoothing"] == 10.0
+    assert "columns" not in said

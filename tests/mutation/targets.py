@@ -173,6 +173,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_people.py",
         "tests/data/test_leave_one_out.py",
     ),
+    "components/intent/ensemble_spec.py": ("tests/intent/test_ensemble.py", "tests/pipelines/test_spec_fields.py"),
+    "components/intent/intents_spec.py": (
+        "tests/pipelines/test_spec_defaults.py",
+        "tests/pipelines/test_spec_fields.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_forecasts.py",
+        "tests/pipelines/test_spec_sessions.py",
+    ),
     "components/intent/spec.py": (
         "tests/pipelines/test_spec_defaults.py",
         "tests/pipelines/test_spec_fields.py",

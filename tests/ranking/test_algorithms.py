@@ -11,7 +11,6 @@ from components.ranking import examples, refit
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.models import ALGORITHMS, BY_NAME, TREES, lambdamart
-from components.ranking.models.trees import Trees
 from components.ranking.score import Ranker
 from components.ranking.sources import OF_LEARNT
 from components.ranking.spec import Ranking
@@ -106,7 +105,7 @@ def test_another_algorithm_is_refused() -> None:
 
 def test_trees_without_their_library_are_refused_before_any_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(SpecError, match=r"models\.ranking\.algorithm: lambdamart is trained by .*intentflow\[trees\]"):
+    with pytest.raises(SpecError, match=r"models\.ranking\.algorithm: lambdamart is trained by the package"):
         train(world, SPEC.model_copy(update={"algorithm": TREES}))
 
 
@@ -124,16 +123,14 @@ def test_trees_score_as_the_library_that_trained_them() -> None:
 
 def test_trees_read_a_number_that_is_none_as_0() -> None:
     lines = ["Tree=0", "split_feature=0", "threshold=-0.5", "left_child=-1", "right_child=-2", "leaf_value=3 4"]
-    trees = Trees.of_text("\n".join(lines))
+    trees = lambdamart.served("\n".join(lines))
     assert trees.score(np.array([[np.nan], [-1.0]], np.float32)).tolist() == [4.0, 3.0]
     assert trees.score(np.empty((0, 1), np.float32)).tolist() == []
 
 
 def test_a_tree_without_a_split_adds_its_one_value() -> None:
-    assert Trees.of_text("Tree=0\nnum_leaves=1\nleaf_value=0.25\n").score(np.zeros((2, 3), np.float32)).tolist() == [
-        0.25,
-        0.25,
-    ]
+    trees = lambdamart.served("Tree=0\nnum_leaves=1\nleaf_value=0.25\n")
+    assert trees.score(np.zeros((2, 3), np.float32)).tolist() == [0.25, 0.25]
 
 
 def test_every_algorithm_has_words_for_the_card_and_the_spec(happened: dict[str, Happened]) -> None:

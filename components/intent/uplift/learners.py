@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from components import boosted_trees
 from components.intent.uplift.treated import NOBODY, Treated
-from feature_repo.errors import DataError, SpecError
+from feature_repo.errors import DataError
 
 FOLDS, TREES = 5, 120
 CLIP = 0.02  # chances nearer to 0 or 1 have nobody to compare with: their rows are left out
@@ -25,10 +26,7 @@ SETTINGS: dict[str, Any] = {
     "num_leaves": 15,
     "min_data_in_leaf": 40,
     "lambda_l2": 1.0,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "verbosity": -1,
+    **boosted_trees.DETERMINISTIC,
 }
 
 
@@ -51,14 +49,7 @@ class Estimates:
 
 def library() -> Any:
     """Return LightGBM, which is needed to learn effects alone."""
-    try:
-        import lightgbm
-    except ImportError:
-        raise SpecError(
-            "uplift: effects are learnt by the package lightgbm, which is not installed; "
-            "`pip install 'intentflow[trees]'`"
-        ) from None
-    return lightgbm
+    return boosted_trees.library("uplift: effects are learnt")
 
 
 def learn(rows: Treated, *, folds: int = FOLDS, trees: int = TREES, seed: int = 0) -> Estimates:

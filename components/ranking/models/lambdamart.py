@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components import boosted_trees
 from components.ranking.models.trees import Trees
-from feature_repo.errors import SpecError
 
 if TYPE_CHECKING:
     from components.ranking.lists import Lists
@@ -29,24 +29,14 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 0.08,
     "num_leaves": 31,
     "min_data_in_leaf": 50,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "verbosity": -1,
+    **boosted_trees.DETERMINISTIC,
 }
 Ndcg = Callable[[np.ndarray], float]
 
 
 def library() -> Any:
     """Return LightGBM, which only this ranker needs, and only to be trained."""
-    try:
-        import lightgbm
-    except ImportError:
-        raise SpecError(
-            "models.ranking.algorithm: lambdamart is trained by the package lightgbm, which is not installed; "
-            "`pip install 'intentflow[trees]'`, or ask for another algorithm"
-        ) from None
-    return lightgbm
+    return boosted_trees.library("models.ranking.algorithm: lambdamart is trained")
 
 
 def fit(
@@ -70,9 +60,37 @@ def fit(
         more = {"valid_sets": [_data(lightgbm, check, like=data)], "feval": measured, "callbacks": [stop]}
     made = lightgbm.train(SETTINGS | {"seed": seed}, data, num_boost_round=trees, **more)
     kept = made.best_iteration if check is not None else trees
-    found = Trees.of_text(made.model_to_string(num_iteration=kept))
+    found = served(made.model_to_string(num_iteration=kept))
     require_same(found, made.predict(of.features[:COMPARED], num_iteration=kept), of.features[:COMPARED])
     return found, told
+
+
+def served(text: str) -> Trees:
+    r"""Return the trees that LightGBM writes of a model in the form that serves them.
+
+    >>> lines = "Tree=0", "split_feature=1", "threshold=0.5", "left_child=-1", "right_child=-2", "leaf_value=3 4"
+    >>> served("\n".join(lines)).score(np.array([[9.0, 0.5], [0.0, 0.6]])).tolist()
+    [3.0, 4.0]
+    """
+    read = boosted_trees.trees_of(text)
+    splits = max([len(tree.threshold) for tree in read] + [1])
+    leaves = max([len(tree.value) for tree in read] + [1])
+
+    def stacked(name: str, kind: type, width: int, filler: float) -> np.ndarray:
+        found: np.ndarray = np.full((len(read), width), filler, dtype=kind)
+        for place, tree in enumerate(read):
+            values = getattr(tree, name)
+            found[place, : len(values)] = values
+        return found
+
+    # A tree without a split sends everything to its first leaf.
+    return Trees(
+        feature=stacked("feature", np.int32, splits, 0),
+        threshold=stacked("threshold", np.float64, splits, 0.0),
+        left=stacked("left", np.int32, splits, -1),
+        right=stacked("right", np.int32, splits, -1),
+        value=stacked("value", np.float64, leaves, 0.0),
+    )
 
 
 def require_same(found: Trees, said: np.ndarray, features: np.ndarray) -> None:

@@ -5,7 +5,6 @@ All trees step down together, one level at a time, for all candidates. A leaf is
 Letters: N candidates, F features, T trees, S splits and L leaves of the largest tree.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -52,37 +51,3 @@ class Trees:
     def load(cls, folder: Path) -> "Trees":
         """Read what `save` wrote."""
         return cls(**load_file(folder / FILE))
-
-    @classmethod
-    def of_text(cls, text: str) -> "Trees":
-        r"""Read what LightGBM writes of a model, which has every number in full.
-
-        >>> lines = "Tree=0", "split_feature=1", "threshold=0.5", "left_child=-1", "right_child=-2", "leaf_value=3 4"
-        >>> Trees.of_text("\n".join(lines)).score(np.array([[9.0, 0.5], [0.0, 0.6]])).tolist()
-        [3.0, 4.0]
-        """
-        read = [_read(part) for part in text.partition("end of trees")[0].split("Tree=")[1:]]
-        splits = max([len(tree["threshold"]) for tree in read] + [1])
-        leaves = max([len(tree["leaf_value"]) for tree in read] + [1])
-
-        def stacked(name: str, kind: type, width: int, filler: float) -> np.ndarray:
-            found: np.ndarray = np.full((len(read), width), filler, dtype=kind)
-            for tree, values in enumerate(read):
-                found[tree, : len(values[name])] = values[name]
-            return found
-
-        # A tree without a split sends everything to its first leaf.
-        return cls(
-            feature=stacked("split_feature", np.int32, splits, 0),
-            threshold=stacked("threshold", np.float64, splits, 0.0),
-            left=stacked("left_child", np.int32, splits, -1),
-            right=stacked("right_child", np.int32, splits, -1),
-            value=stacked("leaf_value", np.float64, leaves, 0.0),
-        )
-
-
-def _read(part: str) -> Mapping[str, list[float]]:
-    """Read the lines of one tree."""
-    lines = dict(line.split("=", 1) for line in part.splitlines()[1:] if "=" in line)
-    names = ("split_feature", "threshold", "left_child", "right_child", "leaf_value")
-    return {name: [float(value) for value in lines.get(name, "").split()] for name in names}
