@@ -213,6 +213,55 @@ def discoveries(surprises: Sequence[float] | np.ndarray, *, rate: float) -> np.n
     return np.asarray(p <= ranked[under[-1]]) if under.size else np.zeros(len(p), dtype=bool)
 
 
+def discoveries_by_family(
+    surprises: Sequence[float] | np.ndarray, families: Sequence[str], *, rate: float
+) -> np.ndarray:
+    """Tell which of S surprises are more than chance, bool [S], where those of a family tell of the same thing.
+
+    Benjamini and Bogomolov (2014): families are told by Simes' surprise of each, at the rate; within those that are
+    told, their members at the rate times the share of families that were. A small family is not drowned by a large one.
+
+    >>> discoveries_by_family([0.004, 0.9, *[0.5] * 8], ["a", "a", *"bbbbbbbb"], rate=0.02).tolist()[:2]
+    [True, False]
+    >>> discoveries([0.004, 0.9, *[0.5] * 8], rate=0.02).tolist()[:2]
+    [False, False]
+    """
+    p, told = np.asarray(surprises, dtype=np.float64), np.zeros(len(surprises), dtype=bool)
+    names, of = np.unique(np.asarray(families, dtype=str), return_inverse=True)
+    if not p.size:
+        return told
+    members = [np.flatnonzero(of == place) for place in range(len(names))]
+    chosen = np.flatnonzero(discoveries([simes(p[mine]) for mine in members], rate=rate))
+    for place in chosen:
+        told[members[place]] = discoveries(p[members[place]], rate=rate * len(chosen) / len(names))
+    return told
+
+
+def simes(surprises: np.ndarray) -> float:
+    """Return how surprising S values are together (Simes 1986).
+
+    >>> simes(np.array([0.04, 0.01, 0.9]))
+    0.03
+    """
+    ranked = np.sort(surprises)
+    return float(np.min(ranked * len(ranked) / np.arange(1, len(ranked) + 1)))
+
+
+def never_before(seen: float, of: float, before: float) -> float:
+    """Return how probable it is that `seen` or more of `of` are what none of `before` was.
+
+    Beta-binomial, with Jeffreys' prior of the rate; counts may be parts, and are rounded down.
+
+    >>> round(never_before(1, 1, 0), 4), round(never_before(1, 1, 99), 4)
+    (0.5, 0.005)
+    """
+    least, n = int(max(seen, 1.0)), int(max(of, seen, 1.0))
+    k = np.arange(least, min(n, least + 10_000) + 1, dtype=np.float64)
+    a, b = 0.5, before + 0.5
+    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return min(float(np.exp(ways + special.betaln(k + a, n - k + b) - special.betaln(a, b)).sum()), 1.0)
+
+
 @dataclass(frozen=True)
 class _Spread:
     """How far an estimate strays: its deviation over resamples, and from how many; `known` is False where none is."""

@@ -13,6 +13,8 @@ QUANTILES = (0.1, 0.5, 0.9)
 RESAMPLES = 30
 HOURS = 3  # of a block of the day
 DAY_S = 86_400
+VAGUE_HOURS = 3.0  # of a mean that is no better known nothing is told
+TINY = 1e-9
 NULLABLE = ("value", "quantity", "discount", "session")
 TOTALS = ("quantity", "value", "discount")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -29,11 +31,13 @@ def measure(of: Observed) -> dict[str, Measured]:
 
 def _volume(of: Observed) -> Found:
     events, users = of.events, int(of.events["user"].nunique())
-    yield "events.volume", Measured(len(events), users)
+    yield "events.volume", Measured(len(events), users, unevenness(events["user"].to_numpy()))
     yield "events.users", Measured(users, users)
-    sessions = _sessions(events)
-    if sessions is not None:
-        yield "events.sessions", Measured(sessions, users)
+    pairs = _sessions(events)
+    sessions = None if pairs is None else len(pairs)
+    if pairs is not None:
+        yield "events.sessions", Measured(len(pairs), users, unevenness(pairs >> 32))
+    yield from _each(events)
     kinds = events["event"].astype("category").value_counts()
     if len(kinds) > 1:
         for kind, count in kinds.items():
@@ -49,13 +53,41 @@ def _volume(of: Observed) -> Found:
             yield f"events.users.segment.{name}", Measured(int(count), int(count))
 
 
-def _sessions(events: pd.DataFrame) -> int | None:
-    """Count pairs of a user and a session; None where no event names one."""
+def unevenness(user: np.ndarray) -> float | None:
+    """Return how far a count of what users [N] did strays by chance, on the log scale: 1 / sqrt(U) where all did alike.
+
+    A user who rates a thousand films is there or not.
+
+    >>> unevenness(np.array([1, 2, 3, 4])), round(unevenness(np.array([1] * 9 + [2])), 4)
+    (0.5, 0.9055)
+    """
+    counts = np.bincount(user).astype(np.float64)
+    return float(np.sqrt((counts**2).sum()) / counts.sum()) if len(user) else None
+
+
+def _each(events: pd.DataFrame) -> Found:
+    """Yield how many events a visit has, or a user where nothing names visits: the geometric mean.
+
+    Where half of the lines are lost, each visit is half as long, however many visits there were.
+    """
+    user, session = events["user"].to_numpy(), events["session"].to_numpy()
+    named = session >= 0
+    name, of = ("session", user[named].astype(np.int64) << 32 | session[named]) if named.any() else ("user", user)
+    visits, counts = np.unique(of, return_counts=True)
+    if not len(visits):
+        return
+    who = visits >> 32 if named.any() else visits
+    mean, error = _geometric(counts, who)
+    yield f"events.each.{name}", Measured(mean, len(np.unique(who)), error)
+
+
+def _sessions(events: pd.DataFrame) -> np.ndarray | None:
+    """Return the pairs of a user and a session, the user in the upper bits; None where no event names a session."""
     named = events["session"].to_numpy() >= 0
     if len(events) and not named.any():
         return None
     pairs = events["user"].to_numpy()[named].astype(np.int64) << 32 | events["session"].to_numpy()[named]
-    return len(np.unique(pairs))
+    return np.unique(pairs)
 
 
 def _first_of_user(events: pd.DataFrame) -> np.ndarray:
@@ -91,6 +123,14 @@ def _money(of: Observed) -> Found:
         yield "events.same.price", Measured(_most_common(price[paid]), apart(events))
         for q, (reached, error) in zip(QUANTILES, among, strict=True):
             yield f"events.price.p{q * 100:.0f}", Measured(reached, users, error)
+    if of.usual is not None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            times = price / of.usual
+        alike = np.flatnonzero(np.isfinite(times) & (times > 0))
+        if len(alike):
+            user = events["user"].to_numpy()[alike]
+            mean, error = _geometric(times[alike], user)
+            yield "events.price.index", Measured(mean, len(np.unique(user)), error)
     held = quantity[np.isfinite(quantity) & (quantity >= 0)]
     if len(held):
         logs = np.log1p(held)
@@ -130,6 +170,32 @@ def prices(values: np.ndarray, user: np.ndarray) -> list[tuple[float, float]]:
     return found
 
 
+def _geometric(values: np.ndarray, user: np.ndarray) -> tuple[float, float]:
+    """Return the geometric mean of positive values [N], and its standard error on the log scale, users whole."""
+    logs = np.log(values)
+    off = np.bincount(np.unique(user, return_inverse=True)[1], logs - logs.mean())
+    return float(np.exp(logs.mean())), float(np.sqrt((off**2).sum()) / len(logs))
+
+
+def _clock(local: np.ndarray, user: np.ndarray) -> Found:
+    """Yield the hour of the day around which users [N] act, each user once, with its standard error in hours.
+
+    The direction of the mean of their hours on the clock (Mardia and Jupp 2000). None where users act around it.
+    """
+    turn = np.exp(2j * np.pi * (local % DAY_S) / DAY_S)
+    who = np.unique(user, return_inverse=True)[1]
+    counts = np.bincount(who)
+    each = (np.bincount(who, turn.real) + 1j * np.bincount(who, turn.imag)) / counts  # [U]
+    length = float(abs(each.mean()))
+    if length < TINY:
+        return
+    aside = (each * np.conj(each.mean()) / length).imag
+    error = float(np.sqrt((aside**2).mean() / len(each))) / length * 24 / (2 * np.pi)
+    if error <= VAGUE_HOURS:
+        hour = float(np.angle(each.mean())) * 24 / (2 * np.pi) % 24
+        yield "events.clock", Measured(hour, len(each), error)
+
+
 def _times(of: Observed) -> Found:
     local, n = of.events["local_s"].to_numpy(), len(of.events)
     if not n:
@@ -137,6 +203,7 @@ def _times(of: Observed) -> Found:
     behind = apart(of.events)
     blocks = np.bincount(local % DAY_S // (HOURS * 3600), minlength=24 // HOURS) / n
     if blocks.max() < 1:  # a source of dates alone has no hours
+        yield from _clock(local, of.events["user"].to_numpy())
         for block, share in enumerate(blocks):
             yield f"events.hour.{block * HOURS:02}", Measured(float(share), behind)
     if of.days == len(WEEKDAYS):

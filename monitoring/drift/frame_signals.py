@@ -11,7 +11,7 @@ import numpy as np
 
 from feature_repo import columns
 from monitoring.drift.observed import Observed
-from monitoring.drift.signals import Measured, Values
+from monitoring.drift.signals import DESIGN, Measured, Values
 
 SHARES = ("weekend_share", "evening_share", "recency_days")  # as they are; everything else on a log scale
 SLOW = ("sessions_slow", "value_slow")
@@ -50,7 +50,25 @@ def _of_column(name: str, values: np.ndarray, weight: np.ndarray, days: int) -> 
     slow = counted is not None and counted[1] > LONG * days
     if spread > 0 and not slow:
         yield f"features.mean.{name}", Measured(float(mean), int(held.sum()), spread)
-    yield f"features.spread.{name}", Measured(spread, int(held.sum()), SLOW_ERROR if slow else None)
+    error = SLOW_ERROR if slow else spread_error(logs, weight[held], mean, spread)
+    yield f"features.spread.{name}", Measured(spread, int(held.sum()), error)
+
+
+def spread_error(values: np.ndarray, weight: np.ndarray, mean: float, spread: float) -> float | None:
+    """Return the standard error of a deviation on the log scale: sqrt((k - 1) / 4n) for a kurtosis k; None without one.
+
+    A column that is nought for most users, and something for a few, has a deviation that rests on those few. That of a
+    normal one counts as a level's without an error of its own (signals.py).
+
+    >>> round(spread_error(np.array([0.0, 1.0] * 50), np.ones(100), 0.5, 0.5), 4)
+    0.1225
+    >>> round(spread_error(np.array([1.0] + [0.0] * 99), np.ones(100), 0.01, 0.0995), 2)
+    0.49
+    """
+    if spread <= 0:
+        return None
+    kurtosis = float(np.average(((values - mean) / spread) ** 4, weights=weight))
+    return float(np.sqrt(max(kurtosis - 1, 2 * DESIGN) / (4 * len(values))))
 
 
 def _agreeing(of: Observed, weight: np.ndarray, before: Sequence[Values]) -> Found:
@@ -60,6 +78,8 @@ def _agreeing(of: Observed, weight: np.ndarray, before: Sequence[Values]) -> Fou
         if counted is None or counted[1] % of.days:
             continue
         periods = int(counted[1] // of.days)
+        if of.age is not None and of.age == len(before):
+            periods = min(periods, of.age)  # before the data began there was nothing to count
         totals = _total(f"events.total.{counted[0]}", before[-periods:], periods)
         if totals:
             summed = float(np.nansum(of.frame[name].to_numpy() * weight))

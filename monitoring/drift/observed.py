@@ -49,9 +49,11 @@ class Observed:
     period: int
     days: int
     events: pd.DataFrame  # user, item, event, local_s, session (-1: none), quantity, value, discount; items are codes
+    age: int | None = None  # periods since the data began, this one included; None: it began in the midst of one
     values: ItemValues | None = None
     texts: ItemTexts | None = None
     new_items: np.ndarray | None = None  # bool [N]: the event's item was in no event of an earlier period
+    usual: np.ndarray | None = None  # float64 [N]: what the event's item cost in the periods before; NaN: not known
     segment: np.ndarray | None = None  # int64 [N]: of the event's user as the period began; -1: none
     segments: tuple[str, ...] = ()  # their names
     ingested: int | None = None  # events as the source gave them, those set aside and cleaned away included
@@ -76,6 +78,7 @@ def of_users(of: Observed, keep: np.ndarray, rows: np.ndarray) -> Observed:
         of,
         events=of.events[mask],
         new_items=None if of.new_items is None else of.new_items[mask],
+        usual=None if of.usual is None else of.usual[mask],
         segment=None if of.segment is None else of.segment[mask],
         ingested=None if of.ingested is None else max(round(of.ingested * share), int(mask.sum())),
         unknown=None if of.unknown is None else round(of.unknown * share),

@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from components.volumes import REFERENCE
 from feature_repo import columns, files, item_vectors
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
-from monitoring.drift import answers_read, column_arrays, text_directions
+from monitoring.drift import answers_read, column_arrays, text_directions, usual_prices
 from monitoring.drift.answers_read import Answers, OfPeriod
 from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
 from monitoring.drift.window import calendar_of
@@ -39,6 +40,7 @@ NEWEST = "newest.parquet"  # of rows: the users as the data ends, whose labels n
 SCORED = 26  # of the last periods; scoring is what takes time
 SAMPLE = 400  # rows that are scored a period
 LATE_S = 12 * 3600  # a first period that the data begins later in, by this or a tenth of it, is not whole
+SEGMENT_AGE = dt.timedelta(days=28)  # of a user's segment that is older nothing is told
 Predict = Callable[[UserRows], np.ndarray]
 
 
@@ -111,6 +113,8 @@ class Periods:
             values=self._values,
             texts=self._texts,
             new_items=self._new[begin:end],
+            usual=usual_prices.usual(events, self._events.iloc[self._events_of(period - REFERENCE)[0] : begin]),
+            age=period if self.numbers and self.numbers[0] == 1 else None,
             segment=self._segment_of(period, events),
             segments=self.segments,
             ingested=ingested,
@@ -245,6 +249,13 @@ class Periods:
         path = self.folders.rows / NEWEST
         return ds.dataset(path) if path.is_file() else None
 
+    @cached_property
+    def _cutoffs(self) -> list[dt.datetime]:
+        """Return the instants that rows were asked about at, ascending."""
+        parts = [self._intent, *([] if self._newest is None else [self._newest])]
+        weeks = [pc.unique(part.to_table(columns=[columns.WEEK])[columns.WEEK]).to_pylist() for part in parts]
+        return sorted({self.clock.start(week) for some in weeks for week in some})
+
     def _rows_at(self, instant: dt.datetime, names: list[str] | None = None) -> pa.Table:
         """Read the rows that were asked about at an instant; none where it is no cutoff."""
         week = self.clock.week(instant)
@@ -272,10 +283,15 @@ class Periods:
         return frame, column_arrays.weights(table), segment
 
     def _segment_of(self, period: int, events: pd.DataFrame) -> np.ndarray | None:
-        """Return for each event the segment of its user as the period began; -1 of users who were not there yet."""
-        if not self.segments:
+        """Return for each event the segment of its user as last known before the period; -1 of who was not there yet.
+
+        Rows may lie at some days of a week only, and at none of weeks that nobody trains on.
+        """
+        begins = self.calendar.start(period)
+        known = [at for at in self._cutoffs if at <= begins] if self.segments else []
+        if not known or begins - known[-1] > SEGMENT_AGE:
             return None
-        table = self._rows_at(self.calendar.start(period), [columns.USER_ID, columns.SEGMENT])
+        table = self._rows_at(known[-1], [columns.USER_ID, columns.SEGMENT])
         if not table.num_rows:
             return None
         user = pc.fill_null(pc.index_in(table[columns.USER_ID], self._read[2]), -1).to_numpy()

@@ -107,9 +107,10 @@ def _constant(of: Observed, rng: np.random.Generator) -> Observed | None:
 
 def _lost_segment(share: float) -> Callable[[Observed, np.random.Generator], Observed | None]:
     def change(of: Observed, rng: np.random.Generator) -> Observed | None:
-        if of.segment is None or of.row_segment is None:
+        if of.segment is None:
             return None
-        users = np.bincount(of.row_segment, minlength=len(of.segments)) / len(of.row_segment)
+        held = of.row_segment if of.row_segment is not None else of.segment[of.segment >= 0]
+        users = np.bincount(held, minlength=len(of.segments)) / max(len(held), 1)
         return kept(of, of.segment != int(np.argmin(np.abs(users - share))))
 
     return change
@@ -154,6 +155,7 @@ def kept(of: Observed, mask: np.ndarray) -> Observed:
         of,
         events=of.events[mask],
         new_items=None if of.new_items is None else of.new_items[mask],
+        usual=None if of.usual is None else of.usual[mask],
         segment=None if of.segment is None else of.segment[mask],
         ingested=None if of.ingested is None else max(of.ingested - int((~mask).sum()), int(mask.sum())),
     )

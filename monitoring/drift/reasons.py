@@ -15,7 +15,7 @@ STANDING = (
     *("served.spread.", "served.distinct"),
 )
 JUDGES = ("labels.ratio.",)
-CLOCK = ("events.hour.",)
+CLOCK = ("events.hour.", "events.clock")
 MAY_BE_GONE = ("events.share.", "events.kind.", "events.discounted")
 SAME = 0.99  # share of the events that hold one and the same number
 

@@ -25,13 +25,18 @@ from feature_repo import columns
 from monitoring.drift import reasons
 from monitoring.drift.occasions import a_year_before
 from monitoring.drift.signals import (
+    CLOCK,
+    DESIGN,
     KEPT,
     LEVEL,
     MEAN,
+    NULL,
     SHARE,
     Kind,
     Measured,
+    around,
     effect_of,
+    family_of,
     is_large,
     is_worth_a_word,
     kind_of,
@@ -49,6 +54,8 @@ SEEN, RISEN = (
     0.01,
     0.03,
 )  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
+# Who acts in a period, and how, is drawn anew in each; rows of users overlap from one to the next, and stray otherwise.
+DRAWN_ANEW = ("events", "labels", "requests", "rewards", "shown")
 LASTS, OF = 2, 3  # periods that moved to the same side, of the last
 Explains = Callable[[str, int], str]  # a signal and a period: the occasion that explains a move, or ''
 
@@ -158,9 +165,13 @@ def _moves(table: Table, row: int, state: Replay, spec: Signals) -> tuple[list[M
             continue
         of, unit = ordinary_of(table, behind, s, kind, own=float(table.spread[row, s]))
         scaled = float(onto_scale(kind, np.asarray([value]), unit=unit)[0])
+        if kind == CLOCK:
+            scaled = float(around(scaled, of.centre))
         found.append((s, kind, value, scaled, of, unit))
-        surprises.append(verdicts.surprise(scaled, of))
-    told = verdicts.discoveries(surprises, rate=spec.false_share)
+        surprises.append(_surprise(table, row, behind, s, kind, scaled, of))
+    told = verdicts.discoveries_by_family(
+        surprises, [family_of(table.names[one[0]]) for one in found], rate=spec.false_share
+    )
     moves = []
     for (s, kind, value, scaled, of, unit), p, rare in zip(found, surprises, told, strict=True):
         reference = off_scale(kind, of.centre, unit=unit)
@@ -175,17 +186,45 @@ def _moves(table: Table, row: int, state: Replay, spec: Signals) -> tuple[list[M
     return moves, len(found)
 
 
+def _surprise(table: Table, row: int, behind: np.ndarray, s: int, kind: Kind, scaled: float, of: Ordinary) -> float:
+    """Return how probable a value so far off is; of what never lacked before by counting, which needs no scale."""
+    if kind == NULL and table.value[row, s] > 0 and not table.value[behind, s].any():
+        n = float(table.n[row, s]) / DESIGN
+        return verdicts.never_before(float(table.value[row, s]) * n, n, float(table.n[behind, s].sum()) / DESIGN)
+    return verdicts.surprise(scaled, of)
+
+
 def ordinary_of(table: Table, behind: np.ndarray, s: int, kind: Kind, *, own: float) -> tuple[Ordinary, float]:
     """Return what is ordinary of a signal, on the scale of its kind, and the unit of that scale."""
     spreads = table.spread[behind, s]
     spread = float(np.nanmedian(spreads)) if np.isfinite(spreads).any() else None
     unit = spread if kind == MEAN and spread and spread > TINY else 1.0  # rounding is no deviation
     least = sampling_error(kind, float(np.median(table.n[behind, s])), spread)
-    if kind == LEVEL and np.isfinite(own):
+    if kind in (LEVEL, CLOCK) and np.isfinite(own):
         least = max(least, own)
-    of = verdicts.ordinary(onto_scale(kind, table.value[behind, s], unit=unit), least_scale=least)
+    values = onto_scale(kind, table.value[behind, s], unit=unit)
+    if kind == CLOCK:
+        values = around(values, float(values[-1]))
+    of, strays = verdicts.ordinary(values, least_scale=least), verdicts.ordinary(values).scale
     apart = independent(table.names[s], kind, len(behind), days=table.days)
+    if source_of(table.names[s]) in DRAWN_ANEW:
+        apart = known_by(apart, strays, of.scale, users=float(np.median(table.n[behind, s])) / DESIGN)
     return Ordinary(of.centre, of.scale, apart), unit
+
+
+def known_by(periods: int, strays: float, scale: float, *, users: float) -> int:
+    """Return by how many periods a scale is known: where it is one period's sampling error, by the users behind that.
+
+    Periods know the variance of their strays by as many degrees as they are, and that is but a part of the scale's:
+    the degrees grow with the square of what it is smaller by (Satterthwaite 1946), to those of the users at most.
+
+    >>> known_by(12, 0.1, 0.1, users=200), known_by(12, 0.1, 0.15, users=200), known_by(12, 0.0, 0.1, users=30)
+    (12, 57, 30)
+    """
+    most = max(float(periods), users)
+    if scale <= strays or scale <= 0:
+        return periods
+    return round(min(1 + (periods - 1) * (scale / max(strays, TINY)) ** 4, most))
 
 
 def independent(signal: str, kind: Kind, periods: int, *, days: int) -> int:

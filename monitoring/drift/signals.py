@@ -6,7 +6,7 @@ request_signals.py; signal_verdicts.py judges them.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from components import volumes
 from components.volumes import LEAST_RATIO, TINY
 from monitoring.spec import Floors
 
-Kind = Literal["volume", "level", "share", "null", "mean", "identity", "kept"]
+Kind = Literal["volume", "level", "share", "null", "mean", "identity", "clock", "kept"]
 Source = Literal["events", "features", "scores", "forecasts", "served", "labels", "shown", "requests", "rewards"]
 Values = Mapping[str, "Measured"]
 VOLUME: Kind = "volume"  # counts that grow with the users: compared by their ratio
@@ -25,6 +25,7 @@ SHARE: Kind = "share"  # 0..1, of what may well be so
 NULL: Kind = "null"  # 0..1, of what should not be so
 MEAN: Kind = "mean"  # compared in standard deviations of one row
 IDENTITY: Kind = "identity"  # a ratio that stays as it is whatever users do: two ways to the same number
+CLOCK: Kind = "clock"  # an hour of the day, 0..24: compared around the clock
 KEPT: Kind = "kept"  # for others to count with; never judged
 
 # The longest prefix of a signal's name that is here says its kind; what no prefix names is a level.
@@ -32,6 +33,7 @@ KINDS: dict[str, Kind] = {
     "events.volume": VOLUME,
     "events.users": VOLUME,
     "events.sessions": VOLUME,
+    "events.each": VOLUME,
     "events.total": KEPT,
     "events.null": NULL,
     "events.unknown_items": NULL,
@@ -42,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "events.kind": SHARE,
     "events.discounted": SHARE,
     "events.same": SHARE,
+    "events.clock": CLOCK,
     "events.hour": SHARE,
     "events.weekday": SHARE,
     "events.quantity": MEAN,
@@ -76,6 +79,36 @@ KINDS: dict[str, Kind] = {
     "shown.text": MEAN,
     "rewards.rate": SHARE,
 }
+# The longest prefix that is here says a signal's family; what no prefix names is of its source's.
+FAMILIES: dict[str, str] = {
+    "events.volume": "amounts",
+    "events.users": "amounts",
+    "events.sessions": "amounts",
+    "events.each": "amounts",
+    "events.users.segment": "segments",
+    "features.segment": "segments",
+    "events.null": "lacks",
+    "events.unknown_items": "lacks",
+    "events.repeats": "lacks",
+    "events.set_aside": "lacks",
+    "events.price": "prices",
+    "events.same": "prices",
+    "events.quantity": "prices",
+    "events.discounted": "prices",
+    "events.clock": "times",
+    "events.hour": "times",
+    "events.weekday": "times",
+    "events.share": "goods",
+    "events.kind": "goods",
+    "events.new_items": "goods",
+    "features.mean": "feature means",
+    "features.spread": "feature spreads",
+    "features.null": "feature lacks",
+    "features.agree": "feature identities",
+}
+HOURS = 24.0
+LEAST_HOURS, FLOOR_HOURS = 0.05, 0.75  # no clock is read better; a zone is off by an hour, rarely by less
+NEVER_POINTS = 0.02  # of what never lacked in the reference so much is large
 DESIGN = 3.0  # rows of one user are alike: a share's sampling error is that of a third of its rows
 LEAST_IDENTITY = 0.002
 MOST = 1e6  # effects are no larger: of something that was not there any amount is a multiple without end
@@ -87,7 +120,7 @@ class Measured:
 
     value: float
     n: float  # users, sessions or rows behind it, of which shares are shares
-    spread: float | None = None  # of a mean: one row's deviation; of a level: its standard error on the log scale
+    spread: float | None = None  # of a mean: one row's deviation; else its standard error on the scale of its kind
 
     def line(self) -> list[float]:
         """Return it as files hold it."""
@@ -100,9 +133,22 @@ def kind_of(signal: str) -> Kind:
     >>> kind_of("events.null.value"), kind_of("events.users.segment.3"), kind_of("other")
     ('null', 'volume', 'level')
     """
+    return next((KINDS[prefix] for prefix in _prefixes(signal) if prefix in KINDS), LEVEL)
+
+
+def family_of(signal: str) -> str:
+    """Return which signals a signal is judged with: those that tell of the same thing.
+
+    >>> family_of("events.users"), family_of("events.users.segment.3"), family_of("scores.mean.buy")
+    ('amounts', 'segments', 'scores')
+    """
+    return next((FAMILIES[prefix] for prefix in _prefixes(signal) if prefix in FAMILIES), source_of(signal))
+
+
+def _prefixes(signal: str) -> Iterator[str]:
+    """Yield how a signal's name begins, the longest first."""
     parts = signal.split(".")
-    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((KINDS[prefix] for prefix in prefixes if prefix in KINDS), LEVEL)
+    return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
 
 
 def source_of(signal: str) -> str:
@@ -124,7 +170,18 @@ def onto_scale(kind: Kind, values: np.ndarray, *, unit: float = 1.0) -> np.ndarr
         return np.asarray(np.arcsin(np.sqrt(np.clip(values, 0.0, 1.0))))
     if kind == MEAN:
         return np.asarray(values / unit)
+    if kind == CLOCK:
+        return np.asarray(values, dtype=np.float64)
     return volumes.on_scale(values)
+
+
+def around(hours: np.ndarray | float, centre: float) -> np.ndarray:
+    """Return hours of the day [P] as those nearest to one of them: 23 is an hour before 0.
+
+    >>> around(np.array([23.0, 1.0]), 0.5).tolist()
+    [-1.0, 1.0]
+    """
+    return np.asarray(centre + (np.asarray(hours) - centre + HOURS / 2) % HOURS - HOURS / 2)
 
 
 def off_scale(kind: Kind, value: float, *, unit: float = 1.0) -> float:
@@ -137,6 +194,8 @@ def off_scale(kind: Kind, value: float, *, unit: float = 1.0) -> float:
         return math.sin(min(max(value, 0.0), math.pi / 2)) ** 2
     if kind == MEAN:
         return value * unit
+    if kind == CLOCK:
+        return value % HOURS
     return math.exp(min(value, 700.0))
 
 
@@ -155,11 +214,13 @@ def sampling_error(kind: Kind, n: float, spread: float | None) -> float:
         return 1 / math.sqrt(n)
     if kind == LEVEL:
         return max(LEAST_RATIO, math.sqrt(DESIGN / (2 * n)) if spread is None else spread)
-    return volumes.sampling_error(n)
+    if kind == CLOCK:
+        return max(LEAST_HOURS, HOURS / math.sqrt(n) if spread is None else spread)
+    return max(LEAST_RATIO, volumes.sampling_error(n) if spread is None else spread)
 
 
 def effect_of(kind: Kind, value: float, reference: float, *, unit: float = 1.0) -> float:
-    """Return how far a value is from its reference: points of a null share, deviations of a mean, else relative.
+    """Return how far a value is from its reference: points, deviations of a mean, hours of a clock, else relative.
 
     >>> round(effect_of("volume", 50, 100), 6), round(effect_of("null", 0.05, 0.01), 4)
     (-0.5, 0.04)
@@ -168,6 +229,8 @@ def effect_of(kind: Kind, value: float, reference: float, *, unit: float = 1.0) 
         return value - reference
     if kind == MEAN:
         return (value - reference) / unit
+    if kind == CLOCK:
+        return float(around(value, reference)) - reference
     return min((max(value, 0.0) + TINY) / (max(reference, 0.0) + TINY) - 1, MOST)
 
 
@@ -182,7 +245,9 @@ def is_worth_a_word(kind: Kind, value: float, reference: float, floors: Floors, 
         return effect >= floors.null
     if kind == SHARE:
         return abs(effect) >= floors.share and _at_least(abs(value - reference), floors.points)
-    floor = {VOLUME: floors.volume, MEAN: floors.mean, IDENTITY: floors.identity}.get(kind, floors.level)
+    floor = {VOLUME: floors.volume, MEAN: floors.mean, IDENTITY: floors.identity, CLOCK: FLOOR_HOURS}.get(
+        kind, floors.level
+    )
     return abs(effect) >= floor
 
 
@@ -196,7 +261,7 @@ def is_large(kind: Kind, value: float, reference: float, *, unit: float = 1.0) -
     """
     effect = effect_of(kind, value, reference, unit=unit)
     if kind == NULL:
-        return _at_least(effect, LARGE[NULL])
+        return _at_least(effect, NEVER_POINTS if reference == 0.0 else LARGE[NULL])
     if kind == SHARE:
         moved = value >= 2 * reference or value <= reference / 2
         return (moved and _at_least(abs(value - reference), LARGE[SHARE])) or is_gone(value, reference)
@@ -215,6 +280,7 @@ LARGE: dict[Kind, float] = {
     SHARE: 0.05,
     MEAN: 1.0,
     IDENTITY: 0.1,
+    CLOCK: 2.0,
     KEPT: math.inf,
 }
 GONE = 0.01

@@ -80,7 +80,12 @@ def number(value: float, kind: str) -> str:
 
     >>> number(0.0523, "share"), number(29268.0, "volume"), number(3.14159, "level"), number(0.0, "null")
     ('5.2 %', '29,268', '3.14', '0 %')
+    >>> number(14.1, "clock"), number(23.999, "clock")
+    ('14:06', '0:00')
     """
+    if kind == "clock" and math.isfinite(value):
+        minutes = round(60 * value) % (24 * 60)
+        return f"{minutes // 60}:{minutes % 60:02}"
     if kind in SHARES:
         percent = 100 * value
         return f"{_digits(round(percent, 1) if percent >= 1 else percent)} %"
@@ -105,6 +110,8 @@ def _by(found: "SignalVerdict") -> Words:
     size = abs(found.effect)
     if found.kind == "null":
         return words.POINTS.filled(effect=_digits(round(100 * size, 1)))
+    if found.kind == "clock":
+        return words.HOURS.filled(effect=_digits(round(size, 1)))
     if found.kind == "mean" or not math.isfinite(size):
         return words.CLEARLY
     if found.effect >= TWICE:

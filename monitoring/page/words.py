@@ -33,6 +33,8 @@ SIGNALS: dict[str, Words] = {
     "events.users": Words("The number of active customers", "活跃顾客数"),
     "events.users.segment": Words("The number of active customers of the group “{rest}”", "“{rest}”类活跃顾客数"),
     "events.sessions": Words("The number of visits", "到访次数"),
+    "events.each": Words("The number of actions in a {rest}", "每次{rest}的行为数"),
+    "events.clock": Words("The time of day around which people act", "顾客活动的平均时刻"),
     "events.null": Words("The share of actions without “{rest}”", "缺少“{rest}”的行为占比"),
     "events.unknown_items": Words(
         "The share of actions on goods that the catalogue does not have", "目录中没有的商品的行为占比"
@@ -83,11 +85,13 @@ SIGNALS: dict[str, Words] = {
 }
 TAILS: dict[str, dict[str, Words]] = {  # what tails of some prefixes mean
     "events.same": {"price": Words("price", "价格"), "quantity": Words("quantity", "数量")},
+    "events.each": {"session": Words("visit", "到访"), "user": Words("customer's period", "每位顾客")},
     "events.null": {"time": Words("time of day", "时刻")},
     "events.price": {
         "p10": Words("of the cheap tenth", "较便宜的一成"),
         "p50": Words("in the middle", "中位"),
         "p90": Words("of the dear tenth", "较贵的一成"),
+        "index": Words("times what the same goods cost before", "与同样商品此前价格之比"),
     },
     "events.weekday": {
         "monday": Words("Monday", "星期一"),
@@ -107,6 +111,7 @@ CHANGED = Words(
 )
 BY = Words(" by {effect}", "了 {effect}")
 TIMES = Words(" to {effect} times as much", "到原来的 {effect} 倍")
+HOURS = Words(" by {effect} hours", "了 {effect} 小时")
 POINTS = Words(" by {effect} percentage points", "了 {effect} 个百分点")
 CLEARLY = Words(" clearly", "明显")
 SINCE = Words("Since {date}.", "自 {date} 起。")
