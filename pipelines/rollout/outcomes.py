@@ -33,6 +33,12 @@ class ArmOutcomes:
     users: int = 0  # answered, whether their time has passed or not
     kpi: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [U]
     covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # [U, P]
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [U] of first answers, epoch seconds; or unknown
+
+    def until(self, last: float) -> "ArmOutcomes":
+        """Return it with the users alone whose first answer came by then."""
+        came = self.at <= last
+        return ArmOutcomes(self.users, self.kpi[came], self.covariates[came], self.at[came])
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ def _arm(firsts: Sequence[_First], kpi: Kpi, covariates: Sequence[str], ripe_s: 
     elif kpi.most is not None:
         amounts = np.minimum(amounts, kpi.most)
     numbers = np.array([first.numbers for first in ripe], dtype=float).reshape(len(ripe), len(covariates))
-    return ArmOutcomes(len(firsts), amounts, numbers)
+    return ArmOutcomes(len(firsts), amounts, numbers, np.array([first.wall_s for first in ripe]))
 
 
 def _amount(event: Mapping[str, Any], kpi: Kpi) -> float:
