@@ -4,8 +4,10 @@ Each arm has 20,000 users who come in random order and buy with probability .05 
 tenth more. The analysis looks after every 500 users an arm, and the first verdict counts. Users differ in habit: a few
 buy often, most hardly ever, as in a grocery; what is known of each is how often they bought in twelve weeks before.
 `explained` is the share of the KPI's variance that this takes out: nothing of it is assumed by the analysis. A user who
-comes back within the window is one user. Beside it stands the usual test that looks once, at the end. Arms that lose
-users of theirs test the check of the shares.
+comes back within the window is one user. `planned` ends at these users (`experiments.users`). Beside it stands the
+usual test that looks once, at the end. Arms that lose users of theirs test the check of the shares.
+
+`bounds` says what no test at all can pass, and how near to it several always-valid ones come, on Brownian motions.
 
 `--real` measures on the grocery year how much of "buys in this category next week" the rows' numbers explain.
 """
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from benchmarks import script
 from benchmarks.script import Document
@@ -22,11 +25,13 @@ from components.registry.experiment_spec import Arm, Experiment, Kpi
 from components.verdicts import PASSED, REFUSED
 from pipelines.rollout.experiment_analysis import Findings, difference, judge
 from pipelines.rollout.outcomes import ArmOutcomes, Outcomes
+from pipelines.rollout.sequential import LOOKS, Difference, between_difference, planned_reach
 
 BASE, LIFT, WEEKS = 0.05, 0.1, 12
 USERS, EVERY, RUNS = 20_000, 500, 100
 TWO_SIDED = 1.959963984540054  # standard errors of a difference that a test at .05 finds by looking once
 QUICK = {"users": 4_000, "runs": 6}
+DRAWN, QUICKLY_DRAWN = 100_000, 2_000  # Brownian motions
 # Share of users with a habit and their rate; the others' makes the mean BASE.
 HABITS = {"none": (0.0, 0.0), "weak": (0.1, 0.3), "strong": (0.07, 0.65)}
 LOSSES = (0.0, 0.03, 0.1)  # shares of the treatment's users that are lost
@@ -48,7 +53,7 @@ class Users:
     def first(self, users: int, rules: Experiment) -> ArmOutcomes:
         """Return those that came first."""
         known = self.before[:users, None] if rules.covariates else np.zeros((users, 0))
-        return ArmOutcomes(users, self.kpi[:users], known)
+        return ArmOutcomes(users, self.kpi[:users], known, np.arange(users, dtype=float))
 
 
 def drawn(habit: str, users: int, *, lift: float, rng: np.random.Generator) -> Users:
@@ -97,6 +102,60 @@ def calibrated(habit: str, rules: Experiment, *, lift: float, runs: int, users: 
         "covered": within,
         "explained": round(float(np.mean(taken)), 3),
     }
+
+
+def most_powerful(users: int, alpha: float) -> float:
+    """Return the chance that the most powerful test of users by their number of purchases finds the planted effect.
+
+    It looks once, at all users, and says `better` wrongly with probability alpha: no test of these users that does so
+    no more often, whenever it looks, finds it more often (Neyman and Pearson 1933). Arms of the same rate are its null.
+    """
+    rates = np.array([BASE, BASE * (1 + LIFT)])
+    bought = np.arange(int(users * BASE * 0.6), int(users * BASE * 1.6))
+    null = stats.binom.pmf(bought, users, rates.mean())
+    control, arm = (stats.binom.pmf(bought, users, rate) for rate in rates)
+    gained = bought[None, :] - bought[:, None]  # of the arm less the control; its likelihood ratio grows with it
+    wrong, right = np.outer(null, null), np.outer(control, arm)
+    order = np.argsort(-gained, axis=None)
+    spent = np.cumsum(wrong.ravel()[order])
+    return round(float(right.ravel()[order][spent <= alpha].sum()), 4)
+
+
+def _reach(share: float, drift: float) -> float:
+    """Return the default's bound of the score at a share of the users."""
+    return share * between_difference(Difference(0.0, 1 / share), effect=drift, alpha=RULES.alpha)[1]
+
+
+def bounds(users: int, *, drawn: int, seed: int = 4) -> Document:
+    """Say what the best test finds, and what tests find that look after every EVERY users, by the score's motion.
+
+    Time is the share of the users; the drift is the planted effect in its standard errors at the end.
+    """
+    rates = np.array([BASE, BASE * (1 + LIFT)])
+    drift = BASE * LIFT / float((rates * (1 - rates)).sum() / users) ** 0.5
+    looks = users // EVERY
+    t = np.arange(1, looks + 1) / looks
+    motion = np.random.default_rng(seed).normal(0, looks**-0.5, size=(drawn, looks)).cumsum(axis=1)
+    alpha, needed = RULES.alpha, -np.log(RULES.alpha)
+    tuned = np.sqrt(2 * np.log(2 / alpha))  # of two points, which then touch their bound at the end
+    width = min(np.linspace(0.01, 2, 200), key=lambda r: (1 + r) * (2 * needed + np.log(1 + 1 / r)))
+    sides = {
+        "looks once": np.where(t == 1, TWO_SIDED, np.inf),
+        "the default": np.array([_reach(one, drift) for one in t]),
+        "a normal mixture, tuned to the end": np.sqrt((t + width) * (2 * needed + np.log((t + width) / width))),
+        "two points, tuned to the end": (np.log(2 / alpha) + tuned**2 * t / 2) / tuned,
+        "planned users": np.where(np.arange(1, looks + 1) % max(1, looks // LOOKS) == 0, planned_reach(alpha), np.inf),
+        "the same, for any number of looks": np.full(looks, stats.norm.ppf(1 - alpha / 4)),
+    }
+    found = {
+        name: {
+            "cried": round(float((np.abs(motion) >= bound).any(axis=1).mean()), 4),
+            "found": round(float((motion + drift * t >= bound).any(axis=1).mean()), 4),
+        }
+        for name, bound in sides.items()
+    }
+    most = {"two_sided": most_powerful(users, alpha / 2), "one_sided": most_powerful(users, alpha)}
+    return {"drift": round(drift, 4), "most_powerful": most, "tests": found}
 
 
 def _explained(control: Users, arm: Users, rules: Experiment) -> float:
@@ -173,7 +232,10 @@ def measure(asked: argparse.Namespace) -> Document:
     bare = RULES.model_copy(update={"covariates": ()})
     worlds: dict[str, Any] = {}
     for habit in HABITS:
-        for name, rules in (("plain", bare), ("cuped", RULES)):
+        ended = {"users": 2 * users}
+        every = {"plain": bare, "cuped": RULES}
+        every |= {f"{name}, planned": rules.model_copy(update=ended) for name, rules in every.items()}
+        for name, rules in every.items():
             script.note(f"{habit}, {name}")
             worlds[f"{habit}, {name}"] = {
                 side: calibrated(habit, rules, lift=lift, runs=runs, users=users, seed=seed)
@@ -181,6 +243,7 @@ def measure(asked: argparse.Namespace) -> Document:
             }
     losses = {f"{loss:.0%} lost": mismatched(loss, runs=runs, users=users, seed=3) for loss in LOSSES}
     found = {"users": users, "base": BASE, "lift": LIFT, "every": EVERY, "worlds": worlds, "shares": losses}
+    found["bounds"] = bounds(users, drawn=QUICKLY_DRAWN if asked.quick else DRAWN)
     return found | ({"real": real()} if asked.real else {})
 
 
@@ -202,6 +265,11 @@ def text(document: Document) -> str:
     ]  # fmt: skip
     shares = [[name, one["stopped"], one["median_users"]] for name, one in document["shares"].items()]
     parts = [script.table(head, lines), script.table(["users of an arm", "stopped", "users an arm, median"], shares)]
+    limits = document["bounds"]["most_powerful"]
+    best = f"{limits['two_sided']:.3f} at .025 a side, {limits['one_sided']:.3f} at .05 for one"
+    parts.append(f"The most powerful test finds {best}.")
+    tests = [[name, one["cried"], one["found"]] for name, one in document["bounds"]["tests"].items()]
+    parts.append(script.table(["test", "cries at no effect", "finds the planted one"], tests))
     if real_rows := document.get("real"):
         rows = [[name, one["base"], one["visits"], one["own"]] for name, one in real_rows.items()]
         parts.append(script.table(["category, next week", "base rate", "explained by visits", "and own weeks"], rows))

@@ -2,48 +2,32 @@
 
 A choice model (choice_model.py) is fitted on real baskets of the weeks before and judged on later ones. With `--loop
 FOLDER` a shop is trained on the same households' real baskets and serves; users ask it over HTTP, take along what the
-model says, and report it to /events. First greedily, then with an explorer that enters by its guard rails, then with
-the policy that was learnt from the door's log, which is all that whoever learns reads. FOLDER keeps what is done, so
-that the script goes on where it was ended; `--stage` ends it after one.
+model says, and report it to /events (users_loop.py). First greedily, then with an explorer that enters by its guard
+rails, then with the policy that was learnt from the door's log, which is all that whoever learns reads; last the gate
+judges lists at random. FOLDER keeps what is done, so that the script goes on where it was ended; `--stage` ends it
+after one.
 
 What a shown item changes nobody can tell from receipts. Here an item is taken along as it is at a visit without a list,
 and only where it is shown: lists are worth what they show of what a household wants, and no more.
 """
 
 import argparse
-import csv
 import datetime as dt
-import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from benchmarks import choice_model, script
+from benchmarks import choice_model, script, users_loop
 from benchmarks.choice_model import Baskets, Judged
 from benchmarks.script import Document
-from benchmarks.simulated_users import Round, SimulatedUsers
-
-if TYPE_CHECKING:
-    pass
+from benchmarks.simulated_users import SimulatedUsers
+from feature_repo.errors import SpecError
 
 HOUSEHOLDS, ITEMS = 150, 60
 LEARNT_FROM, JUDGED_FROM = 20, 42  # weeks of the year
 FIRST = dt.date(2017, 1, 1)
-POLICY: dict[str, Any] = {
-    "name": "softmax",
-    "temperature": 3.0,
-    "candidates": 30,
-    "guard": {"share": 0.6},
-    "rewards": [{"name": "bought", "event": ["purchase"], "within": "1m"}],
-    "learn": {"least_ess": 100, "temperature": 0.5},
-}
-GATES = [{"metric": "intent.bce", "against": "value", "limit": 100.0}]
-STAGES = ("train", "greedy", "explorer", "explore", "learn", "learned")
-ROUNDS = {"greedy": 2, "explore": 8, "learned": 4}  # times that each household asks
-RIPE_S = 61.0  # until the last answer's minute is over
 K = 5
 
 
@@ -139,85 +123,6 @@ def made(seed: int = 0) -> Fitted:
     return fitted(baskets, ids, items, [str(one // 3) for one in range(n)], [])
 
 
-class Loop:
-    """Explore, learn, judge and promote on a shop of real baskets; each stage once."""
-
-    def __init__(self, folder: Path, of: Fitted) -> None:
-        from tests.pipelines.conftest import Shop
-
-        self.folder, self.of, self.users = folder, of, of.users()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.shop: Shop = Shop(folder)
-        self.kept = folder / "loop.json"
-        self.done: dict[str, Any] = json.loads(self.kept.read_text()) if self.kept.is_file() else {}
-
-    def go_on(self, last: str) -> dict[str, Any]:
-        """Do what is not done, up to and with a stage."""
-        for stage in STAGES[: STAGES.index(last) + 1]:
-            if stage not in self.done:
-                script.note(stage)
-                self.done[stage] = getattr(self, f"_{stage}")()
-                self.kept.write_text(json.dumps(self.done, indent=2))
-        return self.done
-
-    def _train(self) -> dict[str, Any]:
-        """Train on the real baskets."""
-        listed = [
-            {"sku": item, "title": f"{category.capitalize()} {item}", "category": category}
-            for item, category in zip(self.of.items, self.of.categories, strict=True)
-        ]
-        for name, rows in (("orders", self.of.lines), ("products", listed)):
-            with (self.folder / f"{name}.csv").open("w", newline="") as stream:
-                writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-        files = [str(self.folder / "orders.csv"), "--items", str(self.folder / "products.csv")]
-        mapping = ["--map", "timestamp=bought_at", "--map", "user_id=customer", "--force"]
-        self._ran("init", *files, "--name", "shop", *mapping, "--output", str(self.shop.spec))
-        self.shop.edit(promotion={"gates": GATES})
-        self._ran("run", str(self.shop.spec))
-        return {"champion": self.shop.aliases()["champion"]}
-
-    def _greedy(self) -> dict[str, Any]:
-        return self._played("greedy", 1)
-
-    def _explorer(self) -> dict[str, Any]:
-        self.shop.edit(policy=POLICY)
-        return self._learnt(table=False)
-
-    def _explore(self) -> dict[str, Any]:
-        return self._played("explore", 2)
-
-    def _learn(self) -> dict[str, Any]:
-        time.sleep(RIPE_S)
-        return self._learnt(table=True)
-
-    def _learned(self) -> dict[str, Any]:
-        return self._played("learned", 3)
-
-    def _played(self, stage: str, seed: int) -> dict[str, Any]:
-        from pipelines.environment import place as find_place
-        from pipelines.releases import release as releases
-        from pipelines.releases import serving
-
-        place = find_place(self.shop.spec, "local", variables=self.shop.environment())
-        with serving.asked(place, releases.release(place)) as url:
-            found: Round = self.users.play(url, np.random.default_rng(seed), rounds=ROUNDS[stage])
-        return asdict(found) | {"regret": found.regret}
-
-    def _learnt(self, *, table: bool) -> dict[str, Any]:
-        if table:
-            self._ran("rewards", str(self.shop.spec))
-        said = json.loads(self._ran("run", str(self.shop.spec), "--pipeline", "policy", "--json"))
-        return {"page": said["page"], "champion": self.shop.aliases()["champion"]}
-
-    def _ran(self, *arguments: str) -> str:
-        done = self.shop.run(*arguments, timeout=1200)
-        if done.returncode:
-            raise RuntimeError(f"intentflow {arguments[0]}: {done.stderr.strip()[-2000:]}")
-        return done.stdout
-
-
 def measure(asked: argparse.Namespace) -> Document:
     """Fit, and go through the loop where a folder is given."""
     of = made() if asked.quick else fitted(*year())
@@ -231,7 +136,9 @@ def measure(asked: argparse.Namespace) -> Document:
         "any_list": round(float(of.chances.mean()), 4),
     }
     if asked.loop is not None:
-        found["loop"] = Loop(asked.loop, of).go_on(asked.stage)
+        if asked.quick:
+            raise SpecError("--loop: its shop is trained on the baskets of the real year; leave --quick out")
+        found["loop"] = users_loop.Loop(asked.loop, of).go_on(asked.stage)
     return found
 
 
@@ -247,15 +154,18 @@ def text(document: Document) -> str:
         f"{document['best_list']:.3f} an item, lists at random {document['any_list']:.3f}.",
         script.table(head, lines),
     ]
-    played = {name: one for name, one in document.get("loop", {}).items() if "regret" in one}
-    if played:
-        rows = [[name, one["shown"], one["mean"], one["regret"]] for name, one in played.items()]
-        parts.append(script.table(["who answered", "items shown", "taken, by the model", "regret"], rows))
+    if "loop" in document:
+        parts.append(users_loop.text(document["loop"]))
     return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
     parser = script.parser(__doc__, trained=False)
-    parser.add_argument("--loop", type=Path, help="folder of a shop that users meet over HTTP; minutes")
-    parser.add_argument("--stage", choices=STAGES, default=STAGES[-1], help="the last stage of the loop that is done")
+    parser.add_argument("--loop", type=Path, help="folder of a shop that users meet over HTTP; ten minutes")
+    parser.add_argument(
+        "--stage",
+        choices=users_loop.STAGES,
+        default=users_loop.STAGES[-1],
+        help="the last stage of the loop that is done",
+    )
     script.main(parser, measure, text)

@@ -24,6 +24,7 @@ class Round:
     bought: int
     mean: float  # how likely a shown item was bought, by what is written: without the noise of who bought
     best: float  # the same of the best lists
+    each: tuple[float, ...] = ()  # the mean of each user, in their order
 
     @property
     def regret(self) -> float:
@@ -42,7 +43,7 @@ class SimulatedUsers:
 
     def play(self, url: str, rng: np.random.Generator, *, rounds: int = 1) -> Round:
         """Have each user ask so many times; what they buy is reported with the answer's id before they ask again."""
-        said: list[float] = []
+        said: dict[str, list[float]] = {user: [] for user in self.users}
         bought = 0
         with Recommender(url, timeout_s=60) as door:
             for _ in range(rounds):
@@ -55,12 +56,19 @@ class SimulatedUsers:
                         door.events(
                             [Event(user_id=user, item_id=item, event=BOUGHT, request_id=about) for item in taken]
                         )
-                    said += chances
+                    said[user] += chances
                     bought += len(taken)
-        return Round(len(said), bought, float(np.mean(said)), self.best)
+        shown = [chance for chances in said.values() for chance in chances]
+        each = tuple(round(float(np.mean(chances)), 6) for chances in said.values())
+        return Round(len(shown), bought, float(np.mean(shown)), self.best, each)
 
     @property
     def best(self) -> float:
         """Return how likely an item of the best lists is bought, over all users."""
-        each = [sorted((self.likes(user, item) for item in self.items), reverse=True)[: self.k] for user in self.users]
-        return float(np.mean(each))
+        return float(np.mean(self.best_each))
+
+    @property
+    def best_each(self) -> list[float]:
+        """Return how likely an item of a user's best list is bought, by user."""
+        chances = [sorted((self.likes(user, item) for item in self.items), reverse=True) for user in self.users]
+        return [float(np.mean(one[: self.k])) for one in chances]

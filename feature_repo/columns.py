@@ -189,6 +189,7 @@ TARGET_NUMBERS = SHARES + GAPS + TARGET_OFFERS
 # Request log ----------------------------------------------------------------------------------------------
 REQUESTS_FOLDER = "requests"  # of its files, under the recommender's state folder
 EVENTS_FOLDER = "events"  # of the event log's files, there too
+HASHED_UNDER = "hashed_under"  # of a line of the event log: fingerprint of the key of its user's pseudonym
 MODELLED = ("fresh", "stale")  # rungs of the ladder on which the models answer; the others: segment, popular
 REQUEST_ID = "request_id"
 RELEASE = "release"

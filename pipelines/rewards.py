@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError
 from pipelines.environment import Installation
-from pipelines.privacy import new_names
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
@@ -56,6 +55,7 @@ class RewardsReport:
 
 def rewards(place: Installation) -> RewardsReport:
     """Make the rewards table of a recommender."""
+    from components.data import new_names
     from components.policy import reward_table
     from components.policy.rewards import Found, attributed, require_carried
 
@@ -67,8 +67,8 @@ def rewards(place: Installation) -> RewardsReport:
         )
     kpis, found = [one.kpi() for one in declared], Found()
     with local.alone(place.home), variables(place):  # `forget` has the lock too: no row of its people comes back
-        names, people = new_names.known(place), place.spec.data.items_are_users
-        answers = list(new_names.renamed(_answers(place), names, people=people))
+        names = new_names.known(place.spec.data, place.spec_path.absolute().parent, place.variables)
+        answers = list(names.lines(_answers(place)))
         if not answers:
             raise DataError(
                 f"{_where(place)}: no answer of /recommend is logged yet, so there is nothing to reward; serve the "
@@ -76,7 +76,7 @@ def rewards(place: Installation) -> RewardsReport:
             )
         made = attributed(
             answers,
-            new_names.renamed(_events(place), names, people=people),
+            names.lines(_events(place)),
             kpis,
             now_s=_known_until(place),
             bots=place.spec.policy.bots.rule(),

@@ -1,4 +1,5 @@
-"""The policy steps as Kubeflow sees them: one import and one call each.
+"""The policy step as Kubeflow sees it: one import and one call. The one before it, which gathers the log, needs the
+data's people besides (pipelines/graphs/component.py).
 
 `code` is the digest of this package; it does nothing but change the cache's key, since Kubeflow does not see the code
 behind these few lines.
@@ -8,18 +9,6 @@ from kfp import dsl
 from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.image import IMAGE
-
-
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-def policy_log(policy: str, release: str, policy_rows: Output[Dataset]) -> None:
-    """Join the answers in which something was explored with their rewards.
-
-    Returns:
-        policy_rows: Candidates, what was shown, how likely it was and what it brought; nobody by name.
-    """
-    from components.policy import steps
-
-    steps.gather(policy, release, folder=policy_rows.path)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

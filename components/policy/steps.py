@@ -35,6 +35,7 @@ from components.step import step
 from components.verdicts import PASSED
 from feature_repo import env_names, files
 from feature_repo.errors import DataError, SpecError
+from feature_repo.privacy.new_names import NewNames
 
 CANDIDATE, VERDICT = "candidate.json", "verdict.json"  # of the artifacts
 COUNTS, RUNNING = "counts.json", "running.json"
@@ -42,14 +43,14 @@ DRY_RUN = "dry_run"
 UNKNOWN = 0.5  # how likely an explorer shows what greedy does: any number below 1 says that the log cannot tell
 
 
-def gather(policy: str, release: str, *, folder: str) -> None:
+def gather(policy: str, release: str, *, folder: str, names: NewNames | None = None) -> None:
     """Join the request log with its rewards; write what learning reads, without a name.
 
     Both are the state folder's, the rewards those of the table. Where doors ship their logs to a store
     (`requests.url`), as on a cluster, both are made from the store. `release` is the one that serves: what is learnt
-    is compared with its policy.
+    is compared with its policy. `names` are people's new ones, while the pseudonyms' key is being changed.
     """
-    with step("policy_log") as progress, _logs(_declared(policy)) as logs:
+    with step("policy_log") as progress, _logs(_declared(policy), names or NewNames()) as logs:
         counts: Counter[str] = Counter()
         running, answers = _of_running(logs, release, counts)
         with files.written_folder(Path(folder)) as aside:
@@ -66,10 +67,10 @@ def gather(policy: str, release: str, *, folder: str) -> None:
 _COUNTED = (log_lines.SHOWN, log_lines.GREEDY, log_lines.RAILED, log_lines.OTHER)
 
 
-def _logs(declared: PolicySlice) -> contextlib.AbstractContextManager[Logs]:
+def _logs(declared: PolicySlice, names: NewNames) -> contextlib.AbstractContextManager[Logs]:
     """Return the logs that this step reads: the store's where doors ship to one, else the state folder's."""
     address = os.environ.get(env_names.REQUESTS_URL, "")
-    return logs_of.shipped(address, declared) if address else logs_of.kept(_home(), declared)
+    return logs_of.shipped(address, declared, names) if address else logs_of.kept(_home(), declared, names)
 
 
 def _of_running(logs: Logs, release: str, counts: Counter[str]) -> tuple[Running, list[LoggedAnswer]]:

@@ -1,9 +1,9 @@
 """The spec's `experiments` slice: releases that answer users side by side, and the number that decides between them."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from feature_repo.slice import Slice
 
@@ -53,7 +53,7 @@ class Kpi(Slice):
 
 
 class Experiment(Slice):
-    """Two or more releases side by side. The first difference that an always-valid test shows ends it."""
+    """Two or more releases side by side. The first difference that a test shows, which holds at every look, ends it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=32, description="What `intentflow experiments` starts")
     arms: tuple[Arm, ...] = Field(min_length=2, max_length=8, description="One of them, the control, is the champion's")
@@ -74,6 +74,13 @@ class Experiment(Slice):
     )
     min_users: int = Field(default=500, ge=30, description="Of each arm, before anything is judged")
     min_active: int = Field(default=25, ge=5, description="Users of each arm whose KPI is not 0, before it is judged")
+    users: int | None = Field(
+        default=None,
+        ge=60,
+        le=1_000_000_000,
+        description="Users of all arms together by whom it is decided: those whose time passed first, then it ends. "
+        "The test then spends all of alpha by then, and finds more. Left out: a test that never has to end",
+    )
     days: float = Field(default=28.0, gt=0, le=365, description="Longest time; then it ends undecided")
     on_winner: Literal["report", "promote"] = Field(
         default="report", description="promote: the better release becomes champion, and is rolled out"
@@ -88,6 +95,25 @@ class Experiment(Slice):
     def treatments(self) -> tuple[Arm, ...]:
         """Return the other arms."""
         return tuple(arm for arm in self.arms if arm.release != CONTROL)
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not said, so that recorded documents hold."""
+        dumped: dict[str, Any] = dump(self)
+        if self.users is None:
+            dumped.pop("users", None)
+        return dumped
+
+    @model_validator(mode="after")
+    def _enough_users(self) -> "Experiment":
+        """Refuse a plan that is over before anything is judged."""
+        smallest = min(self.arms, key=lambda arm: arm.share)
+        if self.users is not None and self.users * smallest.share < self.min_users:
+            raise ValueError(
+                f"users: {self.users} leave arm {smallest.name} {self.users * smallest.share:.0f} users, fewer than "
+                f"min_users: {self.min_users}; give {math.ceil(self.min_users / smallest.share)} or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _arms_differ(self) -> "Experiment":

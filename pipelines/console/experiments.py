@@ -129,7 +129,8 @@ def _over(last: Mapping[str, Any], rules: Experiment | None) -> Shown:
 def _arm(one: "ArmRelease", rules: Experiment, seen: Figures, day: float | None) -> Arm:
     control = rules.control.name
     arm = _figures(Arm(one.name, one.version, one.share, one.name == control), seen.get(one.name, {}))
-    return arm if arm.control or day is None else _powered(arm, rules, seen.get(control, {}), day)
+    judged = sum(figures.get("judged", 0) for figures in seen.values())
+    return arm if arm.control or day is None else _powered(arm, rules, seen.get(control, {}), day, judged)
 
 
 def _figures(arm: Arm, said: Mapping[str, Any]) -> Arm:
@@ -148,31 +149,42 @@ def _figures(arm: Arm, said: Mapping[str, Any]) -> Arm:
     )
 
 
-def _powered(arm: Arm, rules: Experiment, control: Mapping[str, Any], day: float) -> Arm:
-    """Say what the arm may still show by the experiment's end, where the spread of the KPI is known by now."""
+def _powered(arm: Arm, rules: Experiment, control: Mapping[str, Any], day: float, judged: int) -> Arm:
+    """Say what the arm may still show by the experiment's end, where the spread of the KPI is known by now.
+
+    `judged` are the users of all arms.
+    """
     from pipelines.rollout import experiment_power
+    from pipelines.rollout.sequential import LOOKS
 
     usual = abs(float(control.get("mean") or 0.0))
     effect, alpha = rules.smallest_effect * usual, rules.alpha / len(rules.treatments)
     growth = experiment_power.grown(day=day, days=rules.days, within=rules.kpi.within_s / DAY_S)
     if not effect or not growth:
         return arm
-    if (variance := _variance(arm, rules, control, effect=effect, alpha=alpha)) is None:
+    share = None if rules.users is None else min(judged * LOOKS // rules.users, LOOKS) / LOOKS
+    if (variance := _variance(arm, rules, control, effect=effect, alpha=alpha, share=share)) is None:
         return arm
+    if share is not None and rules.users is not None:  # it ends by users, or by days
+        counted = share * rules.users or judged  # of whom the variance is
+        growth = min(growth * judged, rules.users) / counted
+        share = min(growth * counted / rules.users, 1.0)
     at_end = variance / growth
     return dataclasses.replace(
         arm,
-        power=experiment_power.power(at_end, effect=effect, alpha=alpha),
-        least_effect=experiment_power.least_effect(at_end, effect=effect, alpha=alpha) / usual,
+        power=experiment_power.power(at_end, effect=effect, alpha=alpha, share=share),
+        least_effect=experiment_power.least_effect(at_end, effect=effect, alpha=alpha, share=share) / usual,
     )
 
 
-def _variance(arm: Arm, rules: Experiment, control: Mapping[str, Any], *, effect: float, alpha: float) -> float | None:
+def _variance(
+    arm: Arm, rules: Experiment, control: Mapping[str, Any], *, effect: float, alpha: float, share: float | None
+) -> float | None:
     """Return the variance of the difference: of its interval, or of two shares of users where there is none yet."""
     from pipelines.rollout import experiment_power
 
     if arm.low is not None and arm.high is not None:
-        return experiment_power.variance_of((arm.low, arm.high), effect=effect, alpha=alpha)
+        return experiment_power.variance_of((arm.low, arm.high), effect=effect, alpha=alpha, share=share)
     if rules.kpi.measure != "converted" or arm.mean is None or not arm.judged or not control.get("judged"):
         return None
     other = float(control["mean"])

@@ -1,12 +1,13 @@
-"""The pipelines' first step as Kubeflow sees it: one import and one call.
+"""Steps that need more than one component, as Kubeflow sees them: one import and one call each.
 
-It is never cached. Its outputs are step_table.py's SLICES, in that order; the other steps read them one by one, so that
-each is cached by its own.
+The first step is never cached. Its outputs are step_table.py's SLICES, in that order; the other steps read them one by
+one, so that each is cached by its own.
 """
 
 from typing import NamedTuple
 
 from kfp import dsl
+from kfp.dsl import Dataset, Output
 
 from components.image import IMAGE
 
@@ -68,3 +69,15 @@ def admit(
     has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles}
     has |= {"words": words, "retrains": retrains}
     return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def policy_log(policy: str, release: str, data: str, policy_rows: Output[Dataset]) -> None:
+    """Join the answers in which something was explored with their rewards.
+
+    Returns:
+        policy_rows: Candidates, what was shown, how likely it was and what it brought; nobody by name.
+    """
+    from pipelines.graphs import policy_log
+
+    policy_log.gather(policy, release, data=data, folder=policy_rows.path)

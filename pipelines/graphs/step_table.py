@@ -222,8 +222,8 @@ def _rows() -> Iterator[Step]:
                "Assemble a release's folder from the registry", ("name", "code=registry_code"))
 
     part = "components.policy.component"
-    yield Step("policy_log", f"{part}:policy_log", "effects", Size(1, "2Gi"),  # the log grows by itself
-               "Join what was explored with its rewards", ("policy",))
+    yield Step("policy_log", "pipelines.graphs.component:policy_log", "effects",  # the log grows by itself
+               Size(1, "2Gi"), "Join what was explored with its rewards", ("policy", "data=reading"))
     yield Step("learn_policy", f"{part}:learn_policy", "pure", Size(2, "4Gi", minutes=240),
                "Learn a policy from the log and judge it on other users", ("policy", "mode", "code=policy_code"))
     yield Step("register_policy", "components.registry.component:register_policy", "effects", Size(0.5, "1Gi"),

@@ -3,7 +3,7 @@
 By then a run under the new key has rebuilt everything that comes from the source and made a release that names the key,
 and a service started since serves it. What remains under the old key are rows of the online store, lines of the logs,
 artifacts of earlier runs and tombstones. Old names become new ones where the source still has the raw id; the rest
-cannot be attributed to anybody and is deleted.
+cannot be attributed to anybody and is deleted. So it is with what doors shipped to a store (`requests.url`).
 """
 
 import shutil
@@ -13,18 +13,21 @@ from typing import Any
 
 from bentos.recommender.logs import renaming, traces
 from components.policy import reward_table
-from feature_repo import files
+from feature_repo import columns, files
 from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
+from feature_repo.privacy import new_names
 from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, ring
 from feature_repo.privacy.tombstones import Tombstones, names_here
 from pipelines.environment import Installation
 from pipelines.jobs import audiences, score, sources
 from pipelines.leases.lease import JOBS
-from pipelines.privacy import new_names
+from pipelines.privacy import shipped
 from pipelines.privacy.forget import working_alone
 from pipelines.releases import release
 from pipelines.runs import local, report
+
+MOST_VERSIONS = 10_000  # of a release, that are asked for their keys
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def rotate(place: Installation) -> RotationReport:
         tombstones = Tombstones(place.home, keys)
         renewed = tombstones.renew(raws)
         erase.keep_out(place.spec.name, names_here(place.home, ""))
-        renamed, dropped = _rename(place.home, names, current=current)
+        renamed, dropped = _rename(place, names, current=current)
         if (last := report.read(place.home)) is not None:  # of a demo: who was asked for
             report.write(place.home, last | {"user": names.get(last["user"], last["user"])})
         return RotationReport(
@@ -124,14 +127,17 @@ def _require_champion(place: Installation, current: str) -> None:
         )
 
 
-def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, int]:
+def _rename(place: Installation, names: dict[str, str], *, current: str) -> tuple[int, int]:
     """Rename people in the logs; lines of those who cannot be told go, but not those made under the new key."""
-    known = set(names.values())
-    fresh = _fresh(home, current)
+    home, address = place.home, place.environment.requests.url
+    fresh = set(names.values()) | _fresh(home, current)
+    if address:
+        with release.variables(place):
+            fresh |= _fresh_of_store(address, _releases_under(place.spec.name, current), current)
 
     def renamed(user: bytes) -> bytes | None:
         name = user.decode()
-        new = name if name in known or name in fresh else names.get(name)
+        new = name if name in fresh else names.get(name)
         return None if new is None else new.encode()
 
     counts = [
@@ -140,6 +146,9 @@ def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, in
         for path in traces.walk([home / folder] if (home / folder).is_dir() else [])
         if path.suffix in (request_log.SEGMENT, request_log.PARQUET, request_log.PACKED)
     ]
+    if address:
+        with release.variables(place):
+            counts.append(shipped.rename(address, renamed))
     return sum(c[0] for c in counts), sum(c[1] for c in counts)
 
 
@@ -152,6 +161,26 @@ def _fresh(home: Path, current: str) -> set[str]:
     events = (line for path in json_lines.files(home / eventlog.FOLDER) for line in json_lines.read(path))
     asked = {str(line["user_id"]) for line in requests if line["release"] in under}
     return asked | {str(line["user_id"]) for line in events if line.get(eventlog.UNDER) == current}
+
+
+def _releases_under(name: str, current: str) -> set[str]:
+    """Return the releases of the registry that were made under the key in use: doors elsewhere answered by them."""
+    from components.registry import aliases
+
+    versions, _ = aliases.kept(name, MOST_VERSIONS)
+    return {one.tags["id"] for one in versions if one.tags.get("key") == current and "id" in one.tags}
+
+
+def _fresh_of_store(address: str, releases: set[str], current: str) -> set[str]:
+    """Return the users of the store's lines that were made under the key in use."""
+    from feature_repo.logs import object_store, shipped_log
+
+    names = [*request_log.KEY, columns.RELEASE, columns.USER_ID]
+    with object_store.reached(address) as store:
+        answers = shipped_log.read(store, names=names)
+        found = {str(line[columns.USER_ID]) for line in answers if line[columns.RELEASE] in releases}
+        events = shipped_log.read_events(store)
+        return found | {str(line[columns.USER_ID]) for line in events if line.get(columns.HASHED_UNDER) == current}
 
 
 def _drop_users(place: Installation, known: set[str], *, current: str) -> int:

@@ -5,7 +5,7 @@ A file is fetched, cleaned as a file of the state folder is, and put back whole 
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bentos.recommender.logs import trace_people, traces
@@ -26,6 +26,19 @@ def clean(address: str, people: trace_people.People) -> dict[str, int]:
                     shutil.copyfileobj(source, sink)
                 removed[path] = gone
     return removed
+
+
+def rename(address: str, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
+    """Give people other names, as traces.replace_users does in a state folder; return how many lines, and went."""
+    renamed = gone = 0
+    with object_store.reached(address) as store:
+        for path, copy in _fetched(store):
+            changed, dropped = traces.replace_users(copy, names)
+            if changed or dropped:
+                with store.written(path) as sink, copy.open("rb") as source:
+                    shutil.copyfileobj(source, sink)
+            renamed, gone = renamed + changed, gone + dropped
+    return renamed, gone
 
 
 def _of_events(copy: Path) -> bool:

@@ -1,9 +1,11 @@
 """Judge an experiment by its users' KPIs: which arm is better or worse than the control, or why it must end. Pure.
 
-The words are those of every verdict (components/verdicts.py): passed is better, refused is worse. The test is the
-always-valid one of sequential.py, so it may be asked at every look. What users did before is taken out of the KPI first
-(CUPED: Deng and others 2013): each arm's KPI less its regression on the covariates, with one slope for all arms, which
-changes no expected difference and leaves less noise. All comparisons of an experiment share alpha (Bonferroni).
+The words are those of every verdict (components/verdicts.py): passed is better, refused is worse. The test is one of
+sequential.py, so it may be asked at every look: the one without an end, or, where a number of users is planned, the one
+that ends there and judges these users alone, in the order of their first answers. What users did before is taken out of
+the KPI first (CUPED: Deng and others 2013): each arm's KPI less its regression on the covariates, with one slope for
+all arms, which changes no expected difference and leaves less noise. All comparisons of an experiment share alpha
+(Bonferroni).
 
 An experiment whose users do not fall to the arms as declared, or meet two arms, compares other things than releases: it
 ends, whatever the KPI says.
@@ -19,7 +21,7 @@ from components import verdicts
 from components.registry.experiment_spec import Experiment
 from components.verdicts import PASSED, REFUSED, UNDECIDED, Judgement, Least, Sample, Word
 from pipelines.rollout.outcomes import ArmOutcomes, Outcomes
-from pipelines.rollout.sequential import Difference, between_difference, log_e_shares
+from pipelines.rollout.sequential import LOOKS, Difference, between_difference, between_planned, log_e_shares
 
 MISMATCH_ALPHA = 0.001  # chance to ever end an experiment for its shares though users fall as declared
 MOST_CROSSED, FEWEST_CROSSED = 0.01, 10  # share and number of users who met two arms
@@ -51,8 +53,20 @@ def judge(found: Outcomes, rules: Experiment) -> Findings:
     """Judge what was seen so far."""
     if broken := _broken(found, rules):
         return Findings({}, broken)
-    control = found.arms[rules.control.name]
-    return Findings({arm.name: _judged(control, found.arms[arm.name], rules) for arm in rules.treatments})
+    arms, share = (found.arms, None) if rules.users is None else planned(found.arms, rules.users)
+    control = arms[rules.control.name]
+    return Findings({arm.name: _judged(control, arms[arm.name], rules, share=share) for arm in rules.treatments})
+
+
+def planned(arms: Mapping[str, ArmOutcomes], users: int) -> tuple[Mapping[str, ArmOutcomes], float]:
+    """Return the arms as they were at the last planned look: with the users who came first; and the share of all.
+
+    Whoever looks more often, or comes too late, sees the same: a look is a number of users, not a moment.
+    """
+    came = np.sort(np.concatenate([arm.at for arm in arms.values()]))
+    look = min(len(came) * LOOKS // users, LOOKS)
+    last = came[look * users // LOOKS - 1] if look else -math.inf
+    return {name: arm.until(float(last)) for name, arm in arms.items()}, look / LOOKS
 
 
 def difference(control: ArmOutcomes, arm: ArmOutcomes) -> Difference:
@@ -98,10 +112,12 @@ def _broken(found: Outcomes, rules: Experiment) -> str:
     return ""
 
 
-def _judged(control: ArmOutcomes, arm: ArmOutcomes, rules: Experiment) -> Judgement:
-    """Compare an arm with the control."""
+def _judged(control: ArmOutcomes, arm: ArmOutcomes, rules: Experiment, *, share: float | None) -> Judgement:
+    """Compare an arm with the control; `share` of the planned users are judged, None: no number is planned."""
     fewest = min(len(control.kpi), len(arm.kpi))
     active = min(int(np.count_nonzero(control.kpi)), int(np.count_nonzero(arm.kpi)))
+    if share == 0:
+        return Judgement(UNDECIDED, None, None, None, 0, f"the first of {LOOKS} planned looks is not due yet")
     if why := verdicts.too_little(Sample(None, None, None, fewest), Least(0, rules.min_users)):
         return Judgement(UNDECIDED, None, None, None, fewest, why)
     if active < rules.min_active:
@@ -111,7 +127,10 @@ def _judged(control: ArmOutcomes, arm: ArmOutcomes, rules: Experiment) -> Judgem
     if not found.variance > 0:
         return Judgement(UNDECIDED, found.estimate, None, None, fewest, "the KPI is the same for every user of an arm")
     effect, alpha = rules.smallest_effect * usual, rules.alpha / len(rules.treatments)
-    ends = between_difference(found, effect=effect, alpha=alpha)
+    if share is None:
+        ends = between_difference(found, effect=effect, alpha=alpha)
+    else:
+        ends = between_planned(found, share=share, alpha=alpha)
     low, high = ends if rules.kpi.better == "more" else (-ends[1], -ends[0])
     word = PASSED if low > 0 else REFUSED if high < 0 else UNDECIDED
     why = (

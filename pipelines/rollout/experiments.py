@@ -114,9 +114,12 @@ def _watched(state: State, running: ExperimentState, facts: Facts) -> Decision |
     if result := RESULTS.get(found.word, ""):
         best = found.best or next(iter(found.judged))
         return _ending(state, fresh, result, f"{best}: {found.judged[best].why}", best=found.best)
-    if over:
+    users = running.rules.users
+    whole = users is not None and sum(len(arm.kpi) for arm in facts.outcomes.arms.values()) >= users
+    if over or whole:
         told = "; ".join(f"{name}: {one.why}" for name, one in found.judged.items())
-        return _ending(state, fresh, "no difference", f"{running.rules.days:g} days are over; {told}")
+        end = f"{users} users are judged" if whole else f"{running.rules.days:g} days are over"
+        return _ending(state, fresh, "no difference", f"{end}; {told}")
     return None if fresh == running else Decision(replace(state, experiment=fresh))
 
 

@@ -98,8 +98,7 @@ class LaptopActuator:
 
         at, found = self._rewards
         if time.monotonic() - at > REWARDS_EVERY_S:
-            within_s = self.place.spec.promotion.rollout.reward_s
-            found = rewards.rewarded(self.place.home, asked, since_s=since_s, within_s=within_s)
+            found = rewards.rewarded(self.place, asked, since_s=since_s)
             self._rewards = (time.monotonic(), found)
         return found
 
@@ -112,7 +111,7 @@ class LaptopActuator:
         if time.monotonic() - self._measured_at <= REWARDS_EVERY_S:
             return None
         with releases.variables(self.place):
-            found = outcomes.measured(self.place.home, arms, kpi, covariates, since_s=since_s)
+            found = outcomes.measured(self.place, arms, kpi, covariates, since_s=since_s)
         self._measured_at = time.monotonic()
         return found
 

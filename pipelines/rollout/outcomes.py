@@ -4,22 +4,24 @@ A user counts once: in the arm of their first answer, with the KPI over a fixed 
 independent of each other and one who came later is not at a disadvantage. As for rewards (rewards.py) the wall clock
 decides whether that time has passed, and the data's clock, which both logs keep, whether an event lies within it.
 Covariates are the numbers of the user's row as it was at that first answer: known before any effect. A user whom two
-arms answered belongs to neither, and is counted as `crossed`.
+arms answered belongs to neither, and is counted as `crossed`. While the pseudonyms' key is being changed, arms may know
+a person by two names, which are one here (components/data/new_names.py).
 """
 
 import datetime as dt
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.policy.rewards import Found, distinct
 from components.registry.experiment_spec import Kpi
 from feature_repo import columns
 from feature_repo.errors import DataError
 from pipelines.environment import Installation
+from pipelines.rollout.rewards import names_of
 
 READ = (columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "mirrored", "numbers")
 
@@ -31,6 +33,12 @@ class ArmOutcomes:
     users: int = 0  # answered, whether their time has passed or not
     kpi: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [U]
     covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # [U, P]
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [U] of first answers, epoch seconds; or unknown
+
+    def until(self, last: float) -> "ArmOutcomes":
+        """Return it with the users alone whose first answer came by then."""
+        came = self.at <= last
+        return ArmOutcomes(self.users, self.kpi[came], self.covariates[came], self.at[came])
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,17 @@ class _First:
     kpi: float = 0.0
 
 
-def measured(home: Path, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float) -> Outcomes:
+def measured(
+    place: Installation, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float
+) -> Outcomes:
     """Join the logs of a state folder; `arms` by release."""
     from bentos.recommender.logs import eventlog, requestlog
     from bentos.recommender.logs.json_lines import files, read
 
-    answers = requestlog.read(home / requestlog.FOLDER, since_s=since_s)
-    recent = [path for path in files(home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
-    events = (line for path in recent for line in read(path))
+    names = names_of(place)
+    answers = names.lines(requestlog.read(place.home / requestlog.FOLDER, since_s=since_s))
+    recent = [path for path in files(place.home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
+    events = names.lines(line for path in recent for line in read(path))
     return joined(answers, events, arms, kpi, covariates, since_s=since_s, until_s=time.time())
 
 
@@ -74,8 +85,9 @@ def measured_in_store(
     from feature_repo.logs import object_store, shipped_log
 
     with object_store.reached(place.environment.requests.url) as store:
-        answers = shipped_log.read(store, names=READ, since_s=since_s)
-        events = shipped_log.read_events(store)
+        names = names_of(place)
+        answers = names.lines(shipped_log.read(store, names=READ, since_s=since_s))
+        events = names.lines(shipped_log.read_events(store))
         until_s = time.time() - shipped_log.SHIPPED_S
         return joined(answers, events, arms, kpi, covariates, since_s=since_s, until_s=until_s)
 
@@ -91,15 +103,9 @@ def joined(
     until_s: float,
 ) -> Outcomes:
     """Return what the users of each arm did; answers before `since_s` (epoch seconds, wall) are not of it."""
-    from bentos.recommender.logs.eventlog import KEY
-
     firsts = _firsts(answers, arms, covariates, since_s=since_s, until_s=until_s)
-    seen: set[str] = set()
     count = valued = 0
-    for event in events:
-        if event.get(columns.EVENT) != kpi.event or event[KEY] in seen:
-            continue
-        seen.add(event[KEY])  # two doors may have logged the same event
+    for event in distinct((one for one in events if one.get(columns.EVENT) == kpi.event), Found()):
         count, valued = count + 1, valued + (event.get(columns.VALUE) is not None)
         first = firsts.get(str(event[columns.USER_ID]))
         if first is not None and first.at <= float(event[columns.TIMESTAMP]) < first.at + kpi.within_s:
@@ -150,7 +156,7 @@ def _arm(firsts: Sequence[_First], kpi: Kpi, covariates: Sequence[str], ripe_s: 
     elif kpi.most is not None:
         amounts = np.minimum(amounts, kpi.most)
     numbers = np.array([first.numbers for first in ripe], dtype=float).reshape(len(ripe), len(covariates))
-    return ArmOutcomes(len(firsts), amounts, numbers)
+    return ArmOutcomes(len(firsts), amounts, numbers, np.array([first.wall_s for first in ripe]))
 
 
 def _amount(event: Mapping[str, Any], kpi: Kpi) -> float:

@@ -4,13 +4,13 @@ An answer counts once its user's time to act has passed, so that a release that 
 The wall clock decides on that; whether an event followed an answer is decided on the data's clock, which both logs
 keep. Answers to mirrored requests reached nobody and are left out. Which event follows from which answer is said by the
 joiner of the rewards table (components/policy/rewards.py); any kind of event counts here, for each answer that showed
-its item.
+its item. While the pseudonyms' key is being changed both names of a person are one (components/data/new_names.py).
 """
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.policy.rewards import Kpi, attributed, logged_s
 from feature_repo import columns
@@ -18,20 +18,30 @@ from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.rollout.actuator import Rewarded
 
+if TYPE_CHECKING:
+    from feature_repo.privacy.new_names import NewNames
+
 READ = [columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "items", "mirrored"]
 USERS = 500  # at a time
 
 
-def rewarded(home: Path, releases: Sequence[str], *, since_s: float, within_s: float) -> dict[str, Rewarded]:
+def rewarded(place: Installation, releases: Sequence[str], *, since_s: float) -> dict[str, Rewarded]:
     """Join the logs of a state folder."""
     from bentos.recommender.logs import eventlog, requestlog
     from bentos.recommender.logs.json_lines import files, read
 
-    now = time.time()
-    answers = requestlog.read(home / requestlog.FOLDER, since_s=since_s)
-    recent = [path for path in files(home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
-    events = (line for path in recent for line in read(path) if columns.ITEM_ID in line)
+    now, names, within_s = time.time(), names_of(place), place.spec.promotion.rollout.reward_s
+    answers = names.lines(requestlog.read(place.home / requestlog.FOLDER, since_s=since_s))
+    recent = [path for path in files(place.home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
+    events = names.lines(line for path in recent for line in read(path) if columns.ITEM_ID in line)
     return joined(answers, events, releases, since_s=since_s, until_s=now - within_s, within_s=within_s)
+
+
+def names_of(place: Installation) -> "NewNames":
+    """Return the new names of people, none but while the pseudonyms' key is being changed."""
+    from components.data import new_names
+
+    return new_names.known(place.spec.data, place.spec_path.absolute().parent, place.variables)
 
 
 def rewarded_of_store(place: Installation, releases: Mapping[str, Path], *, since_s: float) -> dict[str, Rewarded]:
@@ -41,13 +51,14 @@ def rewarded_of_store(place: Installation, releases: Mapping[str, Path], *, sinc
     """
     from feature_repo.logs import object_store, shipped_log
 
-    within_s = place.spec.promotion.rollout.reward_s
+    within_s, names = place.spec.promotion.rollout.reward_s, names_of(place)
     with object_store.reached(place.environment.requests.url) as store:
         found = shipped_log.read(store, names=READ, since_s=since_s)
         answers = [answer for answer in found if answer[columns.RELEASE] in releases]
-    events = _pushed(place.spec.name, releases.values(), sorted({str(a[columns.USER_ID]) for a in answers}))
+    users = names.every(str(answer[columns.USER_ID]) for answer in answers)
+    events = names.lines(_pushed(place.spec.name, releases.values(), users))
     until_s = time.time() - within_s
-    return joined(answers, events, list(releases), since_s=since_s, until_s=until_s, within_s=within_s)
+    return joined(names.lines(answers), events, list(releases), since_s=since_s, until_s=until_s, within_s=within_s)
 
 
 def _pushed(project: str, folders: Iterable[Path], users: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -12,8 +12,12 @@ Experiments compare means over users instead, each user counted once, so the dif
 is enough. Its score, difference / variance, moves like a Brownian motion in the information 1 / variance (the canonical
 joint distribution: Jennison and Turnbull 2000, ch. 3), and a mixture of likelihood ratios over effects is a martingale
 under no effect: most of the weight lies on plus and minus the smallest effect that is asked about, where the test must
-find it with few users, the rest on a normal prior of that width, which narrows the interval as users come. The shares
-of users by arm are tested by the same means against what was declared (a Dirichlet mixture: Lindon and Malek 2022).
+find it with few users, the rest on a normal prior of that width, which narrows the interval as users come. An
+experiment that ends at a planned number of users needs no promise beyond: it is judged LOOKS times, at equal numbers of
+users, and its score, in units of its deviation at that end, is a Brownian motion at these times. It is let stray by the
+same score at each (O'Brien and Fleming 1979), which costs little at the end, where it is likeliest to be needed. The
+shares of users by arm are tested by the same means against what was declared (a Dirichlet mixture: Lindon and Malek
+2022).
 """
 
 import functools
@@ -21,12 +25,16 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 SEARCH = 60  # golden-section steps: the bracket shrinks below 1e-12
 HALVINGS = 14  # of the differences -1 to 1: an end is known to .0001, which no text shows
 GOLDEN = (math.sqrt(5) - 1) / 2
 SMALLEST = 1e-12  # a rate; keeps logarithms finite
 ON_EFFECT = 0.8  # weight of plus and minus the effect asked about; the rest is the normal prior's
 BISECTIONS = 60
+LOOKS = 20  # at equal numbers of users, up to those that are planned
+NODES = 96  # of an integral over where a score may be
 PRIOR_USERS = 1000.0  # of the Dirichlet prior of shares: deviations of a percent or two are what is looked for
 
 
@@ -103,6 +111,45 @@ def between_difference(found: Difference, *, effect: float, alpha: float) -> tup
         middle = (low + high) / 2
         low, high = (middle, high) if _log_e_score(middle, information, effect) < needed else (low, middle)
     return found.estimate - high * found.variance, found.estimate + high * found.variance
+
+
+def between_planned(found: Difference, *, share: float, alpha: float) -> tuple[float, float]:
+    """Return the differences that are left open once a share (0..1] of the planned users are judged.
+
+    The truth is outside at any of the LOOKS shares k / LOOKS with probability `alpha`.
+
+    >>> [round(end, 5) for end in between_planned(Difference(0.005, 0.001**2), share=1.0, alpha=0.05)]
+    [0.00287, 0.00713]
+    >>> [round(end, 5) for end in between_planned(Difference(0.005, 0.001**2), share=0.25, alpha=0.05)]
+    [0.00075, 0.00925]
+    """
+    reach = planned_reach(alpha) * math.sqrt(found.variance / share)
+    return found.estimate - reach, found.estimate + reach
+
+
+@functools.lru_cache(maxsize=64)
+def planned_reach(alpha: float) -> float:
+    """Return how far an estimate of all planned users may be off, in its standard errors.
+
+    >>> round(planned_reach(0.05), 3), round(planned_reach(0.005), 3)
+    (2.126, 2.913)
+    """
+    low, high = 0.0, 10.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _stays_within(middle) < 1 - alpha else (low, middle)
+    return high
+
+
+def _stays_within(reach: float) -> float:
+    """Return the chance that a Brownian motion lies within plus and minus `reach` at k / LOOKS, k = 1 to LOOKS."""
+    at, weight = np.polynomial.legendre.leggauss(NODES)
+    at, weight = at * reach, weight * reach
+    step = np.exp(-((at[:, None] - at[None, :]) ** 2) * LOOKS / 2) * math.sqrt(LOOKS / (2 * math.pi))
+    density = np.exp(-(at**2) * LOOKS / 2) * math.sqrt(LOOKS / (2 * math.pi))
+    for _ in range(LOOKS - 1):
+        density = step @ (density * weight)
+    return float(density @ weight)
 
 
 def log_e_shares(users: Sequence[int], shares: Sequence[float]) -> float:

@@ -63,6 +63,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/policy/openings.py": ("tests/policy/test_draw.py",),
     "components/policy/guard.py": ("tests/policy/test_guard.py", "tests/policy/test_policy_spec.py"),
     "components/policy/record.py": ("tests/policy/test_record.py",),
+    "feature_repo/privacy/new_names.py": ("tests/feature_repo/test_new_names.py",),
     "components/policy/rewards.py": ("tests/policy/test_rewards.py", "tests/pipelines/rollout/test_rewards.py"),
     "components/ranking/rules/bounds.py": ("tests/ranking/test_rule_bounds.py",),
     # What is told of a drift check.

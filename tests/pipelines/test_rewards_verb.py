@@ -141,7 +141,7 @@ def test_an_answer_before_a_change_of_the_key_is_rewarded_by_an_event_after_it(
     logs(where.home, [answer(1, before, "soup")], [event("k1", after, "soup", 60)])
     assert rewards.rewards(where).kpis["buy"]["mean"] == 0.0, "two names are two people"
 
-    monkeypatch.setattr("components.data.ingest.everyone", lambda data, base: ["ana"])
+    monkeypatch.setattr("components.data.new_names.everyone", lambda data, base: ["ana"])
     (tmp_path / "old.key").write_text(old)
     (tmp_path / "new.key").write_text(new)
     document = yaml.safe_load((FOLDER / "local.yaml").read_text())

@@ -34,6 +34,9 @@ def test_an_experiment_is_small_to_write_and_read_back_as_it_was() -> None:
     assert one.covariates == ("sessions_slow", "value_slow")
     assert spec.parse(found.model_dump(mode="json"), place="s") == found
     assert Experiment.model_validate(one.model_dump(mode="json")) == one
+    assert "users" not in one.model_dump(mode="json"), "what is recorded of an experiment without a plan is what it was"
+    planned = Experiment.model_validate(TRY | {"users": 40_000})
+    assert Experiment.model_validate(planned.model_dump(mode="json")) == planned
 
 
 def test_a_spec_without_experiments_has_the_digest_that_it_had() -> None:
@@ -55,6 +58,8 @@ def test_a_spec_without_experiments_has_the_digest_that_it_had() -> None:
         ({"kpi": {"event": "purchase", "measure": "revenue"}}, "'converted', 'count' or 'value'"),
         ({"covariates": ["session_slow"]}, "did you mean 'sessions_slow'?"),
         ({"alpha": 0.5}, "alpha"),
+        ({"users": 900}, "users: 900 leave arm old 450 users, fewer than min_users: 500; give 1000 or more"),
+        ({"users": 10}, "users"),
     ],
 )
 def test_what_could_never_be_judged_is_refused_in_one_line(change: dict[str, Any], line: str) -> None:

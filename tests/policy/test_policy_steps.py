@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from components.policy import draw, record, reward_table, steps
 from components.policy.choice import Ask, Bounds, Policy
 from components.policy.guard import Railed
 from components.policy.learning import log_lines
+from components.policy.learning.answers import Answers
 from components.policy.learning.learned import LearnedHead
 from components.policy.policies.learned import Learned
 from components.policy.policies.softmax import Softmax
@@ -23,6 +25,8 @@ from components.policy.spec import PolicySlice
 from feature_repo import columns, env_names
 from feature_repo.errors import DataError, SpecError
 from feature_repo.logs import request_log
+from pipelines.graphs import policy_log
+from tests.pipelines.key_changes import NEW, OLD, new, old
 
 KPI = Kpi("purchase", 3600, events=frozenset({"purchase"}))
 ITEMS = tuple(f"i{n}" for n in range(6))
@@ -107,8 +111,8 @@ def kept(home: Path, logged: list[dict[str, Any]], *, likes_last: bool = True, t
         reward_table.write(home, [rewarded(line, rng, likes_last=likes_last) for line in logged], [KPI])
 
 
-def shipped(store: Path, logged: list[dict[str, Any]], *, bought: set[str]) -> None:
-    """Ship answers and purchases of the first item of those in `bought` as a door does."""
+def shipped(store: Path, logged: list[dict[str, Any]], *, bought: set[str], name: Callable[[str], str] = str) -> None:
+    """Ship answers and purchases of the first item of those in `bought` as a door does; it calls who bought `name`."""
     host = store / "recommender-0a1b2c3d4e5f-7d9f8b6c5-x2x9z"
     host.mkdir(parents=True)
     pq.write_table(request_log.table_of(logged), host / "2026-11-01.00000.parquet")
@@ -119,7 +123,7 @@ def shipped(store: Path, logged: list[dict[str, Any]], *, bought: set[str]) -> N
             if line[columns.REQUEST_ID] in bought:
                 at = line["now"] + 60
                 stream.write(json.dumps({
-                    "event_id": f"e{line[columns.REQUEST_ID]}", columns.USER_ID: line[columns.USER_ID],
+                    "event_id": f"e{line[columns.REQUEST_ID]}", columns.USER_ID: name(line[columns.USER_ID]),
                     "event": "purchase",
                     columns.ITEM_ID: line["items"][0][columns.ITEM_ID], columns.TIMESTAMP: at, "received_at": at,
                     columns.REQUEST_ID: line[columns.REQUEST_ID],
@@ -180,6 +184,38 @@ def test_a_store_that_doors_ship_to_is_read_in_place_of_the_state_folder(
     assert here is not None
     for name in ("reward", "user"):
         assert np.array_equal(getattr(found, name), getattr(here, name))
+
+
+def test_a_purchase_after_a_change_of_the_key_rewards_an_answer_before_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pods' logs know a person by two names until the change is complete; the source tells which these are."""
+    users = [f"u{row}" for row in range(97)]
+    logged = [line | {columns.USER_ID: old(line[columns.USER_ID])} for line in lines(200)]
+    back = {old(user): new(user) for user in users}
+    later = logged[150:]
+    for line in later:
+        line[columns.USER_ID] = back[line[columns.USER_ID]]
+    bought = {f"r{row}" for row in range(0, 200, 3)}
+    shipped(home / "store", logged, bought=bought, name=lambda user: back.get(user, user))
+    monkeypatch.setenv(env_names.REQUESTS_URL, str(home / "store"))
+    monkeypatch.setenv(env_names.PSEUDONYM_KEY, NEW)
+    monkeypatch.setattr("components.data.new_names.everyone", lambda data, base: users)
+    data = json.dumps({"source": {"type": "synthetic"}, "timezone": "UTC", "horizon": 2})
+
+    def gathered(folder: str) -> Answers:
+        policy_log.gather(slice_of(), "a", data=data, folder=str(home / folder))
+        found = log_lines.read(home / folder)
+        assert found is not None
+        return found
+
+    blind = gathered("blind")
+    assert blind.reward.sum() == len([row for row in range(150, 200) if row % 3 == 0]), "two names are two people"
+    monkeypatch.setenv(env_names.PREVIOUS_PSEUDONYM_KEYS, OLD)
+    found = gathered("rows")
+    assert found.reward[:, 0].tolist() == [float(row % 3 == 0) for row in range(200)]
+    assert not found.reward[:, 1].any()
+    assert (len({*blind.user}), len({*found.user})) == (97 + 50, 97)
 
 
 def test_an_empty_store_and_a_kpi_that_nothing_shipped_carries_are_refused(

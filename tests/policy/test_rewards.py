@@ -56,6 +56,23 @@ def test_of_several_answers_the_last_the_first_the_named_or_every_one_counts() -
     assert rewards(answers, unknown) == {"a": [0], "b": [1], "c": [0]}
 
 
+def test_a_delivery_under_another_key_of_pseudonyms_is_the_same_event() -> None:
+    """Its key is made with that of the pseudonyms, so only what was done when tells."""
+    answers = [answer("a", "ana", "soup")]
+    first = event("ana", "soup", after=10, key="k1", hashed_under="old")
+    again = first | {"key": "k2", "hashed_under": "new"}
+    count = Kpi("times", within_s=HOUR, amount="count")
+    found = Found()
+    assert rewards(answers, [first, again, first], count, found=found) == {"a": [1]}
+    assert found.kept_out == {"events twice": 2}
+    changes: list[dict[str, Any]] = [{"timestamp": CLOCK + 11}, {"event": "view"}, {"user_id": "bo"}]
+    other = [again | change | {"key": f"k{n}"} for n, change in enumerate(changes, 3)]
+    assert rewards(answers, [first, *other], count) == {"a": [3]}
+    twice = [first, first | {"key": "k2"}]
+    assert rewards(answers, twice, count) == {"a": [2]}, "under one key, keys tell"
+    assert rewards(answers, [one | {"hashed_under": None} for one in twice], count) == {"a": [2]}
+
+
 def test_amounts_are_summed_and_whether_is_counted_once() -> None:
     answers = [answer("a", "ana", "soup")]
     events = [event("ana", "soup", after=n, value=v) for n, v in ((1, 2.5), (2, 4.0), (3, None))]

@@ -27,7 +27,7 @@ from feature_repo.calendar import Calendar
 FOLDER = columns.EVENTS_FOLDER
 KEY = "key"
 FOLDED = "folded"
-UNDER = "hashed_under"  # fingerprint of the key that the user's pseudonym was made under
+UNDER = columns.HASHED_UNDER
 REMEMBERED = 200_000  # latest keys, by which duplicates are found
 GROWING = 8  # latest files that another process may still append to
 log = logging.getLogger("intentflow.door")

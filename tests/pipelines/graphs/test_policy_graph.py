@@ -23,7 +23,7 @@ def test_nothing_is_registered_but_behind_a_verdict() -> None:
 
 def test_what_learns_runs_again_with_the_log_the_spec_and_the_code() -> None:
     reads = index.reads("policy")
-    assert reads["policy_log"] == (("policy",), ("champion",))
+    assert reads["policy_log"] == (("policy", "reading"), ("champion",))
     assert reads["learn_policy"] == (("policy", "mode", "policy_code"), ("policy_log",))
     assert reads["register_policy"][1] == ("champion", "learn_policy")
 

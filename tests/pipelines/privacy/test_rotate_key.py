@@ -1,25 +1,34 @@
 """A change of the pseudonyms' key, on a copy of the shop: refused too early, complete afterwards, told in one line."""
 
+import gzip
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from benchmarks.servers import free_port
+from components.policy.rewards import Kpi, attributed
 from components.registry import aliases
 from components.registry import client as mlflow_client
 from feature_repo import files
+from feature_repo.logs import object_store, shipped_log
 from feature_repo.online import erase
+from feature_repo.privacy import new_names
+from feature_repo.privacy.new_names import NewNames
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from pipelines.environment import FOLDER, Installation, place
 from pipelines.graphs.parameters import run_parameters
+from pipelines.privacy import rotate_key
 from pipelines.releases.release import variables
 from tests.pipelines.conftest import RAW, USER, Shop
+from tests.pipelines.jobs.conftest import closed
+from tests.pipelines.key_changes import NEW, OLD, changing, new, old
 from tests.pipelines.privacy.test_forget import copy, intentflow
 
 GONE = "somebody whom the source does not have"
@@ -112,6 +121,52 @@ def test_rotating_renames_what_the_source_can_tell_and_drops_the_rest(rotating: 
     assert not (rotating.home / "runs" / "an-earlier-run").exists()
     again = intentflow(rotating, "rotate", str(rotating.spec), "--env", str(environment), "--json")
     assert json.loads(again.stdout)["dropped_users"] == 0
+
+
+def test_what_doors_shipped_gets_the_new_names_and_rewards_go_on(
+    place: Callable[..., Installation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of before and purchases of after: the store tells the same before and after `rotate`, without the key."""
+    store, under = tmp_path / "store", {"old": fingerprint(OLD), "new": fingerprint(NEW)}
+    logged = [shown("1", old("ana"), "r1"), shown("2", old("gone"), "r1"), shown("3", new("later"), "r2")]
+    closed(store / "door", "2026-11-29.00000.parquet", logged)
+    events = [bought("k1", new("ana"), under["new"]), bought("k2", old("gone"), under["old"])]
+    events += [bought("k3", old("ana"), under["old"]), bought("k4", new("later"), under["new"])]
+    lines = store / "_events" / "door" / "2026-11-29.00000.jsonl.gz"
+    lines.parent.mkdir(parents=True)
+    with gzip.open(lines, "wt") as stream:
+        stream.writelines(json.dumps(one, separators=(",", ":")) + "\n" for one in events)
+    changed = changing(place(), tmp_path, ["ana"], monkeypatch, url=str(store))
+    monkeypatch.setattr(rotate_key, "_releases_under", lambda name, key: {"r2"})
+    kpi = Kpi("buy", within_s=60, amount="count")
+
+    def rewards(names: NewNames) -> dict[str, float | None]:
+        with object_store.reached(str(store)) as opened:
+            answers = names.lines(shipped_log.read(opened))
+            made = attributed(answers, names.lines(shipped_log.read_events(opened)), [kpi], now_s=time.time())
+        return {one.answer["request_id"]: one.rewards["buy"][0] for one in made}
+
+    names = new_names.of(["ana"], (NEW, OLD))
+    before = rewards(NewNames(names))
+    assert before == {"1": 1.0, "2": 1.0, "3": 1.0}, "k3 is k1 again, under the old key"
+    assert rewards(NewNames())["1"] == 1.0, "k3 alone"
+    assert rotate_key._rename(changed, names, current=under["new"]) == (2, 2)
+    assert rewards(NewNames()) == {"1": 1.0, "3": 1.0}, "nobody can tell who the second was"
+    assert rotate_key._rename(changed, names, current=under["new"]) == (0, 0), "safe to repeat"
+    held = (store / "door" / "2026-11-29.00000.parquet").read_bytes() + gzip.decompress(lines.read_bytes())
+    assert old("ana").encode() not in held
+
+
+def shown(request: str, user: str, release: str) -> dict[str, object]:
+    at = "2026-11-29T08:00:00+00:00"
+    items = [{"item_id": "soup", "position": 1, "score": 1.0, "source": "popular", "propensity": 1.0}]
+    line = {"request_id": request, "logged_at": at, "endpoint": "recommend", "release": release, "user_id": user}
+    return line | {"now": 1_000, "items": items, "rung": "fresh", "asked": {"k": 1}, "mirrored": False, "sample": 1.0}
+
+
+def bought(key: str, user: str, under: str) -> dict[str, object]:
+    line = {"key": key, "user_id": user, "item_id": "soup", "event": "purchase", "session_id": "s"}
+    return line | {"timestamp": 1_030, "created_at": 1_030, "hashed_under": under}
 
 
 def test_an_online_store_that_is_away_is_one_line_and_rotating_again_finishes(rotating: Shop) -> None:

@@ -7,9 +7,17 @@ import pytest
 
 from components.registry.experiment_spec import Arm, Experiment, Kpi
 from components.verdicts import PASSED, REFUSED, UNDECIDED
-from pipelines.rollout.experiment_analysis import difference, judge
+from pipelines.rollout import sequential
+from pipelines.rollout.experiment_analysis import difference, judge, planned
 from pipelines.rollout.outcomes import ArmOutcomes, Outcomes
-from pipelines.rollout.sequential import Difference, between_difference, log_e_difference, log_e_shares
+from pipelines.rollout.sequential import (
+    LOOKS,
+    Difference,
+    between_difference,
+    between_planned,
+    log_e_difference,
+    log_e_shares,
+)
 
 ARMS = (Arm(name="old", release="champion", share=0.5), Arm(name="new", release="challenger", share=0.5))
 RULES = Experiment(name="try", arms=ARMS, kpi=Kpi(event="purchase"), covariates=(), min_users=100, min_active=5)
@@ -55,6 +63,65 @@ def test_however_often_one_looks_no_difference_is_rarely_seen_and_the_planted_on
             for row in scores
         )
         assert least <= cried / runs <= most
+
+
+def test_a_planned_end_spends_all_of_alpha_by_then_and_finds_more_than_a_test_without_an_end() -> None:
+    """4000 Brownian motions that are 2.24 standard errors up at the end: a test that looks once there finds .61."""
+    rng, drift = np.random.default_rng(2), 2.242
+    share = np.arange(1, LOOKS + 1) / LOOKS
+    motion = rng.normal(0, LOOKS**-0.5, size=(4000, LOOKS)).cumsum(axis=1)
+    reach = np.array([between_planned(Difference(0.0, 1 / t), share=t, alpha=0.05)[1] * t for t in share])
+    endless = np.array([between_difference(Difference(0.0, 1 / t), effect=drift, alpha=0.05)[1] * t for t in share])
+    assert (np.abs(motion) > reach).any(axis=1).mean() == pytest.approx(0.05, abs=0.01)
+    found = [((motion + drift * share) > bound).any(axis=1).mean() for bound in (reach, endless)]
+    assert found[0] == pytest.approx(0.59, abs=0.03)
+    assert found[0] > found[1] + 0.15
+
+
+def test_one_look_is_the_usual_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequential, "LOOKS", 1)
+    assert sequential.planned_reach.__wrapped__(0.05) == pytest.approx(1.959964, abs=1e-5)
+
+
+def came(users: int, bought: int, *, every: float = 1.0) -> ArmOutcomes:
+    """Return an arm whose users came one after the other; the first ones bought."""
+    kpi = (np.arange(users) < bought).astype(float)
+    return ArmOutcomes(users, kpi, np.zeros((users, 0)), np.arange(users) * every)
+
+
+PLANNED = RULES.model_copy(update={"users": 4000})
+
+
+def test_planned_users_are_those_who_came_first_up_to_the_last_look_that_is_due() -> None:
+    """20 looks at 200 users each: of 2,999 who were judged the first 2,800 count, and never more than are planned."""
+    for users, counted, share in (
+        (99, 0, 0.0),
+        (100, 100, 0.05),
+        (1499, 1400, 0.7),
+        (2000, 2000, 1.0),
+        (9000, 2000, 1.0),
+    ):
+        arms, seen = planned({"old": came(users, 5), "new": came(users, 9)}, 4000)
+        assert (len(arms["old"].kpi), len(arms["new"].kpi), seen) == (counted, counted, share)
+    late, _ = planned({"old": came(3000, 5), "new": came(1000, 9, every=9.0)}, 2000)
+    assert sum(len(one.kpi) for one in late.values()) == 2000
+    assert len(late["new"].kpi) == pytest.approx(200, abs=1)
+    assert late["old"].users == 3000, "shares of users are judged by all"
+
+
+def test_a_planned_experiment_says_nothing_before_its_first_look_and_the_same_between_two() -> None:
+    early = judge(pair(came(99, 20), came(99, 60)), PLANNED).judged["new"]
+    assert (early.word, early.why) == (UNDECIDED, "the first of 20 planned looks is not due yet")
+    at, later = (judge(pair(came(n, 60), came(n, 110)), PLANNED).judged["new"] for n in (1400, 1499))
+    assert at == later
+    found = difference(came(1400, 60), came(1400, 110))
+    assert at.interval == pytest.approx(between_planned(found, share=0.7, alpha=0.05))
+    assert at.word == PASSED
+    end = judge(pair(came(2000, 60), came(2000, 85)), PLANNED).judged["new"]
+    assert (end.word, judge(pair(came(2500, 60), came(2500, 85)), PLANNED).judged["new"].interval) == (
+        UNDECIDED,
+        end.interval,
+    )
 
 
 def test_shares_are_weighed_by_a_dirichlet_mixture() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.rollout import experiment_power
-from pipelines.rollout.sequential import Difference, between_difference
+from pipelines.rollout.sequential import Difference, between_difference, between_planned, planned_reach
 
 EFFECT, ALPHA = 0.005, 0.05
 
@@ -23,6 +23,16 @@ def test_the_least_effect_is_found_in_eighty_of_a_hundred() -> None:
     drawn = np.random.default_rng(6).normal(least, 0.002, size=4000)
     reach = between_difference(Difference(0.0, 0.002**2), effect=EFFECT, alpha=ALPHA)[1]
     assert np.mean(drawn > reach) == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_plan_s_variance_power_and_least_effect_are_those_of_its_own_interval() -> None:
+    ends = between_planned(Difference(0.003, 0.002**2), share=0.5, alpha=ALPHA)
+    assert experiment_power.variance_of(ends, effect=EFFECT, alpha=ALPHA, share=0.5) == pytest.approx(0.002**2)
+    reach, told = planned_reach(ALPHA) * 0.002, {"effect": EFFECT, "alpha": ALPHA, "share": 1.0}
+    drawn = np.random.default_rng(7).normal(EFFECT, 0.002, size=4000)
+    assert experiment_power.power(0.002**2, **told) == pytest.approx(np.mean(drawn > reach), abs=0.03)
+    least = experiment_power.least_effect(0.002**2, **told)
+    assert np.mean(drawn - EFFECT + least > reach) == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.parametrize("deviation", [1e-5, 0.002, 3.0, 1e4])

@@ -53,7 +53,8 @@ class Tried(World):
     def saw(self, old: tuple[int, int], new: tuple[int, int], **more: Any) -> "Tried":
         """Let users (how many, how many of them bought) have been answered."""
         arms = {
-            name: ArmOutcomes(n, np.arange(n) < k, np.zeros((n, 0))) for name, (n, k) in (("old", old), ("new", new))
+            name: ArmOutcomes(n, np.arange(n) < k, np.zeros((n, 0)), np.arange(n) / n)
+            for name, (n, k) in (("old", old), ("new", new))
         }
         self.outcomes = Outcomes({k: replace(v, kpi=v.kpi.astype(float)) for k, v in arms.items()}, events=1, **more)
         self.settle()
@@ -144,6 +145,16 @@ def test_a_worse_release_ends_it_and_is_not_promoted() -> None:
     world = tried(RULES.model_copy(update={"on_winner": "promote"})).saw((6000, 600), (4000, 200))
     assert (world.state.tried["result"], world.state.tried["best"]) == ("worse", "")
     assert not any(one.startswith("promote") for one in world.done)
+
+
+def test_a_planned_number_of_users_ends_it_before_its_days_are_over() -> None:
+    world = tried(RULES.model_copy(update={"users": 10_000}))
+    world.saw((5400, 270), (3600, 185))
+    assert world.state.experiment is not None
+    world.saw((6100, 305), (4000, 205))
+    assert world.state.tried["result"] == "no difference"
+    assert world.state.tried["why"].startswith("10000 users are judged; new: ")
+    assert "and 6040 users" in world.state.tried["why"], "of 10,100 who were judged"
 
 
 def test_figures_are_kept_while_nothing_is_shown_and_the_longest_time_ends_it() -> None:
