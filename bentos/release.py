@@ -6,6 +6,7 @@ serving needs, so that a Bento never imports `pipelines`. Nothing here loads a m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Release:
         """Seconds after which a profile is no longer used."""
         return self.profiles.used_days * 86_400
 
-    @property
+    @cached_property
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
         return sum(self.ranking.candidates.limit(source.name) for source in SOURCES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, FiniteFloat, PrivateAttr, StringConstraints
 
@@ -171,10 +171,9 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         logged = {"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | declared | told
 
         def log(shown_items: Sequence[Item], ordered_by: str) -> None:
-            listed = [one.model_dump(exclude={"title", "reasons"}) for one in shown_items]
             by = {"reranked": ordered_by} if ordered_by else {}
-            items_ = [{"position": place, **one} for place, one in enumerate(listed, 1)]
-            door.append(context, state, asked=logged | by, items=items_)
+            listed = [_logged(place, one) for place, one in enumerate(shown_items, 1)]
+            door.append(context, state, asked=logged | by, items=listed)
 
         had = door.short_history(state, context) if len(items) > 1 else ()
         context.answer()
@@ -245,6 +244,17 @@ def shown(among: "ShownItems", one: "Recommended", propensity: float) -> Item:
         propensity=propensity,
         reasons={name: float(value) for name, value in one.reasons.items()},
     )
+
+
+def _logged(position: int, item: Item) -> dict[str, Any]:
+    """Return a shown item as the request log has it: what was shown where, without its words."""
+    return {
+        "position": position,
+        "item_id": item.item_id,
+        "score": item.score,
+        "source": item.source,
+        "propensity": item.propensity,
+    }
 
 
 CONTRACT = Contract(

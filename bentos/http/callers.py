@@ -7,6 +7,7 @@ that is bound speaks for its user alone: `require_own` holds every endpoint that
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bentos.http.problems import FORBIDDEN, refused
@@ -69,6 +70,7 @@ def require_own(who: Caller | None, ask: Any, *, entries: str = "") -> None:
             raise refused(where, "is another user than the caller speaks for", "the caller's own id", status=FORBIDDEN)
 
 
+@lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
     """Return what an address counts under: itself, of IPv6 its network; what is none counts together.
 

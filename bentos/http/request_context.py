@@ -4,17 +4,20 @@ A request is answered once: by the thread that works on it or, when that thread 
 The loop then makes the same call again, overdue: the ladder asks neither store nor models and answers from memory.
 """
 
+import os
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bentos.http.callers import Caller
     from bentos.recommender.catalogue import ShownItems
     from feature_repo.rows import UserRows
+
+
+UNTRACED = nullcontext()
 
 
 class GivenUp(Exception):
@@ -25,7 +28,7 @@ class RequestContext:
     """What is known of a request while it is worked on."""
 
     def __init__(self) -> None:
-        self.request_id = uuid.uuid4().hex
+        self.request_id = os.urandom(16).hex()
         self.started = time.perf_counter()
         self.reading = False  # a thread waits for the store
         self.endpoint = ""  # its name in the request log
@@ -43,17 +46,9 @@ class RequestContext:
         self.overdue = False  # set by the event loop; a thread that sees it asks for nothing more
         self._answering = threading.Lock()
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Note how long something takes, where the request is traced."""
-        if self.stages is None:
-            yield
-            return
-        start = time.time_ns()
-        try:
-            yield
-        finally:
-            self.stages.append((name, start, time.time_ns()))
+        return UNTRACED if self.stages is None else _noted(self.stages, name)
 
     def answer(self) -> None:
         """Claim the right to answer; raises GivenUp where it is taken."""
@@ -69,3 +64,12 @@ class RequestContext:
     def latency_ms(self) -> float:
         """Return how long it has taken so far."""
         return 1000 * (time.perf_counter() - self.started)
+
+
+@contextmanager
+def _noted(stages: list[tuple[str, int, int]], name: str) -> Iterator[None]:
+    start = time.time_ns()
+    try:
+        yield
+    finally:
+        stages.append((name, start, time.time_ns()))

@@ -106,12 +106,12 @@ def _handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         started = time.perf_counter()
         opened: DoorContext = request.app.state.opened
         pool = "writes" if operation.writes else "reads"
-        opened.metrics.in_flight.labels(pool).inc()
+        opened.metrics.running(pool).inc()
         events = operation.streams and sse.wanted(request.headers.get("accept", ""))
         try:
             code, body, headers = await _answer(opened, operation, request, events=events)
         finally:
-            opened.metrics.in_flight.labels(pool).dec()
+            opened.metrics.running(pool).dec()
         if code == OVERLOADED:
             opened.metrics.shed.labels(pool).inc()
         opened.metrics.answered(operation.path, code, seconds=time.perf_counter() - started)

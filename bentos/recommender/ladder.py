@@ -19,6 +19,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,7 +84,7 @@ class ProfileState:
 
 def likeliest(probabilities: np.ndarray, most: int) -> list[int]:
     """Return the positions of the highest probabilities [C], the highest first."""
-    best: list[int] = np.argsort(-probabilities, kind="stable")[:most].tolist()
+    best: list[int] = (-probabilities).argsort(kind="stable")[:most].tolist()
     return best
 
 
@@ -348,7 +349,7 @@ def _in_time(rows: UserRows, at: dt.datetime | None) -> UserRows:
 
 def _finite(values: np.ndarray) -> np.ndarray:
     """Return what a model says; ArithmeticError where it says no number, from a spoilt profile or spoilt weights."""
-    if not np.isfinite(values).all():
+    if not np.logical_and.reduce(np.isfinite(values)):
         raise ArithmeticError(f"{np.count_nonzero(~np.isfinite(values))} of {len(values)} values are no numbers")
     return values
 
@@ -361,7 +362,8 @@ def _valued(values: Sequence[RecommendedValue]) -> Sequence[RecommendedValue]:
 
 def _scored(items: Sequence[Recommended]) -> Sequence[Recommended]:
     """Return ranked items; ArithmeticError where a score is no number."""
-    _finite(np.asarray([item.score for item in items], dtype=np.float64))
+    if not all(math.isfinite(item.score) for item in items):
+        _finite(np.asarray([item.score for item in items], dtype=np.float64))
     return items
 
 

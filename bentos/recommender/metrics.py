@@ -1,5 +1,6 @@
 """The door's own Prometheus metrics. Registered in the default registry they show on BentoML's /metrics."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -97,11 +98,21 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         info.labels(release.name, release.id).set(1)
+        # What every answer counts, found once: endpoints, codes and rungs are few, and looking labels up is not free.
+        self._of_answers = functools.cache(
+            lambda endpoint, code: (
+                self.requests.labels(endpoint, str(code), self._release),
+                self.seconds.labels(endpoint),
+            )
+        )
+        self._of_rung = functools.cache(lambda rung: self.rungs.labels(rung, self._release))
+        self.running = functools.cache(self.in_flight.labels)
 
     def answered(self, endpoint: str, code: int, *, seconds: float) -> None:
         """Count one answer."""
-        self.requests.labels(endpoint, str(code), self._release).inc()
-        self.seconds.labels(endpoint).observe(seconds)
+        counts, times = self._of_answers(endpoint, code)
+        counts.inc()
+        times.observe(seconds)
 
     def refused_at_door(self, endpoint: str, code: int) -> None:
         """Count a request that no endpoint saw."""
@@ -145,7 +156,7 @@ class Metrics:
             for rule, events in answer.noted.items():
                 self.noted.labels(rule).inc(events)
         elif isinstance(profile := getattr(answer, "profile", None), Profile):
-            self.rungs.labels(profile.rung, self._release).inc()
+            self._of_rung(profile.rung).inc()
             if profile.age_days is not None:
                 self.ages.observe(profile.age_days)
             if profile.reason is not None:

@@ -6,7 +6,8 @@ the text and of the user, so that no line depends on another user's, which `forg
 in plain: where they are people, `forget` has to find them.
 
 A text is `z1:` and base64 of four bytes of size and of zstd: a JSON head, then the arrays as the bytes they are, which
-takes a door little more than copying them. Texts written before that form are base64 of zlib of arrays in the smallest
+takes a door little more than copying them. A small text is stored in its frame of zstd and not compressed: to begin
+costs a door more than the bytes do. Texts written before that form are base64 of zlib of arrays in the smallest
 types that give every value back; they are read, and written no more.
 
 >>> text = pack({"a": np.array([1.5, 2.5], np.float32), "b": np.array([1_500_000_000, 1_500_000_007])}, {"k": 1})
@@ -33,6 +34,9 @@ PACKED, ROW, SCORES = "packed", "row", "scores"  # keys of a line
 NUMBERS, LISTS, PROBABILITIES, ITEMS = "numbers", "lists", "probabilities", "items"
 BEGIN = "z1:"  # of a text; those of before begin otherwise, with base64
 LEVEL = 1  # of zstd
+SMALL = 1024  # bytes: a shorter text is stored, which zstd's own frames allow (RFC 8878, 3.1.1.2.2)
+STORED = b"\x28\xb5\x2f\xfd\x60"  # begins a frame of one segment, whose size follows in two bytes
+STORED_LEAST = 256  # bytes that a frame of this kind holds; its two bytes count from there
 MOST_BYTES = 64 << 20  # of a text that is taken apart: a damaged size must not take the memory
 WHOLE = ("B", "H", "I", "Q")  # numpy's names of unsigned types in texts of before
 # What heads of before usually say. Never change it: files were written with it.
@@ -56,7 +60,15 @@ def pack(arrays: Mapping[str, np.ndarray], more: Mapping[str, Any]) -> str:
     described = [[name, values.dtype.str, len(values)] for name, values in arrays.items()]
     head = to_json({"arrays": described, "more": more})
     body = b"".join([struct.pack("<I", len(head)), head, *(values.tobytes() for values in arrays.values())])
-    return BEGIN + base64.b64encode(struct.pack("<I", len(body)) + _zstd().compress(body, asbytes=True)).decode("ascii")
+    return BEGIN + base64.b64encode(struct.pack("<I", len(body)) + _compressed(body)).decode("ascii")
+
+
+def _compressed(body: bytes) -> bytes:
+    """Return a frame of zstd: compressed, or stored where it is small."""
+    if not STORED_LEAST <= len(body) < SMALL:
+        return bytes(_zstd().compress(body, asbytes=True))
+    size = struct.pack("<H", len(body) - STORED_LEAST)
+    return STORED + size + struct.pack("<I", len(body) << 3 | 1)[:3] + body  # the last block, raw
 
 
 def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:

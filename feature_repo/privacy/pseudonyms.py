@@ -25,7 +25,7 @@ def pseudonym(raw: str, key: str) -> str:
     >>> pseudonym("1", "00") == pseudonym(" 1", "00") != pseudonym("1", "01")
     True
     """
-    return hmac.new(bytes.fromhex(key), plain(raw).encode(), hashlib.sha256).hexdigest()[:LENGTH]
+    return hmac.digest(bytes.fromhex(key), plain(raw).encode(), "sha256").hex()[:LENGTH]
 
 
 def fingerprint(key: str) -> str:
@@ -43,7 +43,7 @@ def mark(hidden: str, key: str) -> str:
     >>> mark(pseudonym("1", "00"), "00") != pseudonym("1", "00")
     True
     """
-    return hmac.new(bytes.fromhex(key), b"forgotten " + hidden.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(bytes.fromhex(key), b"forgotten " + hidden.encode(), "sha256").hex()[:32]
 
 
 def event_mark(event_id: str, hidden: str, key: str) -> str:

@@ -9,6 +9,7 @@ written elsewhere in a folder beside, which is only read.
 import contextlib
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ class Tombstones:
     def __init__(self, home: Path, keys: tuple[str, ...], *, elsewhere: str = "") -> None:
         self.folder = home / FOLDER
         self._folders = (self.folder, *([Path(elsewhere)] if elsewhere else []))
+        self._paths = [str(folder) for folder in self._folders]  # every answer looks at them
         self._keys = {fingerprint(key): key for key in keys}
         self._seen: tuple[int, ...] = ()  # the folders' times when they were read
         self._marks: dict[str, frozenset[str]] = {}  # by fingerprint of the key
@@ -118,7 +120,7 @@ class Tombstones:
         return now != self._seen or time.time_ns() - max(now) < SETTLED_S * 1e9
 
     def _times(self) -> tuple[int, ...]:
-        return tuple(folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in self._folders)
+        return tuple(_time_of(folder) for folder in self._paths)
 
     def _read(self) -> None:
         self._seen = self._times()
@@ -157,6 +159,15 @@ def read_all(home: Path) -> list[dict[str, Any]]:
     """Return the texts of all tombstones, for people to read; no key is needed."""
     folder = home / FOLDER
     return [dict(files.read_json(folder / name)) for name in _names(folder)]
+
+
+def _time_of(folder: str) -> int:
+    """Return when a folder changed, 0 where there is none."""
+    try:
+        found = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return found.st_mtime_ns if stat.S_ISDIR(found.st_mode) else 0
 
 
 def _names(folder: Path) -> list[str]:
