@@ -42,6 +42,7 @@ ALGORITHMS = (
     Algorithm(
         "tifu", "the user's decayed frequencies blended with those of near users, after TIFU-KNN", source="users"
     ),
+    Algorithm("tifu_sized", "as tifu, an item of a small basket counting for more than one of a large", source="sized"),
     Algorithm("basket", "how likely the user has each item again, by the steps in which it was had", source="basket"),
     Algorithm("sequence", "self-attention over the history's order, after SASRec", source="sequence"),
 )

@@ -35,7 +35,7 @@ class Source:
     for_vectors: int = 0  # the limit where the spec declares vectors of items; elsewhere it brings nothing
     asked: bool = False  # off unless a spec says a limit; specs that leave it out have the digests they had
     learnt: bool = False  # fitted on histories, week by week: its module has `fit` and `scores`
-    labelled: bool = False  # learnt, and from what users did after their rows: its module has `fit_past` for `fit`
+    labelled: bool = False  # learnt, and from the steps of the past: its module has `fit_past` for `fit`
     later: bool = False  # only items that came after training: no model needs to know it, no training meets it
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
@@ -63,6 +63,8 @@ SOURCES = (
     Source("sequence", 13, 0, "Items that self-attention over the history's order predicts", asked=True, learnt=True),
     Source("users", 14, 0, "Items that groups of users with histories like this one have", asked=True, learnt=True),
     Source("basket", 19, 0, "Items that most users had for the first time; of those had, how likely they come again",
+           asked=True, learnt=True, labelled=True),
+    Source("sized", 20, 0, "Items that groups of users like this one have, those of small baskets counting for more",
            asked=True, learnt=True, labelled=True),
     Source("segment_popular", 15, 0, "Items popular in the user's segment", asked=True, learnt=True),
     Source("attributes", 17, 0, "Items that share category, brand or targets with the history, rare ones above all",
@@ -103,7 +105,7 @@ class Learnt(Finder, Protocol):
 
 
 class Labelled(Learnt, Protocol):
-    """What the module of a source has that learns from what users did after their rows."""
+    """What the module of a source has that learns from steps: by the clock, or from what users did after their rows."""
 
     def fit_past(self, past: "Past", n_items: int) -> "Arrays":
         """Fit on rows and what followed them; the same past gives the same arrays."""

@@ -27,15 +27,20 @@ brings = claims_none
 
 def fit(rows: UserRows, n_items: int) -> Arrays:
     """Group users by the factors of their weights; keep each group's mean weights and size."""
+    return grouped(_unit(rows, n_items))
+
+
+def grouped(liked: sp.csr_matrix) -> Arrays:
+    """Group users by the factors of their weights [U, I], whose scale is one for all of them."""
     from sklearn.cluster import KMeans
     from sklearn.utils.extmath import randomized_svd
 
-    liked = _unit(rows, n_items)
+    n_items = liked.shape[1]
     rank = min(FACTORS, *liked.shape)
     if not liked.nnz or rank < 1:
         return _arrays(np.zeros((n_items, 1)), np.zeros((0, n_items)), np.zeros(0))
     basis = randomized_svd(liked, rank, n_iter=4, random_state=0)[2].T  # [I, D]
-    groups = max(1, min(MOST_GROUPS, len(rows) // USERS_A_GROUP))
+    groups = max(1, min(MOST_GROUPS, liked.shape[0] // USERS_A_GROUP))
     member = KMeans(groups, n_init=1, max_iter=20, random_state=0).fit_predict(np.asarray(liked @ basis))
     sizes = np.bincount(member, minlength=groups)
     kept = np.flatnonzero(sizes >= LEAST)
@@ -70,14 +75,23 @@ def _of_one(arrays: Arrays, one: Known) -> np.ndarray:
     if not len(weight) or weight.max() <= 0 or not len(arrays["sizes"]):
         own[one.item] = weight
         return own
-    own[one.item] = weight / weight.max()
-    place = (weight / weight.max()) @ arrays["basis"][one.item].astype(np.float64)  # [D]
+    return blended(arrays, one.item, weight / weight.max(), own=OWN)
+
+
+def blended(arrays: Arrays, item: np.ndarray, weight: np.ndarray, *, own: float) -> np.ndarray:
+    """Blend a user's own weights of items [E], on the scale of the fit, with the means of the near groups, [I].
+
+    `own` is the share of the first, 0..1.
+    """
+    mine = np.zeros(len(arrays["basis"]))
+    mine[item] = weight
+    place = weight @ arrays["basis"][item].astype(np.float64)  # [D]
     far = np.round(((arrays["centres"] - place) ** 2).sum(axis=1), 6)
     order = np.argsort(far, kind="stable")
     before = np.cumsum(arrays["sizes"][order]) - arrays["sizes"][order]
     near = order[before < NEAR]
     share = arrays["sizes"][near] / arrays["sizes"][near].sum()
-    return np.asarray(OWN * own + (1 - OWN) * (share @ arrays["means"][near].astype(np.float64)))
+    return np.asarray(own * mine + (1 - own) * (share @ arrays["means"][near].astype(np.float64)))
 
 
 def candidates(context: Context, limit: int) -> np.ndarray:
