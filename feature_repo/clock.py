@@ -96,12 +96,12 @@ class Pace:
         """Return how many days a step has."""
         return self.seconds / DAY_S
 
-    @property
+    @cached_property
     def slow(self) -> float:
         """Return what a slowly decaying sum keeps from step to step."""
         return self._decay(self.slow_half_life, 0, SLOW_DECAY)
 
-    @property
+    @cached_property
     def fast(self) -> float:
         """Return what a fast decaying sum keeps from step to step."""
         return self._decay(self.fast_half_life, 1, FAST_DECAY)
@@ -111,7 +111,7 @@ class Pace:
             return of_week
         return float(0.5 ** (self.seconds / seconds_of(half_life or HALF_LIVES[self.step][place])))
 
-    @property
+    @cached_property
     def recent(self) -> int:
         """Return how many steps of (target, step) pairs a row keeps, and models see one by one."""
         return {HOUR: 48, DAY: 28, WEEK: RECENT_WEEKS}[self.step]
@@ -321,7 +321,11 @@ class Calendar:
             return seconds
         if self.step == HOUR:
             return np.asarray((seconds - int(self._origin.timestamp())) // HOUR_S + 1, dtype=np.int64)
-        first, starts = self._searched(int(seconds.min()), int(seconds.max()))
+        if seconds.size == 1:  # as of one row's own times
+            low = high = int(seconds.item())
+        else:
+            low, high = int(np.minimum.reduce(seconds, axis=None)), int(np.maximum.reduce(seconds, axis=None))
+        first, starts = self._searched(low, high)
         return np.asarray(first + starts.searchsorted(seconds, side="right"), dtype=np.int64)
 
     def _searched(self, low: int, high: int) -> "tuple[int, np.ndarray]":

@@ -6,12 +6,13 @@ Letters: B rows, I items, M candidates over all rows.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from components.ranking.catalogue import Catalogue
 from components.ranking.history import History
-from components.ranking.sources import SOURCES, finder
+from components.ranking.sources import SOURCES, Finder, finder
 from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates
 from feature_repo.rows import Ragged
@@ -28,6 +29,8 @@ class CandidateSet:
     @property
     def row(self) -> np.ndarray:
         """Return the row of each candidate, int64 [M]."""
+        if len(self.offsets) == 2:  # of one row, as a service asks
+            return np.zeros(len(self.item), dtype=np.int64)
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
@@ -36,17 +39,25 @@ def candidates(
 ) -> CandidateSet:
     """Find each row's candidates, none of those barred [B, I]; a user without a history gets popular items only."""
     context = context_of(history, catalogue, barred)
-    parts = []
-    for source in SOURCES:
-        limit = spec.limit(source.name)
-        found = finder(source.name).candidates(context, limit) if limit else np.empty(0, dtype=np.int64)
-        context.taken.reshape(-1)[found] = True
+    parts, codes, taken = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int8)], context.taken.reshape(-1)
+    for source, code, limit in limits(spec):
+        found = source.candidates(context, limit)
+        taken[found] = True
         parts.append(found)
-    keys = np.concatenate(parts)  # [M] row * I + item
-    codes = np.repeat(np.asarray([source.code for source in SOURCES], dtype=np.int8), [len(part) for part in parts])
-    order = np.argsort(keys)
+        codes.append(np.full(len(found), code, dtype=np.int8))
+    keys, code_of = np.concatenate(parts), np.concatenate(codes)  # [M] row * I + item
+    order = keys.argsort()
+    if history.n_rows == 1:
+        return CandidateSet(keys[order], code_of[order], np.asarray([0, len(keys)]))
     row, item = np.divmod(keys[order], history.n_items)
-    return CandidateSet(item, codes[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
+    return CandidateSet(item, code_of[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
+
+
+@lru_cache(maxsize=64)
+def limits(spec: Candidates) -> tuple[tuple[Finder, int, int], ...]:
+    """Return the sources that may bring something, in their order, each with its code and its limit."""
+    found = ((source, spec.limit(source.name)) for source in SOURCES)
+    return tuple((finder(source.name), source.code, limit) for source, limit in found if limit)
 
 
 def context_of(history: History, catalogue: Catalogue, barred: np.ndarray | None) -> Context:

@@ -18,6 +18,7 @@ from feature_repo.vocabulary import Vocabulary
 
 WEEK = columns.WEEK
 PRICES = (columns.PRICE, "price_usual")  # NaN where unknown
+FLYER = columns.OFFER_NUMBERS[0]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,26 @@ class Catalogue:
     def popularity(self) -> np.ndarray:
         """Sum the shares of the active users, last week and last four weeks alike, above 0, float64 [I]."""
         return np.asarray(self.state["share_1w"] + self.state["share_4w"] + 1e-4)
+
+    @cached_property
+    def root_popularity(self) -> np.ndarray:
+        """Return the square root of the popularity, by which nearness is weighed, float64 [I]."""
+        return np.sqrt(self.popularity)
+
+    @cached_property
+    def pull_of_offers(self) -> np.ndarray:
+        """Return the same of what is in the week's flyer, 0 of all else, float64 [I]."""
+        return np.asarray(self.root_popularity * self.state[FLYER])
+
+    @cached_property
+    def on_offer(self) -> np.ndarray:
+        """Return the items in the week's flyer, ascending, int64 [O]."""
+        return np.flatnonzero(self.pull_of_offers)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Lay out what was known of each item side by side: a candidate's lie together, float64 [I, ITEM_NUMBERS]."""
+        return np.stack([self.state[name] for name in columns.ITEM_NUMBERS], axis=1)
 
     @cached_property
     def by_popularity(self) -> np.ndarray:

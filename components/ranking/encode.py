@@ -7,8 +7,9 @@ that the model sees. Ages are whole weeks up to the upcoming week, decayed sums 
 Letters: B rows, I items, C targets, L levels of an item, N history entries, M candidates over all rows, F features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -108,11 +109,12 @@ class User:
 
 def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calendar: Calendar) -> User:
     """Compute the rows' own facts; zeros for a user without a row."""
-    week = calendar.upcoming(rows.now)
+    numbers, B = rows.numbers, len(rows)
+    times = [np.where(rows.known, numbers[c], rows.now).astype(np.int64) for c in columns.PROFILE_TIMES]
+    weeks = calendar.weeks(np.concatenate([rows.now - 1, *times]))  # one look at the calendar for all of them
+    week, first, last = weeks[:B] + 1, weeks[B : 2 * B], weeks[2 * B :]
     rebase = behind(rows, calendar)
-    numbers = rows.numbers
     sessions = np.maximum(numbers["sessions_total"], 1.0)
-    first, last = (calendar.weeks(np.where(rows.known, numbers[c], rows.now)) for c in columns.PROFILE_TIMES)
     undiscounted = numbers["value_total"] + numbers["discount_total"]
     facts = {
         "user_weeks": numbers["weeks_total"],
@@ -148,7 +150,8 @@ def facts(
     result |= _targets(rows, found, row, shared=shared, catalogue=catalogue, calendar=calendar)
     result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
     result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue, calendar=calendar)
-    result |= {name: catalogue.state[name][found.item] for name in columns.ITEM_NUMBERS}
+    known = catalogue.numbers[found.item].T.copy()  # [ITEM_NUMBERS, M]
+    result |= dict(zip(columns.ITEM_NUMBERS, known, strict=True))
     result |= _by_kind(rows, found, row, signs=signs, shared=shared, catalogue=catalogue, calendar=calendar)
     result["near"] = history.near[row, found.item]
     result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
@@ -167,75 +170,101 @@ def facts(
 
 def matrix(facts: Mapping[str, np.ndarray], names: Sequence[str] = FEATURES) -> np.ndarray:
     """Turn facts into what the model sees: logs of rates and ages, ratios, flags; float32 [M, F] in names' order."""
-    values = {**facts, **_derived(facts)}
+    derived = _Derived(facts)
     out = np.empty((len(facts["slow"]), len(names)), dtype=np.float32)
     for f, name in enumerate(names):
-        out[:, f] = values[name]
+        out[:, f] = derived.of(name)
     return out
 
 
-def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    f = facts
-    had = (f["weeks_bought"] > 0).astype(np.float64)
-    gap = np.where(had > 0, f["first_since"] / np.maximum(f["weeks_bought"], 1.0), NEVER)
-    target_gap = f["tenure"] / np.maximum(f["target_weeks"], 0.5)
-    price = np.log(np.where(f["price"] > 0, f["price"], np.nan))
-    relative = _zero_where_unknown(price - np.log(np.maximum(f["mean_price"], 0.01)))
-    usual = np.log(np.where(f["price_usual"] > 0, f["price_usual"], np.nan))
-    item_gap = np.where(f["gap_weeks"] > 0, f["gap_weeks"], NEVER)
-    by_kind = {
-        name: _log_age(f[name]) if name.startswith((*AGES, SINCE_OF)) else np.log1p(f[name])
-        for name in f
-        if name.startswith((*UNWANTED, "shown", SLOW_OF, SINCE_OF))
-    }
-    if columns.SHOWN_SLOW in f:
-        by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
-    by_source = {name: np.log1p(np.maximum(f[name], 0.0)) for name in (*OF_LEARNT.values(), *KNOWLEDGE) if name in f}
-    return (
-        by_kind
-        | by_source
-        | {name: np.log(f[name]) for name in f if name.startswith(places.PLACE_OF)}
-        | (_derived_of_people(f) if "wrote_weeks" in f else {})
-        | {
-            "had": had,
-            "weeks_bought": np.log1p(f["weeks_bought"]),
-            "week_rate": f["weeks_bought"] / np.maximum(f["user_weeks"], 1.0),
-            "slow": np.log1p(f["slow"]),
-            "fast": np.log1p(f["fast"]),
-            "slow_rate": np.log(f["slow"] / np.maximum(f["user_slow"], 0.1) + 0.003),
-            "fast_slow": f["fast"] / np.maximum(f["slow"], 1e-3),
-            "weeks_since": _log_age(f["weeks_since"]),
-            "last_week": (f["weeks_since"] <= 1).astype(np.float64),
-            "gap": _log_age(gap),
-            "overdue": np.log(np.clip(f["weeks_since"] / gap, 0.02, 50.0)) * had,
-            "first_since": _log_age(f["first_since"]),
-            "share_1w": np.log(f["share_1w"] + 3e-4),
-            "share_4w": np.log(f["share_4w"] + 1e-4),
-            "share_slow": np.log(f["share_slow"] + 1e-4),
-            "trend": np.log((f["share_1w"] + 3e-4) / (f["share_slow"] + 3e-4)),
-            "price": _zero_where_unknown(price),
-            "price_relative": np.clip(relative, -3.0, 3.0),
-            "price_known": np.isfinite(price).astype(np.float64),
-            "near": np.log(f["near"] + 1e-4),
-            "intent": _logit(f["intent"]),
-            "intent_share": np.log(f["intent"] * f["of_target"] + 1e-3),
-            "target_weeks": np.log1p(f["target_weeks"]),
-            "target_slow": np.log1p(f["target_slow"]),
-            "target_since": _log_age(f["target_since"]),
-            "target_gap": np.log(np.clip(target_gap, 0.1, NEVER)),
-            "kind_slow": np.log1p(f["kind_slow"]),
-            "visit": _logit(f["visit"]),
-            "user_rate": f["user_weeks"] / np.maximum(f["tenure"], 1.0),
-            "user_slow": np.log1p(f["user_slow"]),
-            "tenure": _log_age(f["tenure"] + 1),
-            "idle": _log_age(f["idle"]),
-            "basket": np.log1p(f["basket"]),
-            "price_change": np.clip(_zero_where_unknown(price - usual), -3.0, 3.0),
-            "item_gap": _log_age(item_gap),
-            "item_gap_spread": f["gap_spread"] / item_gap,
-            "item_overdue": np.log(np.clip(f["weeks_since"] / item_gap, 0.02, 50.0)) * had,
-        }
-    )
+class _Derived:
+    """What a model sees of facts, each [M]; made when it is asked for, since no model sees all."""
+
+    def __init__(self, facts: Mapping[str, np.ndarray]) -> None:
+        self.facts = facts
+
+    def of(self, name: str) -> np.ndarray:
+        """Return one feature."""
+        f = self.facts
+        if (derive := _DERIVED.get(name)) is not None:
+            return derive(self)
+        if name.startswith((*UNWANTED, "shown", SLOW_OF, SINCE_OF)):
+            return _log_age(f[name]) if name.startswith((*AGES, SINCE_OF)) else np.log1p(f[name])
+        if name.startswith(places.PLACE_OF):
+            return np.asarray(np.log(f[name]))
+        if name in _BY_SOURCE:
+            return np.asarray(np.log1p(np.maximum(f[name], 0.0)))
+        return self.of_people[name] if "wrote_weeks" in f and name in self.of_people else f[name]
+
+    @cached_property
+    def had(self) -> np.ndarray:
+        return (self.facts["weeks_bought"] > 0).astype(np.float64)
+
+    @cached_property
+    def gap(self) -> np.ndarray:
+        f = self.facts
+        return np.where(self.had > 0, f["first_since"] / np.maximum(f["weeks_bought"], 1.0), NEVER)
+
+    @cached_property
+    def target_gap(self) -> np.ndarray:
+        return np.asarray(self.facts["tenure"] / np.maximum(self.facts["target_weeks"], 0.5))
+
+    @cached_property
+    def price(self) -> np.ndarray:
+        return _log_price(self.facts["price"])
+
+    @cached_property
+    def item_gap(self) -> np.ndarray:
+        return np.where(self.facts["gap_weeks"] > 0, self.facts["gap_weeks"], NEVER)
+
+    @cached_property
+    def of_people(self) -> dict[str, np.ndarray]:
+        return _derived_of_people(self.facts)
+
+
+_DERIVED: Mapping[str, Callable[[_Derived], np.ndarray]] = {
+    "had": lambda d: d.had,
+    "weeks_bought": lambda d: np.log1p(d.facts["weeks_bought"]),
+    "week_rate": lambda d: d.facts["weeks_bought"] / np.maximum(d.facts["user_weeks"], 1.0),
+    "slow": lambda d: np.log1p(d.facts["slow"]),
+    "fast": lambda d: np.log1p(d.facts["fast"]),
+    "slow_rate": lambda d: np.log(d.facts["slow"] / np.maximum(d.facts["user_slow"], 0.1) + 0.003),
+    "fast_slow": lambda d: d.facts["fast"] / np.maximum(d.facts["slow"], 1e-3),
+    "weeks_since": lambda d: _log_age(d.facts["weeks_since"]),
+    "last_week": lambda d: (d.facts["weeks_since"] <= 1).astype(np.float64),
+    "gap": lambda d: _log_age(d.gap),
+    "overdue": lambda d: np.log(np.clip(d.facts["weeks_since"] / d.gap, 0.02, 50.0)) * d.had,
+    "first_since": lambda d: _log_age(d.facts["first_since"]),
+    "share_1w": lambda d: np.log(d.facts["share_1w"] + 3e-4),
+    "share_4w": lambda d: np.log(d.facts["share_4w"] + 1e-4),
+    "share_slow": lambda d: np.log(d.facts["share_slow"] + 1e-4),
+    "trend": lambda d: np.log((d.facts["share_1w"] + 3e-4) / (d.facts["share_slow"] + 3e-4)),
+    "price": lambda d: _zero_where_unknown(d.price),
+    "price_relative": lambda d: np.clip(
+        _zero_where_unknown(d.price - np.log(np.maximum(d.facts["mean_price"], 0.01))), -3.0, 3.0
+    ),
+    "price_known": lambda d: np.isfinite(d.price).astype(np.float64),
+    "near": lambda d: np.log(d.facts["near"] + 1e-4),
+    "intent": lambda d: _logit(d.facts["intent"]),
+    "intent_share": lambda d: np.log(d.facts["intent"] * d.facts["of_target"] + 1e-3),
+    "target_weeks": lambda d: np.log1p(d.facts["target_weeks"]),
+    "target_slow": lambda d: np.log1p(d.facts["target_slow"]),
+    "target_since": lambda d: _log_age(d.facts["target_since"]),
+    "target_gap": lambda d: np.log(np.clip(d.target_gap, 0.1, NEVER)),
+    "kind_slow": lambda d: np.log1p(d.facts["kind_slow"]),
+    "visit": lambda d: _logit(d.facts["visit"]),
+    "user_rate": lambda d: d.facts["user_weeks"] / np.maximum(d.facts["tenure"], 1.0),
+    "user_slow": lambda d: np.log1p(d.facts["user_slow"]),
+    "tenure": lambda d: _log_age(d.facts["tenure"] + 1),
+    "idle": lambda d: _log_age(d.facts["idle"]),
+    "basket": lambda d: np.log1p(d.facts["basket"]),
+    "price_change": lambda d: np.clip(_zero_where_unknown(d.price - _log_price(d.facts["price_usual"])), -3.0, 3.0),
+    "item_gap": lambda d: _log_age(d.item_gap),
+    "item_gap_spread": lambda d: d.facts["gap_spread"] / d.item_gap,
+    "item_overdue": lambda d: np.log(np.clip(d.facts["weeks_since"] / d.item_gap, 0.02, 50.0)) * d.had,
+    "ctr": lambda d: np.log((d.facts["share_slow"] + 1e-4) / (d.facts[columns.SHOWN_SLOW] + 1e-3)),
+}
+_BY_SOURCE = frozenset((*OF_LEARNT.values(), *KNOWLEDGE))
 
 
 def _derived_of_people(f: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -410,7 +439,8 @@ def _group(history: History, weight: np.ndarray, code: np.ndarray, size: int) ->
 def _widest(dense: np.ndarray, row: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the largest of a candidate's targets' values, 0 where it has none; dense [B, C], wanted [M, L] -> [M]."""
     padded = np.concatenate([dense, np.full((len(dense), 1), dense.min(initial=0.0))], axis=1)  # C: no target
-    best: np.ndarray = padded[row[:, None], wanted].max(axis=1)
+    one = wanted.shape[1] == 1  # every item has one category
+    best: np.ndarray = padded[row, wanted[:, 0]] if one else padded[row[:, None], wanted].max(axis=1)
     return np.where(wanted[:, 0] == dense.shape[1], 0.0, best)
 
 
@@ -423,6 +453,10 @@ def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarr
 
 def _zero_where_unknown(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), 0.0, values)
+
+
+def _log_price(price: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.where(price > 0, price, np.nan)))
 
 
 def _log_age(weeks: np.ndarray) -> np.ndarray:

@@ -96,5 +96,5 @@ class History:
 
 def behind(rows: UserRows, calendar: Calendar) -> np.ndarray:
     """Return the weeks from the upcoming week of each row's state to that of its now, int64 [B]; 0 without a row."""
-    state = calendar.upcoming(np.where(rows.known, rows.state_at, rows.now))
-    return np.where(rows.known, calendar.upcoming(rows.now) - state, 0)
+    weeks = calendar.upcoming(np.concatenate([rows.now, np.where(rows.known, rows.state_at, rows.now)]))
+    return np.asarray(weeks[: len(rows)] - weeks[len(rows) :])

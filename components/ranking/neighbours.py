@@ -37,7 +37,7 @@ class Neighbours:
 
     def near(self, row: np.ndarray, item: np.ndarray, weight: np.ndarray, *, rows: int) -> np.ndarray:
         """Sum similarity x share of the row's weight over history entries [N], for every item, [B, I]."""
-        keys = row[:, None] * len(self) + self.items[item]  # [N, K]
+        keys = self.items[item] if rows == 1 else row[:, None] * len(self) + self.items[item]  # [N, K]
         total = np.bincount(row, weight, minlength=rows)
         share = weight / np.maximum(total, 1e-12)[row]
         mass = share[:, None] * self.similarities[item]  # [N, K]

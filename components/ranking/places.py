@@ -8,6 +8,7 @@ Letters: B rows, I items, M candidates over all rows.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -43,7 +44,8 @@ def feature(baseline: str) -> str:
     return f"{PLACE_OF}{baseline}"
 
 
-def baselines_of(features: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=64)
+def baselines_of(features: tuple[str, ...]) -> tuple[str, ...]:
     """Return the baselines whose places are among a model's features.
 
     >>> baselines_of(("slow", "place:popular"))

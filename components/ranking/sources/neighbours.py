@@ -13,7 +13,7 @@ REASONS = ("near_history", "intent", "category_weeks", "popular_share")
 
 def candidates(context: Context, limit: int) -> np.ndarray:
     """Return keys of the nearest items."""
-    return nearest(context, np.sqrt(context.catalogue.popularity), limit)
+    return nearest(context, context.catalogue.root_popularity, limit)
 
 
 def brings(history: History, items: np.ndarray) -> np.ndarray:
@@ -21,13 +21,20 @@ def brings(history: History, items: np.ndarray) -> np.ndarray:
     return np.asarray(history.near[0, items] > 0)
 
 
-def nearest(context: Context, weight: np.ndarray, limit: int) -> np.ndarray:
+def nearest(context: Context, weight: np.ndarray, limit: int, *, among: np.ndarray | None = None) -> np.ndarray:
     """Return keys of the items nearest to the history that are neither in it nor taken, ties by item.
 
     Nearness is weighed by item [I]: by what sells now, or items out of season and off the shelf would crowd the list.
+    With `among`, positions in their order, no other items are looked at.
     """
-    if limit == 0 or not weight.any():
-        return np.empty(0, dtype=np.int64)
-    free = context.history.near * weight  # [B, I]
-    free[context.had | context.taken] = 0.0
-    return largest(free, limit)
+    near, had, taken = context.history.near, context.had, context.taken  # [B, I] each
+    if among is not None:
+        near, had, taken, weight = near[:, among], had[:, among], taken[:, among], weight[among]
+    free = near * weight
+    free[had] = 0.0
+    free[taken] = 0.0
+    keys = largest(free, limit)
+    if among is None or not len(keys):
+        return keys
+    row, place = np.divmod(keys, len(among))
+    return np.asarray(row * context.history.n_items + among[place])

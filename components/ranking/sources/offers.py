@@ -5,16 +5,14 @@ import numpy as np
 from components.ranking.history import History
 from components.ranking.sources.context import Context
 from components.ranking.sources.neighbours import nearest
-from feature_repo import columns
 
-FLYER = columns.OFFER_NUMBERS[0]
 REASONS = ("in_flyer", "near_history", "intent", "category_weeks")
 
 
 def candidates(context: Context, limit: int) -> np.ndarray:
     """Return keys of the nearest items on offer."""
     catalogue = context.catalogue
-    return nearest(context, np.sqrt(catalogue.popularity) * catalogue.state[FLYER], limit)
+    return nearest(context, catalogue.pull_of_offers, limit, among=catalogue.on_offer)
 
 
 def brings(history: History, items: np.ndarray) -> np.ndarray:
