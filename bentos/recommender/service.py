@@ -40,6 +40,7 @@ from components.intent.decisions import Thresholds
 from components.intent.forecasts.score import ForecastScorer
 from components.intent.sessions.score import SessionScorer, held
 from components.step import reason_left
+from feature_repo import lazy_pandas
 from feature_repo.endpoints import POPULAR
 from feature_repo.errors import SpecError
 from feature_repo.fallback import Fallback
@@ -137,6 +138,7 @@ def open_door(settings: Settings) -> DoorContext:
     from feature_repo.documents.opened import document_log_if_any
     from feature_repo.online.profiles import OnlineProfiles
 
+    lazy_pandas.unknown_to_arrow()
     sealing.given()  # a key that is none is refused before anything is written under it
     release = Release.verified(settings.release.folder)  # before anything of it is loaded
     forget_the_dead(os.environ)
@@ -147,11 +149,13 @@ def open_door(settings: Settings) -> DoorContext:
         max_age_s=requestlog.MAX_AGE_S if settings.requests_url else None,
         on_failure=metrics.unstored,
     )
+    with lazy_pandas.deferred():
+        profiles = OnlineProfiles.open(release.name, folds)
     door = Door(
         release,
         scorer,
         ranker,
-        OnlineProfiles.open(release.name, folds),
+        profiles,
         RequestLog(
             settings.home / requestlog.FOLDER,
             sample=release.serving.log.sample,

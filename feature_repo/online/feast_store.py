@@ -105,6 +105,7 @@ class Online:
         declared = views.build("", windows_days=windows_days, people=people).of_users()
         kinds = {name: feast_values.kinds(view) for name, view in declared.items()}
         writer = get_provider(found)
+        _ = writer.online_store  # imports the store's client
         # Of a file, reads have a connection of their own: on a shared one they would wait while a write waits its turn.
         reader = get_provider(found) if kind(found.online_store) == "sqlite" else writer
         return cls(found, reader, declared, kinds, guard(found, writer, reader=reader))

@@ -1,4 +1,4 @@
-"""A door answers without torch; one whose release is older than the numpy form answers the same with it."""
+"""A door needs neither torch nor pandas; one whose release is older than the numpy form answers the same with torch."""
 
 import json
 import os
@@ -21,9 +21,12 @@ USERS = [*(f"u{n:02}" for n in range(24)), "nobody"]
 # Scores that are nearer are equal. Each form alone is within 1e-5, but the ranker sees intents as log odds, and at .998
 # the last bit of a float32 probability is 3e-5 of them.
 APART = 5e-5
+# What a process of the door must not import: each takes memory from every one of them, and time from its start.
+HEAVY = ["pandas", "duckdb", "sqlalchemy", "fastapi", "sklearn", "scipy.optimize", "scipy.stats", "onnxruntime"]
+HEAVY += ["lightgbm", "mlflow", "kfp", "optuna", "transformers", "feast.feature_store", "great_expectations"]
 ASK = """
 import datetime as dt, json, os, sys
-from bentos.endpoints import recommend
+from bentos.endpoints import events, recommend
 from bentos.http.request_context import RequestContext
 from bentos.recommender import service
 from bentos.recommender.settings import Settings
@@ -34,14 +37,18 @@ for number, user in enumerate(json.loads(os.environ["USERS"])):
     context = RequestContext()
     answer = recommend.answer(opened.door, recommend.RecommendRequest(user_id=user, k=8, at=at), context)
     found[user] = answer.model_dump(mode="json")
+told = events.EventsRequest.model_validate({"events": [{"user_id": "somebody else", "item_id": "i00", "event": "purchase"}]})
+events.answer(opened.door, told, RequestContext())
 opened.door.close()
-print("FOUND", json.dumps({"torch": "torch" in sys.modules, "answers": found}))
+heavy = [name for name in json.loads(os.environ["HEAVY"]) if name in sys.modules]
+print("FOUND", json.dumps({"torch": "torch" in sys.modules, "heavy": heavy, "answers": found}))
 """
 
 
 def answers(made: toy.Toy, release: Path, home: Path) -> dict[str, Any]:
     """Open the door of a release in a process of its own, over the toy's store, and ask it about every user."""
     variables = os.environ | made.variables | {env_names.RELEASE: str(release), env_names.HOME: str(home)}
+    variables |= {"HEAVY": json.dumps(HEAVY)}
     done = subprocess.run(
         [sys.executable, "-c", ASK],
         env=variables | {"USERS": json.dumps(USERS)},
@@ -80,6 +87,7 @@ def test_a_door_needs_no_torch_and_a_release_of_before_answers_the_same_from_one
     new = answers(trained_toy, trained_toy.release, tmp_path / "new")
     old = answers(trained_toy, older, tmp_path / "old")
     assert (new["torch"], old["torch"]) == (False, True)
+    assert new["heavy"] == []
     for user in USERS:
         one, other = new["answers"][user], old["answers"][user]
         assert in_order(one["items"]) == in_order(other["items"])

@@ -54,13 +54,22 @@ def test_one_process_has_no_port_of_its_own_and_several_have_different_ones() ->
 
 def test_only_the_door_has_several_processes_and_those_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(env_names.DOOR_WORKERS, "3")
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
     door, other = (
         SimpleNamespace(args=["--service-name", name], numprocesses=1, env={"A": "1"}, respawn=False)
         for name in ("recommender", "ranking")
     )
     launch.spread([door, other], "/shared")
-    assert (door.numprocesses, door.respawn, door.env) == (3, True, {"A": "1", env_names.DOOR_SHARED: "/shared"})
+    given = {"A": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", env_names.DOOR_SHARED: "/shared"}
+    assert (door.numprocesses, door.respawn, door.env) == (3, True, given)
     assert (other.numprocesses, other.respawn, other.env) == (1, False, {"A": "1"})
+
+
+def test_whoever_chooses_arrow_s_allocator_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+    door = SimpleNamespace(args=["recommender"], numprocesses=1, env=None, respawn=False)
+    launch.spread([door], "/shared")
+    assert door.env["ARROW_DEFAULT_MEMORY_POOL"] == "jemalloc"
 
 
 def test_a_process_takes_the_first_port_that_no_process_claims(tmp_path: Path) -> None:
