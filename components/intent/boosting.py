@@ -146,9 +146,9 @@ class Boosting:
 def grow(
     learns: Pairs, spec: IntentModel, *, rounds: int, check: Pairs | None = None, told: Callable[[int], None]
 ) -> tuple[Any, list[tuple[float, float]]]:
-    """Return LightGBM's trees, and the cross-entropy of both kinds of pairs after each tree; `told` of each.
+    """Return LightGBM's trees, and the cross-entropy of `learns` and of `check` after each tree; `told` hears of each.
 
-    With `check` it stops where that brings nothing for `PATIENCE` trees; without, its loss is no number.
+    It stops where `check` gains nothing for `PATIENCE` trees; without `check` it grows all, and its loss is no number.
     """
     lightgbm = library("models.intent.architecture: gbdt is trained")
     data = lightgbm.Dataset(
@@ -227,7 +227,7 @@ def nodes_of(trees: Sequence[Tree]) -> dict[str, np.ndarray]:
         return np.concatenate([part for both in parts for part in both])
 
     def children(name: str) -> np.ndarray:
-        parts = []
+        parts: list[np.ndarray] = []
         for tree, root, inner in zip(trees, roots, splits, strict=True):
             child = getattr(tree, name)
             parts += [root + np.where(child >= 0, child, inner - 1 - child), np.full(len(tree.value), -1)]

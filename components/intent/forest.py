@@ -17,11 +17,13 @@ import numpy as np
 from scipy.special import expit
 
 from components.intent.encode import Encoded
+from components.intent.forest_tables import Tables
 from components.intent.numpy_net import CONFIG, WEIGHTS, shape_of
 from components.intent.shape import Shape
 from feature_repo import files
 
 CATEGORIES = 2  # columns, the first ones: the segment, and the target's cell
+SEGMENT, TARGET = range(CATEGORIES)
 MOST_CELLS = 255  # targets that trees tell apart one by one; more share cells with those of a like rate
 AT_ONCE = 60_000  # pairs times trees that are walked together: bounds memory, and stays in the cache
 
@@ -49,12 +51,29 @@ class Forest:
         if not len(self.weights["roots"]):
             return np.asarray(expit(encoded.frequency[:, :, 0].astype(np.float32)))
         B, C = encoded.frequency.shape[:2]
-        logits = np.empty(B * C)
+        logits = np.empty((B, C))
         step = max(AT_ONCE // (C * len(self.weights["roots"])), 1)
         for start in range(0, B, step):
-            index = np.arange(start, min(start + step, B))
-            logits[start * C : (start + len(index)) * C] = self.logits(self.pairs(encoded.take(index)))
-        return np.asarray(expit(logits.reshape(B, C)), dtype=np.float32)
+            part = encoded.take(np.arange(start, min(start + step, B)))
+            found = self.logits(self.pairs(part)) if self._tables is None else self._by_user(part, self._tables)
+            logits[start : start + len(part)] = found.reshape(len(part), C)
+        return np.asarray(expit(logits), dtype=np.float32)
+
+    def _by_user(self, encoded: Encoded, tables: Tables) -> np.ndarray:
+        """Return the log odds of all pairs [B, C], what is the user's looked up once for all of them."""
+        (B, C, F), w = encoded.frequency.shape, self.weights
+        users = of_users(encoded, weights=w, segments=self.shape.segments)  # [B, 1 + P]
+        frequency = encoded.frequency.astype(np.float32, copy=False)
+        mine, alive = np.tile(tables.every, (B, 1)), np.tile(tables.every, (B, C, 1))  # [B, N], [B, C, N]
+        for column in tables.columns:
+            if column == TARGET:
+                alive &= tables.alive(column, w["cell"])
+            elif CATEGORIES <= column < CATEGORIES + F:
+                alive &= tables.alive(column, frequency[:, :, column - CATEGORIES])
+            else:
+                mine &= tables.alive(column, users[:, 0 if column == SEGMENT else column - TARGET - F])
+        alive &= mine[:, None, :]
+        return np.asarray(w["baseline"] + tables.summed(alive))
 
     def pairs(self, encoded: Encoded) -> np.ndarray:
         """Return the columns of all pairs, float32 [B * C, X]; the first two are categories."""
@@ -63,7 +82,16 @@ class Forest:
         return columns_of(encoded, row, target, weights=self.weights, segments=self.shape.segments)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Walk all trees with the columns of pairs [n, X], float64 [n]."""
+        """Return the log odds of pairs by their columns [n, X], float64 [n]."""
+        if self._tables is None:
+            return self._walked(x)
+        alive = np.tile(self._tables.every, (len(x), 1))
+        for column in self._tables.columns:
+            alive &= self._tables.alive(column, x[:, column])
+        return np.asarray(self.weights["baseline"] + self._tables.summed(alive))
+
+    def _walked(self, x: np.ndarray) -> np.ndarray:
+        """Walk all trees with the columns of pairs [n, X], float64 [n]: of trees with more leaves than tables have."""
         w, walk, n = self.weights, self._walk, len(x)
         roots = w["roots"]
         told = [goes.take(x[:, c].astype(np.intp), axis=0) for c, goes in enumerate(walk.goes_right)]
@@ -79,6 +107,11 @@ class Forest:
             node = walk.child.take(2 * node + beyond)
         summed: np.ndarray = w["baseline"] + w["value"].take(node).reshape(n, len(roots)).sum(axis=1)
         return summed
+
+    @cached_property
+    def _tables(self) -> Tables | None:
+        """The trees as tables, made once; None where their leaves are too many."""
+        return Tables.of(self.weights)
 
     @cached_property
     def _walk(self) -> "_Walk":
@@ -126,12 +159,18 @@ def columns_of(
     encoded: Encoded, row: np.ndarray, target: np.ndarray, *, weights: Mapping[str, np.ndarray], segments: int
 ) -> np.ndarray:
     """Return the columns of pairs, float32 [n, X]: segment, the target's cell, numbers of the target, of the user."""
+    users = of_users(encoded, weights=weights, segments=segments)
+    categories = [users[row, 0], weights["cell"][target]]
+    return np.column_stack([*categories, encoded.frequency[row, target], users[row, 1:]]).astype(np.float32)
+
+
+def of_users(encoded: Encoded, *, weights: Mapping[str, np.ndarray], segments: int) -> np.ndarray:
+    """Return what all pairs of a user share, float32 [B, 1 + P]: the segment, and the numbers of the user."""
     profile = encoded.profile.astype(np.float32, copy=False)
     if "profile_matrix" in weights:  # trees need no common scale, components do
         profile = ((profile - weights["profile_mean"]) * weights["profile_scale"]) @ weights["profile_matrix"]
     segment = np.where(encoded.segment > segments, 0, encoded.segment)  # a new segment is unknown
-    categories = [np.minimum(segment, MOST_CELLS - 1)[row], weights["cell"][target]]
-    return np.column_stack([*categories, encoded.frequency[row, target], profile[row]]).astype(np.float32)
+    return np.column_stack([np.minimum(segment, MOST_CELLS - 1), profile]).astype(np.float32)
 
 
 def cells(rate: np.ndarray) -> np.ndarray:

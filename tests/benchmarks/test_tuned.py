@@ -14,9 +14,7 @@ def test_sides_that_are_judged_as_one_are_named_by_a_plus() -> None:
 
 
 def test_a_side_that_is_not_trained_is_refused() -> None:
-    with pytest.raises(
-        SpecError, match=r"--together: default\+cnn: .cnn. is no side here; use default, lightgbm"
-    ):
+    with pytest.raises(SpecError, match=r"--together: default\+cnn: .cnn. is no side here; use default, lightgbm"):
         tuned._sets("default+cnn", have=("default", "lightgbm"))
 
 

@@ -154,6 +154,30 @@ def test_a_forest_that_an_older_version_registered_answers_as_it_did() -> None:
     np.testing.assert_allclose(forest.probabilities(asked), told, atol=1e-6)
 
 
+@pytest.mark.parametrize("leaves", [4, 31, 64])
+def test_tables_of_leaves_come_to_what_the_walk_comes_to(leaves: int) -> None:
+    """Bit for bit, over numbers that are none, thresholds themselves, and segments that are new."""
+    forest = grown(7, lambda e: by_noise(by_sign(e)), leaves=leaves, least=3, learning_rate=0.3).forest
+    assert (forest._tables is None) == (leaves == 64)
+    asked = seen(90, 7, seed=5)
+    asked.profile[::4, 1] = np.nan
+    asked.frequency[::5, :, 2] = np.nan
+    asked.segment[::6] = 99
+    edges = forest.weights["threshold"][(forest.weights["column"] == 2) & (forest.weights["split"] < 0)]
+    asked.frequency[:, 0, 0] = np.resize(edges, 90)
+    walked = forest._walked(forest.pairs(asked))
+    np.testing.assert_array_equal(forest.logits(forest.pairs(asked)), walked)
+    np.testing.assert_array_equal(forest.probabilities(asked), expit(walked).reshape(90, 7).astype(np.float32))
+    for row in range(3):
+        alone = forest.probabilities(asked.take(np.array([row])))
+        np.testing.assert_array_equal(alone[0], forest.probabilities(asked)[row])
+
+
+def by_noise(labels: np.ndarray) -> np.ndarray:
+    """Turn a fifth of labels round, so that trees have something left to split."""
+    return np.where(np.random.default_rng(9).random(labels.shape) < 0.2, 1 - labels, labels).astype(np.uint8)
+
+
 def test_arrays_that_answer_otherwise_than_the_library_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boosting, "nodes_of", lambda trees: nodes_of(trees[1:]))
     with pytest.raises(RuntimeError, match=r"the arrays of the trees are off by .* from LightGBM's own answer"):
