@@ -185,6 +185,23 @@ def ordinary(values: Sequence[float] | np.ndarray, *, least_scale: float = 0.0) 
     return Ordinary(centre, max(deviation, least_scale), len(held))
 
 
+def biweight(off: np.ndarray) -> float:
+    """Return the deviation of some errors [P] about nought, far ones counting little: Tukey's biweight (Lax 1985).
+
+    Where errors are normal it is known as well as by 87 % of as many of them, a median absolute deviation by 37 %.
+
+    >>> biweight(np.array([1.0, -1.0, 1.0, -1.0, 90.0])) < 1.5, biweight(np.zeros(5))
+    (True, 0.0)
+    """
+    middle = float(np.median(np.abs(off)))
+    if middle == 0:
+        return 0.0
+    u2 = (off / (9 * middle)) ** 2
+    near = u2 < 1
+    kept, u2 = off[near], u2[near]
+    return float(np.sqrt(len(off) * (kept**2 * (1 - u2) ** 4).sum()) / abs(((1 - u2) * (1 - 5 * u2)).sum()))
+
+
 def surprise(value: float, of: Ordinary) -> float:
     """Return how probable a value at least so far off is, 0..1: both tails of Student's t with P - 1 degrees.
 

@@ -270,3 +270,30 @@ def test_of_signals_that_stand_still_few_windows_have_a_discovery() -> None:
     rng = np.random.default_rng(3)
     called = [verdicts.discoveries(rng.random(100), rate=0.05).any() for _ in range(2000)]
     assert np.mean(called) == pytest.approx(0.05, abs=0.015)
+
+
+def test_what_none_of_many_was_is_told_by_scipys_beta_binomial() -> None:
+    for seen, of, before in ((5, 100, 1200), (1, 40, 400), (3, 3, 0)):
+        theirs = stats.betabinom.sf(seen - 1, of, 0.5, before + 0.5)
+        assert verdicts.never_before(seen, of, before) == pytest.approx(theirs, rel=1e-6)
+    assert verdicts.never_before(0.4, 10, 100) == verdicts.never_before(1, 10, 100), "something was seen"
+
+
+def test_the_biweight_of_normal_errors_is_their_deviation_and_far_ones_do_not_move_it() -> None:
+    errors = np.random.default_rng(0).normal(0, 2.0, 20_000)
+    assert verdicts.biweight(errors) == pytest.approx(2.0, rel=0.02)
+    assert verdicts.biweight(np.append(errors[:500], [1e6] * 50)) == pytest.approx(2.0, rel=0.25)
+    few = [verdicts.biweight(one) for one in errors[:19_500].reshape(-1, 26)]
+    mads = [verdicts.ordinary(one).scale for one in errors[:19_500].reshape(-1, 26)]
+    assert np.std(few) < 0.8 * np.std(mads), "it is known better than a median absolute deviation"
+
+
+def test_families_are_told_no_more_often_than_the_rate_where_nothing_is_to_be_found() -> None:
+    rng, told = np.random.default_rng(0), 0
+    families = ["a"] * 3 + ["b"] * 40 + ["c"] * 7
+    for _ in range(2000):
+        told += verdicts.discoveries_by_family(rng.random(50), families, rate=0.05).any()
+    assert told / 2000 == pytest.approx(0.05, abs=0.015)
+    assert verdicts.discoveries_by_family([], [], rate=0.1).tolist() == []
+    lone = [0.004, *rng.uniform(0.3, 1.0, 49)]
+    assert verdicts.discoveries_by_family(lone, families, rate=0.05).tolist() == [True, *[False] * 49]

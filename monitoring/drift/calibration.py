@@ -23,8 +23,9 @@ from monitoring.drift.observed import Observed, of_users
 from monitoring.drift.occasions import as_accepted, explanation
 from monitoring.drift.period_reader import Periods
 from monitoring.drift.plants import PLANTS, Plant
-from monitoring.drift.signal_verdicts import Replay, Table, class_of, replay, verdicts_of
-from monitoring.drift.signals import Measured, effect_of, kind_of, off_scale
+from monitoring.drift.references import ordinary_of
+from monitoring.drift.signal_verdicts import Replay, Table, class_of, past_of, replay, verdicts_of
+from monitoring.drift.signals import Measured, effect_of, family_of, kind_of, off_scale
 from monitoring.drift.watch_record import SignalVerdict
 from monitoring.spec import Floors, Monitoring
 
@@ -111,7 +112,7 @@ def calibrate(
         by_signal=dict(Counter(v.signal for row in false for v in alarms[row]).most_common()),
         shops=shops,
         power=power,
-        least_effects=_least_effects(world.table, spec),
+        least_effects=_least_effects(world, spec),
         floors=_floors(world),
         evidently=evidently_default.compared(world.of_rows(judged), ordinary, onsets, say=say) if evidently else {},
     )
@@ -269,20 +270,20 @@ def _floors(world: _World) -> Floors:
     )
 
 
-def _least_effects(table: Table, spec: Monitoring) -> dict[str, float]:
+def _least_effects(world: _World, spec: Monitoring) -> dict[str, float]:
     """Return by kind the smallest effect that the newest period would have had to show alone: the median signal's."""
-    from monitoring.drift.signal_verdicts import ordinary_of
-
+    table = world.table
     row = len(table.periods) - 1
     found: dict[str, list[float]] = {}
-    judged = [s for s in range(len(table.names)) if np.isfinite(table.value[row, s])]
-    for s in judged:
-        behind = np.flatnonzero(np.isfinite(table.value[:row, s]))[-REFERENCE:]
-        if len(behind) < REFERENCE:
+    pasts = [past for s in range(len(table.names)) if (past := past_of(table, row, s, world.state)) is not None]
+    families = Counter(family_of(past.name) for past in pasts)
+    for past in pasts:
+        if past.is_few or len(past.values) < REFERENCE:
             continue
-        kind = kind_of(table.names[s])
-        of, unit = ordinary_of(table, behind, s, kind, own=np.nan)
-        reach = -float(special.stdtrit(of.periods - 1, spec.signals.false_share / len(judged) / 2)) * of.scale
+        kind = past.kind
+        of, unit = ordinary_of(past)
+        rate = spec.signals.false_share / len(families) / families[family_of(past.name)]
+        reach = -float(special.stdtrit(of.periods - 1, rate / 2)) * of.scale
         centre, moved = (off_scale(kind, of.centre + step, unit=unit) for step in (0.0, reach))
         found.setdefault(kind, []).append(abs(effect_of(kind, moved, centre, unit=unit)))
     return {kind: round(float(np.median(effects)), 4) for kind, effects in sorted(found.items())}

@@ -16,8 +16,9 @@ from monitoring.drift.observed import ItemValues, Observed
 from monitoring.reason_classes import DATA_FAULT, WORLD, Reason
 
 PART = 0.05
+LIKE = 2.0  # a segment of half or twice the share is not the one that is lost
 LATE_S = 5 * 3600
-LARGE_SEGMENT, SMALL_SEGMENT = 0.22, 0.04  # shares of the users
+LARGE_SEGMENT, SMALL_SEGMENT = 0.22, 0.04  # shares of the users who come; who does not come is missed by nobody
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,12 @@ def _lost_segment(share: float) -> Callable[[Observed, np.random.Generator], Obs
     def change(of: Observed, rng: np.random.Generator) -> Observed | None:
         if of.segment is None:
             return None
-        held = of.row_segment if of.row_segment is not None else of.segment[of.segment >= 0]
-        users = np.bincount(held, minlength=len(of.segments)) / max(len(held), 1)
-        return kept(of, of.segment != int(np.argmin(np.abs(users - share))))
+        first = np.unique(of.events["user"].to_numpy(), return_index=True)[1]
+        users = np.bincount(of.segment[first] + 1, minlength=len(of.segments) + 1)[1:] / max(len(first), 1)
+        nearest = int(np.argmin(np.abs(users - share)))
+        if not share / LIKE <= users[nearest] <= share * LIKE:
+            return None
+        return kept(of, of.segment != nearest)
 
     return change
 

@@ -19,30 +19,20 @@ from typing import Literal
 import numpy as np
 
 from components import verdicts
-from components.verdicts import Ordinary
-from components.volumes import LEAST, LEAST_BEHIND, REFERENCE, TINY
-from feature_repo import columns
-from monitoring.drift import reasons
+from components.volumes import LEAST, REFERENCE
+from monitoring.drift import reasons, references
 from monitoring.drift.occasions import a_year_before
+from monitoring.drift.references import STRAYS, Past
 from monitoring.drift.signals import (
-    CLOCK,
-    DESIGN,
     KEPT,
-    LEVEL,
-    MEAN,
-    NULL,
     SHARE,
-    Kind,
     Measured,
-    around,
     effect_of,
     family_of,
     is_large,
     is_worth_a_word,
     kind_of,
     off_scale,
-    onto_scale,
-    sampling_error,
     source_of,
 )
 from monitoring.drift.watch_record import SignalVerdict
@@ -54,8 +44,6 @@ SEEN, RISEN = (
     0.01,
     0.03,
 )  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
-# Who acts in a period, and how, is drawn anew in each; rows of users overlap from one to the next, and stray otherwise.
-DRAWN_ANEW = ("events", "labels", "requests", "rewards", "shown")
 LASTS, OF = 2, 3  # periods that moved to the same side, of the last
 Explains = Callable[[str, int], str]  # a signal and a period: the occasion that explains a move, or ''
 
@@ -120,6 +108,7 @@ class Replay:
     """What is known after some periods were judged in their order: what moved, and which values make references."""
 
     side: np.ndarray  # int8 [P, S]; 0: it did not move
+    off: np.ndarray  # float64 [P, S]: how far from the median before it, on the scale of its kind; NaN: not judged
     usable: np.ndarray  # bool [P, S]
     moves: list[list[Move]]  # by period
     judged: np.ndarray  # int64 [P] signals that had a reference
@@ -128,7 +117,8 @@ class Replay:
         """Return a copy with room for more signals, to be judged on from."""
         more = ((0, 0), (0, signals - self.side.shape[1]))
         side, usable = np.pad(self.side, more), np.pad(self.usable, more, constant_values=True)
-        return Replay(side, usable, list(self.moves), self.judged.copy())
+        off = np.pad(self.off, more, constant_values=np.nan)
+        return Replay(side, off, usable, list(self.moves), self.judged.copy())
 
 
 def replay(
@@ -137,12 +127,12 @@ def replay(
     """Judge periods in their order, from row `start` to before `stop`; `known` is what the rows before it gave."""
     shape = table.value.shape
     state = (
-        Replay(np.zeros(shape, dtype=np.int8), np.ones(shape, dtype=bool), [[] for _ in range(shape[0])],
-               np.zeros(shape[0], dtype=np.int64))
+        Replay(np.zeros(shape, dtype=np.int8), np.full(shape, np.nan), np.ones(shape, dtype=bool),
+               [[] for _ in range(shape[0])], np.zeros(shape[0], dtype=np.int64))
         if known is None else known.widened(shape[1])
     )  # fmt: skip
     for row in range(start, shape[0] if stop is None else stop):
-        state.side[row], state.usable[row] = 0, True
+        state.side[row], state.usable[row], state.off[row] = 0, True, np.nan
         state.moves[row], state.judged[row] = _moves(table, row, state, spec)
         for move in state.moves[row]:
             state.side[row, move.signal], state.usable[row, move.signal] = move.side, False
@@ -152,93 +142,45 @@ def replay(
 
 def _moves(table: Table, row: int, state: Replay, spec: Signals) -> tuple[list[Move], int]:
     """Return what moved in a period, and how many signals had a reference."""
-    found, surprises = [], []
-    for s, name in enumerate(table.names):
-        value = float(table.value[row, s])
-        behind = np.flatnonzero(np.isfinite(table.value[:row, s]) & state.usable[:row, s])[-REFERENCE:]
-        if not np.isfinite(value) or len(behind) < LEAST:
-            continue
-        if np.median(table.n[behind, s]) < LEAST_BEHIND:
-            continue
-        kind = kind_of(name)
-        if kind == SHARE and value < RISEN and np.median(table.value[behind, s]) < SEEN:
-            continue
-        of, unit = ordinary_of(table, behind, s, kind, own=float(table.spread[row, s]))
-        scaled = float(onto_scale(kind, np.asarray([value]), unit=unit)[0])
-        if kind == CLOCK:
-            scaled = float(around(scaled, of.centre))
-        found.append((s, kind, value, scaled, of, unit))
-        surprises.append(_surprise(table, row, behind, s, kind, scaled, of))
+    found = []
+    for s in range(len(table.names)):
+        past = past_of(table, row, s, state)
+        if past is not None:
+            one = references.seen(past)
+            state.off[row, s] = one.off
+            found.append((s, past, one))
     told = verdicts.discoveries_by_family(
-        surprises, [family_of(table.names[one[0]]) for one in found], rate=spec.false_share
+        [one.p for _, _, one in found], [family_of(past.name) for _, past, _ in found], rate=spec.false_share
     )
     moves = []
-    for (s, kind, value, scaled, of, unit), p, rare in zip(found, surprises, told, strict=True):
-        reference = off_scale(kind, of.centre, unit=unit)
-        if rare and is_worth_a_word(kind, value, reference, spec.floors, unit=unit):
-            low, high = (off_scale(kind, end, unit=unit) for end in of.interval())
+    for (s, past, one), rare in zip(found, told, strict=True):
+        kind, value, unit = past.kind, past.value, one.unit
+        if rare and is_worth_a_word(kind, value, one.reference, spec.floors, unit=unit):
+            low, high = (off_scale(kind, end, unit=unit) for end in one.of.interval())
             moves.append(
                 Move(
-                    s, value, reference, (low, high), effect_of(kind, value, reference, unit=unit), p,
-                    1 if scaled > of.centre else -1, is_large(kind, value, reference, unit=unit),
+                    s, value, one.reference, (low, high), effect_of(kind, value, one.reference, unit=unit), one.p,
+                    1 if one.off > 0 else -1, is_large(kind, value, one.reference, unit=unit),
                 )
             )  # fmt: skip
     return moves, len(found)
 
 
-def _surprise(table: Table, row: int, behind: np.ndarray, s: int, kind: Kind, scaled: float, of: Ordinary) -> float:
-    """Return how probable a value so far off is; of what never lacked before by counting, which needs no scale."""
-    if kind == NULL and table.value[row, s] > 0 and not table.value[behind, s].any():
-        n = float(table.n[row, s]) / DESIGN
-        return verdicts.never_before(float(table.value[row, s]) * n, n, float(table.n[behind, s].sum()) / DESIGN)
-    return verdicts.surprise(scaled, of)
-
-
-def ordinary_of(table: Table, behind: np.ndarray, s: int, kind: Kind, *, own: float) -> tuple[Ordinary, float]:
-    """Return what is ordinary of a signal, on the scale of its kind, and the unit of that scale."""
-    spreads = table.spread[behind, s]
-    spread = float(np.nanmedian(spreads)) if np.isfinite(spreads).any() else None
-    unit = spread if kind == MEAN and spread and spread > TINY else 1.0  # rounding is no deviation
-    least = sampling_error(kind, float(np.median(table.n[behind, s])), spread)
-    if kind in (LEVEL, CLOCK) and np.isfinite(own):
-        least = max(least, own)
-    values = onto_scale(kind, table.value[behind, s], unit=unit)
-    if kind == CLOCK:
-        values = around(values, float(values[-1]))
-    of, strays = verdicts.ordinary(values, least_scale=least), verdicts.ordinary(values).scale
-    apart = independent(table.names[s], kind, len(behind), days=table.days)
-    if source_of(table.names[s]) in DRAWN_ANEW:
-        apart = known_by(apart, strays, of.scale, users=float(np.median(table.n[behind, s])) / DESIGN)
-    return Ordinary(of.centre, of.scale, apart), unit
-
-
-def known_by(periods: int, strays: float, scale: float, *, users: float) -> int:
-    """Return by how many periods a scale is known: where it is one period's sampling error, by the users behind that.
-
-    Periods know the variance of their strays by as many degrees as they are, and that is but a part of the scale's:
-    the degrees grow with the square of what it is smaller by (Satterthwaite 1946), to those of the users at most.
-
-    >>> known_by(12, 0.1, 0.1, users=200), known_by(12, 0.1, 0.15, users=200), known_by(12, 0.0, 0.1, users=30)
-    (12, 57, 30)
-    """
-    most = max(float(periods), users)
-    if scale <= strays or scale <= 0:
-        return periods
-    return round(min(1 + (periods - 1) * (scale / max(strays, TINY)) ** 4, most))
-
-
-def independent(signal: str, kind: Kind, periods: int, *, days: int) -> int:
-    """Return how many of some periods tell of how far a signal strays: means of a window overlap from one to the next.
-
-    Twelve weeks of a mean over 28 days are three such windows, and their deviation is known by so few.
-
-    >>> [independent(f"features.mean.value_{days}d", MEAN, 12, days=7) for days in (28, 7)]
-    [3, 12]
-    """
-    window = columns.window_of(signal.rpartition(".")[2]) if kind == MEAN else None
-    if window is None or window[1] <= days:
-        return periods
-    return max(round(periods * days / window[1]), 2)
+def past_of(table: Table, row: int, s: int, state: Replay) -> Past | None:
+    """Return a signal's newest value with what is behind it; None where that is too little to judge by."""
+    name, kind, value = table.names[s], kind_of(table.names[s]), float(table.value[row, s])
+    behind = np.flatnonzero(np.isfinite(table.value[:row, s]) & state.usable[:row, s])[-REFERENCE:]
+    if not np.isfinite(value) or len(behind) < LEAST:
+        return None
+    if kind == SHARE and value < RISEN and np.median(table.value[behind, s]) < SEEN:
+        return None
+    strays = state.off[:row, s][state.usable[:row, s]]
+    past = Past(
+        name, kind, value, float(table.n[row, s]), float(table.spread[row, s]), table.value[behind, s],
+        table.n[behind, s], table.spread[behind, s], strays[np.isfinite(strays)][-STRAYS:],
+        float(table.value[row - 1, s]), float(state.off[row - 1, s]), table.days,
+    )  # fmt: skip
+    return None if past.is_few and not past.is_countable else past
 
 
 def _settle(table: Table, row: int, move: Move, state: Replay) -> None:

@@ -39,6 +39,44 @@ def test_counts_by_value() -> None:
     assert "events.kind.buy" not in found, "one kind has no shares"
 
 
+def test_a_volume_is_known_by_how_evenly_users_make_it() -> None:
+    found = event_signals.measure(made())
+    assert found["events.volume"].spread == pytest.approx(10**0.5 / 4)  # 3 events of one user, 1 of another
+    assert found["events.sessions"].spread == pytest.approx(5**0.5 / 3)
+    assert found["events.users"].spread is None
+
+
+def test_a_visit_has_so_many_events() -> None:
+    """Visits of 2, 1 and 1 events: the mean log is log(2) / 3; one user is off by log(2) / 3 in all, as is the other."""
+    one = event_signals.measure(made())["events.each.session"]
+    assert (one.value, one.n) == (pytest.approx(2 ** (1 / 3)), 2)
+    assert one.spread == pytest.approx(np.log(2) / 3 * 2**0.5 / 3)
+    nameless = values(made([(*row[:2], -1, *row[3:]) for row in ROWS]))
+    assert nameless["events.each.user"] == pytest.approx(3**0.5)
+    assert "events.each.session" not in nameless
+
+
+def test_a_price_beside_its_own_past() -> None:
+    """Prices 2, 3 and 2, usually 1, 3 and not known: the mean of log(2) and 0, both of one user."""
+    one = event_signals.measure(made(usual=np.array([1.0, 3.0, NAN, 1.0])))["events.price.index"]
+    assert (one.value, one.n, one.spread) == (pytest.approx(2**0.5), 1, pytest.approx(0.0, abs=1e-12))
+    assert "events.price.index" not in values(made(usual=np.full(4, NAN)))
+    assert "events.price.index" not in values(made())
+
+
+def test_the_clock_is_where_users_hours_point_to() -> None:
+    """A user at 23:00 ten times and one at 1:00 once meet at midnight; whoever act around the clock have no hour."""
+    rows = [(0, 0, 1, MONDAY + 23 * HOUR, 1, 2.0, 0.0)] * 10 + [(1, 0, 1, MONDAY + HOUR, 1, 2.0, 0.0)]
+    found = event_signals.measure(made(rows))["events.clock"]
+    assert min(found.value, 24 - found.value) == pytest.approx(0.0, abs=1e-9)
+    aside = np.sin(np.pi / 12) / np.cos(np.pi / 12)
+    assert found.spread == pytest.approx(aside / 2**0.5 * 12 / np.pi)
+    around = [(user, 0, 1, MONDAY + 6 * user * HOUR, 1, 2.0, 0.0) for user in range(4)]
+    assert "events.clock" not in values(made(around))
+    late = [(*row[:3], row[3] + 5 * HOUR, *row[4:]) for row in rows]
+    assert values(made(late))["events.clock"] == pytest.approx(5.0)
+
+
 def test_what_rows_lack_by_value() -> None:
     found = values(made(ingested=8, unknown=2))
     assert found["events.null.value"] == 0.25

@@ -58,6 +58,17 @@ def test_features_agree_with_the_events_that_they_are_made_of() -> None:
     assert "features.agree.value_28d" not in found, "nobody counted"
     few = values(frame_signals.measure(made(frame=frame), before[-3:]))
     assert "features.agree.sessions_28d" not in few, "four weeks are not three"
+    young = values(frame_signals.measure(made(frame=frame, age=3), before[-3:]))
+    assert young["features.agree.sessions_28d"] == 18 / 15, "before the data began there was nothing to count"
+    assert "features.agree.sessions_28d" not in values(frame_signals.measure(made(frame=frame, age=4), before[-3:]))
+
+
+def test_the_spread_of_a_column_that_few_have_something_of_is_known_by_those_few() -> None:
+    frame = pd.DataFrame({"sessions_7d": [np.e - 1] * 4 + [0.0] * 396, "value_7d": [np.e - 1, 0.0] * 200})
+    found = frame_signals.measure(made(frame=frame), [])
+    kurtosis = 1 / (0.01 * 0.99) - 3  # of one in a hundred
+    assert found["features.spread.sessions_7d"].spread == pytest.approx(np.sqrt((kurtosis - 1) / 1600))
+    assert found["features.spread.value_7d"].spread == pytest.approx(np.sqrt(6 / 1600)), "no less than a normal one's"
 
 
 def test_scores_by_value() -> None:
@@ -129,7 +140,10 @@ def test_a_window_of_many_periods_is_told_by_its_collapse_alone() -> None:
     found = frame_signals.measure(made(frame=frame), [])
     assert "features.mean.sessions_28d" in found
     assert "features.mean.sessions_35d" not in found
-    assert (found["features.spread.sessions_28d"].spread, found["features.spread.sessions_35d"].spread) == (None, 0.5)
+    assert (found["features.spread.sessions_28d"].spread, found["features.spread.sessions_35d"].spread) == (
+        pytest.approx(0.75**0.5),  # sqrt(6 / 8): of two rows, as of a normal one
+        0.5,
+    )
 
 
 def test_forecasts_by_value() -> None:

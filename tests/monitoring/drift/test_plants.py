@@ -68,6 +68,18 @@ def test_a_shop_that_stands_still_raises_no_alarm(shop: _World) -> None:
     assert shop.judged_rows() == list(range(12, 26))
 
 
+def test_a_segment_of_quite_another_size_is_not_the_one_that_is_lost(shop: _World) -> None:
+    """Of users who come, .5, .24, .21 and .05: none is of a tenth within a factor of two."""
+    lost = {plant.name: plant.change for plant in PLANTS if "segment" in plant.name}
+    week = shop.observed[20]
+    gone = {name: change(week, np.random.default_rng(0)) for name, change in lost.items()}
+    assert {name: sorted({*week.segment} - {*of.segment}) for name, of in gone.items()} == {
+        "a large segment lost": [2], "a small segment lost": [3],
+    }  # fmt: skip
+    two = dataclasses.replace(week, segment=np.minimum(week.segment, 1))  # .5 and .5
+    assert [change(two, np.random.default_rng(0)) for change in lost.values()] == [None, None]
+
+
 def test_a_plant_leaves_what_it_was_given(shop: _World) -> None:
     before = shop.observed[20].events.copy()
     for plant in PLANTS:

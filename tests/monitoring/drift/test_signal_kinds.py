@@ -23,6 +23,9 @@ from monitoring.spec import Floors
     [
         ("events.volume", "volume"),
         ("events.users.segment.ab12.3", "volume"),
+        ("events.each.session", "volume"),
+        ("events.clock", "clock"),
+        ("events.price.index", "level"),
         ("events.total.value", "kept"),
         ("events.null.value", "null"),
         ("events.share.category.SOFT DRINKS", "share"),
@@ -37,7 +40,27 @@ def test_a_name_says_its_kind(name: str, kind: str) -> None:
     assert kind_of(name) == kind
 
 
-@pytest.mark.parametrize("kind", ["volume", "level", "share", "null", "mean", "identity"])
+def test_what_was_never_null_is_large_sooner() -> None:
+    assert (signals.is_large("null", 0.02, 0.0), signals.is_large("null", 0.019, 0.0)) == (True, False)
+    assert (signals.is_large("null", 0.031, 0.001), signals.is_large("null", 0.041, 0.001)) == (False, True)
+
+
+def test_an_hour_is_worth_a_word_and_two_are_large() -> None:
+    told = [signals.is_worth_a_word("clock", hour, 0.0, Floors()) for hour in (0.7, 1.0, 23.0)]
+    assert (told, signals.is_large("clock", 1.9, 0.0), signals.is_large("clock", 22.0, 0.0)) == (
+        [False, True, True], False, True,
+    )  # fmt: skip
+
+
+def test_every_judged_kind_of_signal_has_a_family_of_its_like() -> None:
+    found = {name: signals.family_of(name) for name, kind in signals.KINDS.items() if kind != "kept"}
+    assert {found[n] for n in ("events.volume", "events.users", "events.sessions", "events.each")} == {"amounts"}
+    assert signals.family_of("events.users.segment.ab.1") == "segments"
+    assert (found["scores.spread"], found["labels.count"], found["shown.text"]) == ("scores", "labels", "shown")
+    assert "events" not in found.values() and "features" not in found.values(), "each has one that says of what"
+
+
+@pytest.mark.parametrize("kind", ["volume", "level", "share", "null", "mean", "identity", "clock"])
 def test_a_scale_is_gone_back_from(kind: signals.Kind) -> None:
     values = np.array([0.01, 0.2, 0.9])
     scaled = onto_scale(kind, values, unit=2.0)
@@ -68,7 +91,11 @@ def test_scales_by_value() -> None:
         ("level", 10**9, None, 0.01),
         ("volume", 400, None, 0.05),
         ("volume", 0, None, 1.0),
+        ("volume", 400, 0.2, 0.2),  # a few users make most of it
+        ("volume", 400, 0.001, 0.01),
         ("identity", 9, None, 0.002),
+        ("clock", 400, 0.3, 0.3),  # hours
+        ("clock", 10**9, 0.0, 0.05),
     ],
 )
 def test_a_periods_own_error(kind: signals.Kind, n: float, spread: float | None, error: float) -> None:
@@ -85,6 +112,8 @@ def test_a_periods_own_error(kind: signals.Kind, n: float, spread: float | None,
         ("mean", 3.0, 1.0, 0.5),
         ("level", 1.0, 0.0, 1e6),  # a multiple without end
         ("level", 0.0, 0.0, 0.0),
+        ("clock", 1.0, 23.5, 1.5),
+        ("clock", 23.5, 1.0, -1.5),
     ],
 )
 def test_effects_by_value(kind: signals.Kind, value: float, reference: float, effect: float) -> None:

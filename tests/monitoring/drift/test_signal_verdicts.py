@@ -9,7 +9,8 @@ import pytest
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from monitoring.drift.occasions import as_accepted, explanation, require_known
-from monitoring.drift.signal_verdicts import Table, class_of, independent, replay, verdicts_of
+from monitoring.drift.references import independent
+from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import Measured
 from monitoring.spec import Floors, Occasion, Signals
 
@@ -35,7 +36,7 @@ def judged(series: dict[str, list[float]], row: int = -1, *, spec: Signals = Sig
 
 def test_what_overlaps_from_week_to_week_is_no_news_as_soon_as_what_does_not() -> None:
     """A mean over four weeks wanders: twelve of them are three windows, so a step of it is less of a surprise."""
-    weeks = [*(100 + np.random.default_rng(3).normal(0, 0.4, 20)), 101.6]
+    weeks = [*(100 + np.random.default_rng(3).normal(0, 0.4, 20)), 101.5]
     found = {}
     for name in ("features.mean.spend_7d", "features.mean.spend_28d"):
         table = Table.of({w + 1: {name: Measured(v, N, 10.0)} for w, v in enumerate(weeks)}, days=7)
@@ -103,9 +104,11 @@ def test_one_of_many_signals_must_be_rarer_than_one_alone() -> None:
     scale = 1.4826 * 0.03 * 0.75
     odd = 1000 * float(np.exp(4 * scale))
     alone = {"events.volume": [*base, odd]}
-    many = alone | {f"events.users.segment.{n}": [*base, 1000.0] for n in range(99)}
+    many = alone | {f"events.volume.{n}": [*base, 1000.0] for n in range(99)}
     assert list(judged(alone)) == ["events.volume"]
     assert judged(many) == {}
+    others = alone | {f"events.users.segment.{n}": [*base, 1000.0] for n in range(99)}
+    assert list(judged(others)) == ["events.volume"], "a hundred segments are one family, and volumes another"
 
 
 def test_extraordinary_periods_are_no_reference() -> None:
@@ -167,11 +170,56 @@ def test_too_short_a_history_is_not_judged() -> None:
     assert list(judged({"events.volume": [*still(6), 500.0]})) == ["events.volume"]
 
 
-def test_few_users_are_not_judged() -> None:
-    history = {w: {"events.users": Measured(10.0, 10)} for w in range(1, 21)} | {21: {"events.users": Measured(0.0, 0)}}
-    assert replay(Table.of(history, days=7), Signals()).judged[-1] == 0
-    many = {w: {"events.users": Measured(30.0, 30)} for w in range(1, 21)} | {21: {"events.users": Measured(0.0, 0)}}
-    assert replay(Table.of(many, days=7), Signals()).judged[-1] == 1
+def test_few_users_are_counted_and_all_else_of_few_is_not_judged() -> None:
+    """Ten a week for twelve weeks, and none: (12 / 13) ** 120 is .00007; with two a week no week is told from chance."""
+
+    def newest(users: float, name: str = "events.users", last: float = 0.0) -> list[int]:
+        history = {w: {name: Measured(users, users)} for w in range(1, 21)} | {21: {name: Measured(last, last)}}
+        state = replay(Table.of(history, days=7), Signals())
+        return [int(state.judged[-1]), len(state.moves[-1])]
+
+    assert (newest(10.0), newest(10.0, last=6.0), newest(2.0), newest(1.0)) == ([1, 1], [1, 0], [1, 0], [0, 0])
+    assert newest(10.0, "events.price.p50") == [0, 0]
+    assert newest(30.0, "events.price.p50") == [1, 1]
+
+
+def test_two_weeks_without_a_segment_of_five_are_told_where_one_is_chance() -> None:
+    history = {w: {"events.users.segment.1": Measured(5.0, 5.0)} for w in range(1, 21)}
+    for week in (21, 22):
+        history[week] = {"events.users.segment.1": Measured(0.0, 0.0)}
+        moves = replay(Table.of(history, days=7), Signals()).moves[-1]
+        assert [move.large for move in moves] == [True] * (week - 21)
+
+
+def test_what_never_lacked_is_told_by_counting() -> None:
+    """Seven of 300 rows lack a value that none of 3,600 lacked; where some always do, seven of 300 are nothing."""
+
+    def newest(before: float) -> list[bool]:
+        history = {w: {"features.null.spend_7d": Measured(before, 300)} for w in range(1, 13)}
+        history[13] = {"features.null.spend_7d": Measured(before + 21 / 300, 300)}
+        return [move.large for move in replay(Table.of(history, days=7), Signals()).moves[-1]]
+
+    assert newest(0.0) == [True]
+    assert newest(0.05) == []
+
+
+def test_a_clock_is_compared_around_midnight() -> None:
+    """23:30 and 0:30 are an hour apart: a week at 0:15 is as usual, and one at 4:45 is five hours off."""
+    hours = [23.5, 0.5, 23.75, 0.25, 23.6, 0.4, 23.9, 0.1, 23.5, 0.5, 23.8, 0.2]
+    for last, effect in ((0.25, None), (4.75, 4.75), (18.9, -5.1)):
+        history = {w + 1: {"events.clock": Measured(h, 900, 0.1)} for w, h in enumerate([*hours, last])}
+        table = Table.of(history, days=7)
+        found = verdicts_of(table, 12, replay(table, Signals()), days=7, starts=str, explains=lambda *_: "")
+        assert [v.effect for v in found] == ([] if effect is None else [pytest.approx(effect, abs=0.3)])
+        assert all((v.reason, v.when) == ("data_fault", "now") for v in found)
+
+
+def test_how_far_weeks_stray_is_told_by_more_of_them_than_make_the_reference() -> None:
+    """Twelve weeks that happen to be alike after fourteen wild ones: a tenth more is no news."""
+    wild = [1000 * np.exp(0.1 * sign) for sign in itertools.islice(itertools.cycle([1, -1, 0.6, -0.6]), 22)]
+    calm = (1000 * np.exp(np.random.default_rng(0).normal(0, 0.01, 12))).tolist()
+    assert list(judged({"events.volume": [*calm, 1180.0]})) == ["events.volume"]
+    assert judged({"events.volume": [*wild, *calm, 1180.0]}) == {}
 
 
 def test_a_declared_holiday_explains_volumes_and_no_nulls() -> None:
