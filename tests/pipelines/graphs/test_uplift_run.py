@@ -62,7 +62,7 @@ def opened(folder: Path) -> Shop:
     shop = Shop(folder)
     write_files(folder, world(hidden=False))
     tables = (str(folder / "orders.csv"), "--items", str(folder / "products.csv"))
-    mapping = ("--map", "timestamp=bought_at", "--map", "user_id=customer")
+    mapping = ("--map", "timestamp=bought_at", "--map", "user_id=customer", "--map", "value=paid")
     done = shop.here("init", *tables, "--name", "shop", *mapping, "--output", str(shop.spec))
     assert done.returncode == 0, done.stderr
     intents = [{"name": "visit", "event": "purchase", "horizon": "7d"}, LIFT]
