@@ -16,7 +16,7 @@ import pytest
 from components.registry.experiment_spec import Kpi
 from feature_repo import columns
 from pipelines.environment import Installation
-from pipelines.rollout import outcomes, rewards
+from pipelines.rollout import outcomes, people, rewards
 from pipelines.rollout.actuator import Rewarded
 from tests.pipelines.jobs.conftest import closed
 from tests.pipelines.key_changes import changing, new, old
@@ -135,5 +135,5 @@ def test_the_source_is_read_once_while_it_stays_as_it_is(
     monkeypatch.setattr("components.data.new_names.everyone", everyone)
     monkeypatch.setattr("components.data.new_names.source_digest", lambda data, base: f"{tmp_path}")
     for _ in range(3):
-        assert rewards.names_of(changed).by_old == {old("dee"): new("dee")}
+        assert people.names_of(changed).by_old == {old("dee"): new("dee")}
     assert len(reads) == 1
