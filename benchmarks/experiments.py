@@ -84,7 +84,7 @@ def calibrated(habit: str, rules: Experiment, *, lift: float, runs: int, users: 
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
         control, arm = drawn(habit, users, lift=0.0, rng=rng), drawn(habit, users, lift=lift, rng=rng)
-        found, seen = first_verdict(control, arm, rules, every=EVERY)
+        found, seen = first_verdict(control, arm, rules, every=EVERY if rules.users is None else users // LOOKS)
         one = found.judged["other"]
         words.append(one.word)
         when += [seen] if one.word in (PASSED, REFUSED) else []
@@ -236,6 +236,8 @@ def measure(asked: argparse.Namespace) -> Document:
         every = {"plain": bare, "cuped": RULES}
         every |= {f"{name}, planned": rules.model_copy(update=ended) for name, rules in every.items()}
         for name, rules in every.items():
+            if asked.only and f"{habit}, {name}" not in asked.only:
+                continue
             script.note(f"{habit}, {name}")
             worlds[f"{habit}, {name}"] = {
                 side: calibrated(habit, rules, lift=lift, runs=runs, users=users, seed=seed)
@@ -280,5 +282,6 @@ if __name__ == "__main__":
     switches = script.parser(__doc__, trained=False)
     switches.add_argument("--runs", type=int, default=RUNS, help="experiments of each kind")
     switches.add_argument("--users", type=int, default=USERS, help="of each arm")
+    switches.add_argument("--only", action="append", help="one of the worlds, such as 'weak, cuped'; may be repeated")
     switches.add_argument("--real", action="store_true", help="measure the grocery year, too")
     script.main(switches, measure, text)

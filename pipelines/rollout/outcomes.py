@@ -21,7 +21,7 @@ from components.registry.experiment_spec import Kpi
 from feature_repo import columns
 from feature_repo.errors import DataError
 from pipelines.environment import Installation
-from pipelines.rollout.rewards import names_of
+from pipelines.rollout.people import names_of
 
 READ = (columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "mirrored", "numbers")
 

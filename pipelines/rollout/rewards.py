@@ -10,16 +10,14 @@ its item. While the pseudonyms' key is being changed both names of a person are 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.policy.rewards import Kpi, attributed, logged_s
 from feature_repo import columns
 from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.rollout.actuator import Rewarded
-
-if TYPE_CHECKING:
-    from feature_repo.privacy.new_names import NewNames
+from pipelines.rollout.people import names_of
 
 READ = [columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "items", "mirrored"]
 USERS = 500  # at a time
@@ -35,13 +33,6 @@ def rewarded(place: Installation, releases: Sequence[str], *, since_s: float) ->
     recent = [path for path in files(place.home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
     events = names.lines(line for path in recent for line in read(path) if columns.ITEM_ID in line)
     return joined(answers, events, releases, since_s=since_s, until_s=now - within_s, within_s=within_s)
-
-
-def names_of(place: Installation) -> "NewNames":
-    """Return the new names of people, none but while the pseudonyms' key is being changed."""
-    from components.data import new_names
-
-    return new_names.known(place.spec.data, place.spec_path.absolute().parent, place.variables)
 
 
 def rewarded_of_store(place: Installation, releases: Mapping[str, Path], *, since_s: float) -> dict[str, Rewarded]:

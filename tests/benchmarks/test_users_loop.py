@@ -27,7 +27,7 @@ class World:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.left, self.done = folder, 10**6, list[str]()
         self.champion, self.dies_with = 0, 0
-        patch.setattr(users_loop.time, "sleep", lambda seconds: None)
+        patch.setattr(users_loop, "RIPE_S", 0.0)
         patch.setattr(users_loop.Loop, "_ran", lambda loop, *words: self.ran(*words))
         patch.setattr(users_loop.Loop, "_served", lambda loop: self.served())
         patch.setattr("tests.pipelines.conftest.Shop.aliases", lambda shop: {"champion": str(self.champion)})

@@ -21,7 +21,7 @@ def test_names_under_every_earlier_key_lead_to_the_new_one() -> None:
 
 def test_lines_have_new_names_and_strangers_keep_theirs() -> None:
     names = NewNames({"old": "new"})
-    lines = [{"user_id": "old", "item_id": "old"}, {"user_id": "stranger"}, {"folded": ["k"]}]
+    lines: list[dict[str, object]] = [{"user_id": "old", "item_id": "old"}, {"user_id": "stranger"}, {"folded": ["k"]}]
     found = list(names.lines(lines))
     assert found == [{"user_id": "new", "item_id": "old"}, {"user_id": "stranger"}, {"folded": ["k"]}]
     assert lines[0]["user_id"] == "old", "what was read stays as it is"

@@ -66,6 +66,7 @@ def effect(
     given = given_in(events, intent, rows, examples)
     told = outcomes(events, intent, rows, examples)
     real = asked(given, told, rows, intent)
+    _require_differing(real.outcome[~test[real.row]], intent)
     learnt, tested = (
         _treated(real, np.flatnonzero(kept[real.row]), rows, x, intent, least=least)
         for kept, least in ((~test, FEWEST), (test, FEWEST_TEST))
@@ -109,6 +110,16 @@ def effect(
         "warning": head.warning,
     }
     return Effects(one, judged, counts)
+
+
+def _require_differing(outcome: np.ndarray, intent: Forecast) -> None:
+    """Refuse an outcome [R] that is the same everywhere, such as of a column that the source lacks: 0 would be sure."""
+    if len(outcome) and np.ptp(outcome) == 0:
+        raise DataError(
+            f"intents.{intent.name}.value: '{intent.value}' of '{intent.event}' comes to {outcome[0]:g} in each of "
+            f"{len(outcome):,} rows, so nothing can be seen to change it; map the column "
+            "(data.source.events.columns), or use value: count"
+        )
 
 
 def given_in(events: pa.Table, intent: Forecast, rows: Rows, examples: Examples) -> labels.Happened:

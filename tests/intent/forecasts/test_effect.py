@@ -256,6 +256,16 @@ def test_offers_that_tell_nothing_are_refused_with_one_line(offer: str, line: st
     assert "\n" not in str(caught.value)
 
 
+def test_an_outcome_that_is_the_same_everywhere_is_refused_as_a_column_that_the_source_lacks_is(made: Shop) -> None:
+    """A column that nothing is mapped to is 0 in every event: an effect of exactly 0 would be answered as believed."""
+    place = made.events.schema.get_field_index("value")
+    zero = made.events.set_column(place, "value", pa.array(np.zeros(made.events.num_rows)))
+    with pytest.raises(DataError) as caught:
+        effect.effect(zero, LIFT, made.examples, made.rows, made.x, test=made.test)
+    assert str(caught.value).startswith("intents.lift.value: 'value' of 'purchase' comes to 0 in each of ")
+    assert "map the column" in str(caught.value)
+
+
 def test_without_offers_in_the_test_steps_nothing_can_be_judged(made: Shop) -> None:
     late = pa.compute.greater_equal(made.events["timestamp"], pa.scalar(CALENDAR.start(16)))
     events = made.events.filter(

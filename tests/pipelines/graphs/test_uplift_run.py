@@ -5,7 +5,6 @@ bring nothing: the placebo says so, and the gate holds that release back.
 """
 
 import datetime as dt
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from bentos.client import Recommender
-from feature_repo import files
 from pipelines.environment import place as find_place
 from pipelines.releases import release as releases
 from pipelines.releases import serving
@@ -64,18 +62,12 @@ def opened(folder: Path) -> Shop:
     shop = Shop(folder)
     write_files(folder, world(hidden=False))
     tables = (str(folder / "orders.csv"), "--items", str(folder / "products.csv"))
-    mapping = ("--map", "timestamp=bought_at", "--map", "user_id=customer")
+    mapping = ("--map", "timestamp=bought_at", "--map", "user_id=customer", "--map", "value=paid")
     done = shop.here("init", *tables, "--name", "shop", *mapping, "--output", str(shop.spec))
     assert done.returncode == 0, done.stderr
     intents = [{"name": "visit", "event": "purchase", "horizon": "7d"}, LIFT]
     shop.edit(intents=intents, models=SMALL, promotion={"gates": GATES})
     return shop
-
-
-def told(shop: Shop) -> dict[str, Any]:
-    """Return what the last run measured of the effect."""
-    found: dict[str, Any] = files.read_json(shop.home / "run.json")["folders"]
-    return files.read_json(Path(found["forecasts"]) / "metrics.json")
 
 
 @pytest.mark.slow  # trains a shop twice, and starts a door
@@ -111,5 +103,4 @@ def test_what_a_coupon_changes_is_learnt_gated_released_and_answered(tmp_path: P
 
 def _lift(answer: dict[str, Any]) -> dict[str, Any]:
     (found,) = [one for one in answer["forecasts"] if one["name"] == "lift"]
-    print(json.dumps(found))
     return dict(found)

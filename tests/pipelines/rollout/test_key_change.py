@@ -16,7 +16,7 @@ import pytest
 from components.registry.experiment_spec import Kpi
 from feature_repo import columns
 from pipelines.environment import Installation
-from pipelines.rollout import outcomes, rewards
+from pipelines.rollout import outcomes, people, rewards
 from pipelines.rollout.actuator import Rewarded
 from tests.pipelines.jobs.conftest import closed
 from tests.pipelines.key_changes import changing, new, old
@@ -32,7 +32,12 @@ PURCHASE = {"event": "purchase", "item_id": "soup", "session_id": "s"}
 
 def answer(number: int, user: str, release: str) -> dict[str, Any]:
     shown = [{"item_id": "soup", "position": 1, "score": 1.0, "source": "popular", "propensity": 1.0}]
-    line = {"request_id": f"r{number}", "logged_at": WALL.isoformat(), "endpoint": "recommend", "release": release}
+    line: dict[str, Any] = {
+        "request_id": f"r{number}",
+        "logged_at": WALL.isoformat(),
+        "endpoint": "recommend",
+        "release": release,
+    }
     line |= {"policy": "greedy@1", "user_id": user, "now": CLOCK, "rung": "fresh", "asked": {"k": 1}, "items": shown}
     return line | {"numbers": {"events_total": 2.0}, "lists": {"a": [1.0]}, "mirrored": False, "sample": 1.0}
 
@@ -122,8 +127,13 @@ def test_the_source_is_read_once_while_it_stays_as_it_is(
 ) -> None:
     changed = changing(place(), tmp_path, PEOPLE, monkeypatch)
     reads: list[float] = []
-    monkeypatch.setattr("components.data.new_names.everyone", lambda data, base: reads.append(time.time()) or ["dee"])
+
+    def everyone(data: Any, base: Path) -> list[str]:
+        reads.append(time.time())
+        return ["dee"]
+
+    monkeypatch.setattr("components.data.new_names.everyone", everyone)
     monkeypatch.setattr("components.data.new_names.source_digest", lambda data, base: f"{tmp_path}")
     for _ in range(3):
-        assert rewards.names_of(changed).by_old == {old("dee"): new("dee")}
+        assert people.names_of(changed).by_old == {old("dee"): new("dee")}
     assert len(reads) == 1
