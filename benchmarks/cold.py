@@ -1,14 +1,15 @@
 """Who and what is new: items that came in the test steps, and users of whom a few events are known.
 
 By the models of the last finished run, which learnt nothing of its test steps; a refit has, and is refused. Items:
-those that occurred first in the test steps lie over the release as the job `materialise` puts them there; of the later
-ones alone, the ranker's ten for everyone who had some, beside `category_popular`: those of the categories that most
-users had lately, the newest first. `warm` is what that costs lists of everything: NDCG@10 of the items that training
-knew, with the later ones in the catalogue over without. Users: the same rows with their last 0, 1, 2 and 5 events
-alone, folded as a session's are, beside what is popular and beside all that is known of them; a user of 0 events is
-answered by popularity, in `events_0_interest` with the category that they had most declared as an interest: what a user
-who is asked could say; `interests` is what that is best worth, on the validation steps. `ratio` is of means, with the
-95 % interval over resampled users; `--every N` takes each n-th user-step.
+those that occurred first in the test steps lie over the release as the job `materialise` puts them there, or are its
+own where the spec ranks later items, by what is known of them at each step; of the later ones alone, the ranker's ten
+for everyone who had some, beside `category_popular`: those of the categories that most users had lately, the newest
+first. `warm` is what that costs lists of everything: NDCG@10 of the items that training knew, with the later ones in
+the catalogue over without. Users: the same rows with their last 0, 1, 2 and 5 events alone, folded as a session's are,
+beside what is popular and beside all that is known of them; a user of 0 events is answered by popularity, in
+`events_0_interest` with the category that they had most declared as an interest: what a user who is asked could say;
+`interests` is what that is best worth, on the validation steps. `ratio` is of means, with the 95 % interval over
+resampled users; `--every N` takes each n-th user-step.
 
 Letters: R rows.
 """
@@ -125,16 +126,24 @@ def measure(asked: argparse.Namespace) -> Document:
             "weeks": [int(week) for week in world.weeks("test")],
             "every": asked.every,
             "interests": interests(ranker, world) if asked.part in ("both", "interests") else {},
-            "items": items(ranker, world, known, came(ranker, world, found.clean))
+            "items": items(ranker, world, known, came(ranker, world, found.clean, ranked=found.ranking.later_items))
             if asked.part in ("both", "items")
             else {},
             "users": users(ranker, world, known, scorer, fold) if asked.part in ("both", "users") else {},
         }
 
 
-def came(ranker: Ranker, world: World, clean: Any) -> list[Came]:
-    """Return the items that came in the test steps, oldest first, each with what the source says of it."""
+def came(ranker: Ranker, world: World, clean: Any, *, ranked: bool) -> list[Came]:
+    """Return the items that came in the test steps, oldest first, each with what the source says of it.
+
+    They are unknown to the release, or, where the spec ranks later items, those whose first_seen lies in those steps.
+    """
     since = int(world.calendar.start(world.weeks("test")[0]).timestamp())
+    if ranked:
+        seen = pc.cast(pc.cast(ranker.vocabulary.items[columns.FIRST_SEEN], pa.timestamp("s"), safe=False), pa.int64())
+        both = zip(ranker.vocabulary.item_ids, seen.to_pylist(), strict=True)
+        own = [Came(item, first, {}) for item, first in both if first is not None]
+        return sorted((one for one in own if one.at >= since), key=lambda one: (one.at, one.item))
     firsts = later_items.firsts(clean)
     found = later_items.later([ranker.vocabulary], pq.read_table(clean / "items.parquet"), firsts)
     every = [Came(item, int(firsts[item].timestamp()), says) for item, says in found if item in firsts]
@@ -147,58 +156,93 @@ def over(ranker: Ranker, new: Sequence[Came]) -> Ranker:
     return open_catalogue.over(ranker, live(ranker.vocabulary, documents))
 
 
-def category_popular(catalogue: Catalogue, learnt: int) -> np.ndarray:
+def category_popular(catalogue: Catalogue, later: np.ndarray) -> np.ndarray:
     """Order later items by how many users had something of their category lately, the newest first among equals.
 
-    Later items stand in the order in which they came. Their category is the whole path, or else the first target.
+    `later` are their positions in the order in which they came. Their category is the whole path, or else the first
+    target. Only the other items' users count.
     """
-    share = catalogue.state[columns.SHARES[1]][:learnt]
+    share = catalogue.state[columns.SHARES[1]].copy()
+    share[later] = 0.0
     first = catalogue.targets[:, 0]
-    by_kind = np.bincount(catalogue.kind[:learnt] + 1, share, minlength=int(catalogue.kind.max()) + 2)
-    by_target = np.bincount(first[:learnt], share, minlength=catalogue.n_targets + 1)
-    later = np.arange(learnt, len(catalogue))
+    by_kind = np.bincount(catalogue.kind + 1, share, minlength=int(catalogue.kind.max()) + 2)
+    by_target = np.bincount(first, share, minlength=catalogue.n_targets + 1)
     kind, target = catalogue.kind[later], first[later]
     of_target = np.where(target < catalogue.n_targets, by_target[target], 0.0)
     liked = np.where(by_kind[kind + 1] * (kind >= 0) > 0, by_kind[kind + 1], of_target)
-    return np.asarray(later[np.lexsort((-later, -liked))])
+    return np.asarray(later[np.lexsort((-np.arange(len(later)), -liked))])
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The items of one step: what training knew, and those that came until its end."""
+
+    ranker: Ranker  # over all of them
+    before: Ranker  # as training left it
+    later: np.ndarray  # [N] positions of those that came, oldest first
+    hidden: frozenset[int]  # positions of items of which `before` is to show none
+
+    @classmethod
+    def at(cls, ranker: Ranker, new: Sequence[Came], until: int) -> "Opened":
+        """Open a ranker, as of a step, to those of `new` items that came before an instant.
+
+        Where the spec ranks later items (`later_items`), the ranker has them all, and is closed to those instead.
+        """
+        place = ranker.vocabulary.index_of_item
+        here = [one for one in new if one.item in place]
+        if here:
+            later = np.asarray([place[one.item] for one in here if one.at < until], dtype=np.int64)
+            return cls(ranker, ranker, later, frozenset(place[one.item] for one in here))
+        there = [one for one in new if one.at < until]
+        grown = over(ranker, there)
+        positions = np.arange(len(ranker.catalogue), len(ranker.catalogue) + len(there))
+        return cls(grown, ranker, positions, frozenset())
+
+    def alone(self) -> frozenset[int]:
+        """Return the positions of all items but those that came."""
+        return frozenset(range(len(self.ranker.catalogue))) - frozenset(self.later.tolist())
+
+    def not_yet(self) -> frozenset[int]:
+        """Return the positions of items that come after the step."""
+        return self.hidden - frozenset(self.later.tolist())
 
 
 def items(ranker: Ranker, world: World, known: Known, new: Sequence[Came]) -> Document:
     """Judge lists of later items alone, and what they cost lists of everything."""
-    learnt = len(ranker.catalogue)
     ours, theirs, wanted, users_of, warm_users = [], [], [], [], []
     plain, open_, bought = [], [], []
     for week in world.weeks("test"):
         script.note(f"new items, week {week} …")
         span = [int(world.calendar.start(w).timestamp()) for w in (week, week + 1)]
-        there = [one for one in new if one.at < span[1]]
-        if not there:
+        if not any(one.at < span[1] for one in new):
             continue
-        at_week = ranker.at(world.item_state, week=week)
-        grown = over(at_week, there)
-        place, beside = grown.vocabulary.index_of_item, category_popular(grown.catalogue, learnt)[:K]
+        opened = Opened.at(ranker.at(world.item_state, week=week), new, span[1])
+        place, came_here = opened.ranker.vocabulary.index_of_item, {*opened.later.tolist()}
+        beside = category_popular(opened.ranker.catalogue, opened.later)[:K]
+        alone, not_yet = opened.alone(), opened.not_yet()
         rows = world.examples.of_weeks([week])
         for b in range(len(rows)):
             one, chances = rows.rows.take(np.array([b])), rows.probabilities[b]
             user = str(one.user_id[0])
-            plain.append(_listed(at_week, one, chances))
-            open_.append(_listed(grown, one, chances))
-            bought.append(rows.bought.row(b))
+            plain.append(_listed(opened.before, one, chances, exclude=opened.hidden))
+            open_.append(_listed(opened.ranker, one, chances, exclude=not_yet))
+            mine = rows.bought.row(b)
+            bought.append(mine[~np.isin(mine, opened.later)])
             warm_users.append(user)
-            mine = {place[item] for item in known.between(user, *span) if place.get(item, -1) >= learnt}
-            if mine:
-                ours.append(_listed(grown, one, chances, exclude=frozenset(range(learnt))))
+            found = {place[item] for item in known.between(user, *span) if place.get(item, -1) in came_here}
+            if found:
+                ours.append(_listed(opened.ranker, one, chances, exclude=alone))
                 theirs.append(_padded(beside))
-                wanted.append(np.asarray(sorted(mine)))
+                wanted.append(np.asarray(sorted(found)))
                 users_of.append(user)
     told: Document = {"came": len(new), "rows": len(wanted)}
     if wanted:
-        size, want = learnt + len(new), _ragged(wanted)
+        size, want = len(ranker.catalogue) + len(new), _ragged(wanted)
         model, popular = (metrics.per_row(np.stack(lists), want, size).recall for lists in (ours, theirs))
         told["recall_at_10"] = {"model": _mean(model), "category_popular": _mean(popular)}
         told |= {"ratio": ratio(model, popular, users_of)}
     if bought:
-        size, want = learnt + len(new), _ragged(bought)
+        size, want = len(ranker.catalogue) + len(new), _ragged(bought)
         before, after = (metrics.per_row(np.stack(lists), want, size).ndcg for lists in (plain, open_))
         counts = np.array([len(one) > 0 for one in bought])
         told["warm"] = {

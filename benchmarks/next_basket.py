@@ -4,10 +4,12 @@ Users of five trips or more, items of ten lines or more; the last trip of each u
 chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 whose ideal is over the whole trip.
 
 `popular`; `personal`: frequency, then popularity; `decay` (by days), `up_cf` and `tifu_knn` have settings of the grids
-below; `blend` is the best mix of these three. `basket` is the platform's ranker of that name
-(components/ranking/basket_fit.py), in the form that does better on the validation trip, and `basket_and_tifu` its mix
-with `tifu_knn`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one, as
-the platform's two-stage rankers learn. `ci95` are intervals over resampled users.
+below; `blend` is the best mix of these three. `tifu_sized` is the platform's ranker of that name on days
+(next_basket_sized.py), `tifu_sized_trips` on trips. `basket` is the platform's (components/ranking/basket_fit.py), in
+the form that does better on the validation trip; `basket_and_tifu` and `basket_and_sized` are its mixes with `tifu_knn`
+and `tifu_sized`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one,
+as the platform's two-stage rankers learn. `ci95` are intervals over resampled users. `of_usual` leaves out of the
+judgement whom the papers' code calls noise (trips.py).
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import script
+from benchmarks import next_basket_sized, script
 from benchmarks.script import Document
 from benchmarks.trips import Past, Trips, at_pairs, best_new, near_mean, up_cf
 from components.ranking.metrics import K, intervals
@@ -62,28 +64,30 @@ def measure(asked: argparse.Namespace) -> Document:
     seconds: dict[str, float] = {}
     start = time.process_time()
     check = pairs_of(trips, VALIDATE)
-    chosen = {peer: best_of(check, peer) for peer in PEERS}
+    chosen = {peer: best_of(check, peer) for peer in (*PEERS, *next_basket_sized.NAMES)}
     test = pairs_of(trips, TEST, only=chosen.values())
     sides = {"popular": test.scores["popular"], "personal": test.scores["personal"]}
     sides |= {peer: test.scores[name] for peer, name in chosen.items()}
-    shares = mixed(check, chosen)
+    shares = mixed(check, {peer: chosen[peer] for peer in PEERS})
     sides["blend"] = mix(test, chosen, shares)
     seconds["peers"] = time.process_time() - start
-    notes: dict[str, Any] = {"chosen": chosen | {"blend": shares}}
+    notes: dict[str, Any] = {"chosen": chosen | {"blend": shares}, "skipped": {}}
     told: dict[str, list[np.ndarray]] = {name: [scores] for name, scores in sides.items()}
-    for seed in range(asked.seeds):
+    for seed in range(0 if asked.formulas else asked.seeds):
         script.note(f"seed {seed} …")
         for name, scores in our_scores(trips, check, test, chosen, seed=seed, notes=notes, seconds=seconds).items():
             told.setdefault(name, []).append(scores)
     return {
         "users": test.past.n_users,
+        "usual_users": int(trips.usual.sum()),
         "items": trips.n_items,
         "lines": len(trips.user),
         "seeds": asked.seeds,
         "candidate_recall": round(float(found_share(test)), 4),
         **notes,
         "cpu_s": {name: round(value, 1) for name, value in seconds.items()},
-        "sides": {name: judged(test, scores) for name, scores in told.items()},
+        "validation": {name: judged(check, [check.scores[of]], trips.usual) for name, of in chosen.items()},
+        "sides": {name: judged(test, scores, trips.usual) for name, scores in told.items()},
     }
 
 
@@ -145,6 +149,9 @@ def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None) -> P
         if asked(name := f"up_cf {count} {power:g}"):
             scores[name] = at_pairs(alike if power == POWERS[-1] else up_cf(past, power=power), past.recent(count),
                                     user, item)  # fmt: skip
+    for sized, days in itertools.product(next_basket_sized.NAMES, HALF_LIVES):
+        if asked(name := f"{sized} {days:g}"):
+            scores[name] = next_basket_sized.scores(past, user, item, sized, days)
     wanted = np.isin(user * trips.n_items + item, past.wanted_user * trips.n_items + past.wanted_item)
     return Pairs(past, user, item, wanted, scores)
 
@@ -219,13 +226,13 @@ def our_scores(
     again = {form: {id(of): ours.chances(net, of.past, of.user, of.item) for of in (check, test)}
              for form, (net, _) in forms.items()}  # fmt: skip
     seconds[f"basket {seed}"] = time.process_time() - start
-    notes["skipped"] = {}
     found = {f"basket_{form}": again[form][id(test)] + 1e-4 * test.scores["popular"] for form in forms}
     found["basket"] = found[f"basket_{best}"]
-    both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen["tifu_knn"]])] for of in (check, test)}
-    share = mixed_with(check, *both[id(check)])
-    notes.setdefault("basket_and_tifu", []).append(share)
-    found["basket_and_tifu"] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
+    for side, peer in (("basket_and_tifu", "tifu_knn"), ("basket_and_sized", next_basket_sized.DAYS)):
+        both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen[peer]])] for of in (check, test)}
+        share = mixed_with(check, *both[id(check)])
+        notes.setdefault(side, []).append(share)
+        found[side] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
     try:
         lambdamart.library()
     except SpecError as error:
@@ -250,25 +257,31 @@ def found_share(of: Pairs) -> float:
     return float((np.bincount(of.user[of.wanted], minlength=of.past.n_users) / number).mean())
 
 
-def judged(test: Pairs, seeds: list[np.ndarray]) -> dict[str, Any]:
+def judged(test: Pairs, seeds: list[np.ndarray], usual: np.ndarray) -> dict[str, Any]:
+    """Return the means over users and seeds, with intervals; `of_usual` are those of the users [U] told."""
     each = [per_user(test, scores) for scores in seeds]
     values = {name: np.mean([one[n] for one in each], axis=0) for n, name in enumerate(("recall_at_10", "ndcg_at_10"))}
     users = np.arange(test.past.n_users).astype(str)
     around = intervals(values, users, np.ones(len(users), dtype=bool))
-    return {name: round(float(value.mean()), 5) for name, value in values.items()} | {"ci95": around}
+    usually = {name: round(float(value[usual].mean()), 5) for name, value in values.items()}
+    means = {name: round(float(value.mean()), 5) for name, value in values.items()}
+    return means | {"ci95": around, "of_usual": usually}
 
 
 def text(document: Document) -> str:
     """Write the table, best first."""
     sides = sorted(document["sides"].items(), key=lambda side: -side[1]["ndcg_at_10"])
     lines = [[name, *(f"{one[m]:.4f} [{one['ci95'][m][0]:.4f}, {one['ci95'][m][1]:.4f}]"
-                      for m in ("recall_at_10", "ndcg_at_10"))] for name, one in sides]  # fmt: skip
+                      for m in ("recall_at_10", "ndcg_at_10")),
+              " / ".join(f"{value:.4f}" for value in one["of_usual"].values())] for name, one in sides]  # fmt: skip
     head = f"{document['users']:,} users, {document['items']:,} items, {document['seeds']} seeds; last trips"
     left = [f"{name}: {why}" for name, why in document["skipped"].items()]
-    return "\n\n".join([head, script.table(["", "recall@10", "NDCG@10"], lines), *left])
+    columns = ["", "recall@10", "NDCG@10", f"of {document['usual_users']:,} usual users"]
+    return "\n\n".join([head, script.table(columns, lines), *left])
 
 
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
+    switches.add_argument("--formulas", action="store_true", help="leave out basket and trees, which are trained")
     switches.add_argument("--seeds", type=int, default=1, help="fits of basket and trees")
     script.main(switches, measure, text)

@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from benchmarks import tifu
 
 LEAST_TRIPS, LEAST_LINES = 5, 10  # of a user, of an item: the published protocol
+NOISE = 2.0  # deviations of lines a day above the mean
 DAY_S = 86_400
 BLOCK = 256  # users whose scores of all items are dense at a time
 
@@ -60,6 +61,20 @@ class Trips:
         found = np.zeros(int(self.user.max()) + 1, dtype=np.int64)
         np.maximum.at(found, self.user, self.trip)
         return found
+
+    @cached_property
+    def usual(self) -> np.ndarray:
+        """Tell which users the published protocol keeps, bool [U]: of several days, and no noise by their lines a day.
+
+        Noise is what lies two deviations or more above the mean. The others stay in the data here, so that they are
+        near users, and every setting is chosen with them; they can be left out of a judgement.
+        """
+        users = len(self.last)
+        first, latest = np.full(users, np.inf), np.full(users, -np.inf)
+        np.minimum.at(first, self.user, self.day)
+        np.maximum.at(latest, self.user, self.day)
+        a_day = np.bincount(self.user, minlength=users) / np.ceil(1e-10 + latest - first)
+        return np.asarray((np.floor(first) < np.floor(latest)) & (a_day < a_day.mean() + NOISE * a_day.std()))
 
     def before(self, back: int) -> "Past":
         """Return what was known before the trip that is `back` before the last."""

@@ -1,9 +1,11 @@
 """What the benches of new items and of last films rest on, by hand."""
 
+import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from benchmarks import cold, movielens
@@ -23,7 +25,25 @@ def test_later_items_are_popular_as_their_categories_are_the_newest_first() -> N
         brand=np.full(9, -1),
         state={"share_4w": np.array([0.125, 0.5, 0.25, 0.375, 0, 0, 0, 0, 0])},
     )
-    assert cold.category_popular(catalogue, 4).tolist() == [8, 5, 6, 4, 7]
+    assert cold.category_popular(catalogue, np.arange(4, 9)).tolist() == [8, 5, 6, 4, 7]
+
+
+def test_a_ranker_of_later_items_is_closed_to_those_that_came_since() -> None:
+    """Items c and d came in the test steps, d after the step that is judged; b came before them."""
+    day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    seen = [None, day, day + dt.timedelta(days=9), day + dt.timedelta(days=12)]
+    vocabulary = SimpleNamespace(
+        item_ids=["a", "b", "c", "d"], index_of_item={"a": 0, "b": 1, "c": 2, "d": 3},
+        items=pa.table({"first_seen": pa.array(seen, pa.timestamp("us", "UTC"))}),
+    )  # fmt: skip
+    ranker: Any = SimpleNamespace(vocabulary=vocabulary, catalogue=range(4))
+    calendar = SimpleNamespace(start=lambda week: day + dt.timedelta(days=week))
+    world: Any = SimpleNamespace(weeks=lambda part: [8, 9], calendar=calendar)
+    new = cold.came(ranker, world, None, ranked=True)
+    assert [(one.item, one.at - int(day.timestamp())) for one in new] == [("c", 9 * 86_400), ("d", 12 * 86_400)]
+    opened = cold.Opened.at(ranker, new, int(day.timestamp()) + 10 * 86_400)
+    assert (opened.before is ranker, opened.later.tolist()) == (True, [2])
+    assert (opened.hidden, opened.not_yet(), opened.alone()) == ({2, 3}, {3}, {0, 1, 3})
 
 
 def test_an_interest_is_what_the_history_has_most_of_and_counts_double() -> None:

@@ -1,5 +1,6 @@
 """The published next-basket protocol by hand: what is known before a trip, the peers, and how a list is judged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import next_basket
+from benchmarks import next_basket, next_basket_sized
 from benchmarks.next_basket import Pairs
 from benchmarks.next_basket_ours import sets_of
 from benchmarks.trips import Past, Trips, near_mean, up_cf
@@ -76,3 +77,25 @@ def test_rare_items_go_before_users_with_few_trips(tmp_path: Path) -> None:
     found = Trips.read(path)
     assert (found.n_items, found.last.tolist()) == (2, [20])
     assert found.day.tolist() == list(range(20))
+
+
+def test_a_basket_is_a_trip_or_all_trips_of_a_day() -> None:
+    """Of user a, as of day 15: {0, 1} on day 0, {0} on day 7; a second trip on day 7 brings item 2."""
+    more = Trips(*(np.insert(values, 3, one) for values, one in
+                   ((TRIPS.user, 0), (TRIPS.item, 2), (TRIPS.trip, 2), (TRIPS.day, 7.4))), n_items=4)  # fmt: skip
+    past = replace(more, trip=np.array([1, 1, 2, 3, 4, 4, 1, 2, 2])).before(0)
+    by_trip = next_basket_sized.weights(past, 10.0, by_trip=True).toarray()[0]
+    assert by_trip[:3] == pytest.approx([0.5**1.5 * 2**-0.5 + 0.5**0.8, 0.5**1.5 * 2**-0.5, 0.5**0.76], rel=1e-5)
+    by_day = next_basket_sized.weights(past, 10.0, by_trip=False).toarray()[0]
+    assert by_day[0] == pytest.approx(0.5**1.6 * 2**-0.5 + 0.5**0.9), "8 days back, of the day 7 alone"
+    same = replace(past, day=np.where(past.day == 7.4, 7.0, past.day))
+    by_day = next_basket_sized.weights(same, 10.0, by_trip=False).toarray()[0]
+    assert by_day[[0, 2]] == pytest.approx([0.5**1.6 * 2**-0.5 + 0.5**0.9 * 2**-0.5, 0.5**0.9 * 2**-0.5])
+
+
+def test_whom_the_papers_call_noise_can_be_left_out() -> None:
+    """Twenty users have two lines in ten days; one has forty in them, and one has all on one day."""
+    user = np.concatenate([np.repeat(np.arange(20), 2), np.full(40, 20), np.full(2, 21)])
+    day = np.concatenate([np.tile([0.0, 10.0], 20), np.tile([0.0, 10.0], 20), [3.0, 3.5]])
+    trips = Trips(user, np.zeros(len(user), int), np.ones(len(user), int), day, 1)
+    assert np.flatnonzero(~trips.usual).tolist() == [20, 21]

@@ -1,7 +1,7 @@
-"""Items that users with histories like this one have, where an item of a small basket counts for more than one of a large.
+"""Items that users with histories like this one have, those of small baskets counting for more.
 
-Recall, and NDCG whose ideal is the whole basket, divide what is found by the basket's size. So what is best shown is what
-has the largest share of the baskets to come, and an item that is bought alone tells more of that than one of fifty
+Recall, and NDCG whose ideal is the whole basket, divide what is found by the basket's size. So what is best shown has
+the largest share of the baskets to come, and an item that is bought alone tells more of that than one of fifty
 (fractional counting). A basket is what a user had in one step of the clock; each of its items counts size^-POWER, and
 decays as the slow counts do. The steps are read from what a row keeps already (item_signals.py). The rest is TIFU-KNN
 (Hu et al., SIGIR 2020) as in users.py: the user's own weights, at length 1, blended with the means of near groups.
@@ -10,6 +10,7 @@ Letters: B rows, I items, N history entries over all rows, W steps of a signal, 
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,7 +43,9 @@ def fit(rows: UserRows, n_items: int) -> Arrays:
 def fit_past(past: Past, n_items: int) -> Arrays:
     """Group users by the factors of their weights, each as last known; keep each group's mean weights and size."""
     last = _last_of_each(past)
-    parts = [_matrix(past.rows.take(last[at : at + BLOCK]), past.calendar, n_items) for at in range(0, len(last), BLOCK)]
+    parts = [
+        _matrix(past.rows.take(last[at : at + BLOCK]), past.calendar, n_items) for at in range(0, len(last), BLOCK)
+    ]
     return groups(sp.vstack(parts, format="csr") if parts else sp.csr_matrix((0, n_items), dtype=np.float32))
 
 
@@ -78,7 +81,7 @@ def by_size(signal: np.ndarray, offsets: np.ndarray, decay: float) -> np.ndarray
     """
     worth = decay ** np.arange(1, signal.shape[1] + 1)
     found = np.zeros(len(signal))
-    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, end in pairwise(offsets.tolist()):
         mine = signal[start:end].astype(np.float64)
         found[start:end] = mine @ (worth * np.maximum(mine.sum(axis=0), 1.0) ** -POWER)
     return found
