@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import pytest
 
 from feature_repo import plain_feast
+from tests import mlflow_database
 
 SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
@@ -220,6 +221,12 @@ def tell_of_programs(watch: Watch) -> None:
         begun(process, args, *more, **named)
 
     subprocess.Popen.__init__ = beginning  # type: ignore[assignment]
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures of the test are set up
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let MLflow's new databases be copies, as soon as some test has brought its code."""
+    mlflow_database.share(item.config._tmp_path_factory)  # type: ignore[attr-defined]
 
 
 def pytest_collection_finish() -> None:

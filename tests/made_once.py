@@ -24,7 +24,7 @@ def copied(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], ob
     A name stands for what made it: two worlds under one name would be one. What holds its own paths is not the same
     in another place; its module says how it is opened there, as `tests/bentos/toy.py` does.
     """
-    original = once(_shared(factory), name, make)
+    original = once(shared(factory), name, make)
     return Path(shutil.copytree(original, factory.mktemp(name) / name, symlinks=True))
 
 
@@ -44,7 +44,7 @@ def once(shared: Path, name: str, make: Callable[[Path], object]) -> Path:
     return folder
 
 
-def _shared(factory: pytest.TempPathFactory) -> Path:
+def shared(factory: pytest.TempPathFactory) -> Path:
     """Return the folder that all processes of this run have."""
     base = factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / FOLDER

@@ -47,7 +47,7 @@ def digests_of(profiles: Path) -> dict[str, int]:
 
 
 def test_small_blocks_give_the_same_rows(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_EVENTS", 100)
+    monkeypatch.setattr(blocks, "BLOCK_EVENTS", 300)  # four blocks
     steps.run_profiles(PROFILES, SPLIT, VOCABULARY, clean=made.clean, destination=tmp_path / "profiles")
     for view in (*VIEWS, *STATES):
         assert rows_of(made.profiles, view).equals(rows_of(tmp_path / "profiles", view)), view

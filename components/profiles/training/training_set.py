@@ -173,7 +173,7 @@ def write(
     people = Vocabulary.load(profiles / "vocabulary").people
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
-        asked = entities(seen, users, label_weeks)
+        asked = entities(seen, users, (*label_weeks, weeks.last))
         kept = _json(profiles / "profiles.json").get(columns.MEMORY)
         remembers, texts = kept in (columns.OF_TRAINING, columns.OF_TEXTS), kept == columns.OF_TEXTS
 
@@ -184,9 +184,11 @@ def write(
             remembered = retrieve(feast, services.MEMORY, wanted, calendar)
             return with_events(rows, remembered, Vocabulary.load(profiles / "vocabulary"), texts=texts)
 
-        intent, newest = known(asked), known(entities(seen, users, (weeks.last,)))
+        rows = known(asked)  # the newest lie last: rows are ordered by week
+        learnt = int((asked.week != weeks.last).sum())
+        intent, newest = rows.slice(0, learnt), rows.slice(learnt)
         pq.write_table(newest, destination / NEWEST, compression="zstd", row_group_size=1 << 14)
-        del newest
+        del rows, newest
         ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
         intent = with_weights(with_labels(intent, ahead, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
