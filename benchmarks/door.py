@@ -7,6 +7,7 @@ how far the two are apart: the largest differences of probabilities and scores, 
 in order other than by ties. A row is read as a door reads it (`read_ms`), and in turns view by view (`views_ms`), as
 releases do that know no blobs; `rows_apart` counts users of whom both are not the same to the bit. `log_ms` is what a
 line of the request log takes. Rows that were materialised by a release without blobs have none: then both are views.
+With `--stages` the door itself is asked, in process, and says what each stage of an answer takes (door_stages.py).
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from benchmarks import script, subject
+from benchmarks import door_stages, script, subject
 from benchmarks.script import Document
 from benchmarks.serving import aside
 from bentos import threads
@@ -86,6 +87,8 @@ def measure(asked: argparse.Namespace) -> Document:
                 forms = {name: Form(form.scorer, form.ranker) for name, form in forms.items()}
         for row in rows:
             _log(release, row, forms["numpy"].answer(row), spent["log"])
+        asked_of = found.users()[:users] if asked.stages else []
+        stages = {"stages_us": door_stages.measure(found, asked_of)} if asked_of else {}
     medians = {name: form.medians() for name, form in forms.items()}
     ratio = round(medians["torch"]["answer"] / medians["numpy"]["answer"], 2)
     return {
@@ -96,7 +99,7 @@ def measure(asked: argparse.Namespace) -> Document:
         "ms": medians,
         "torch_over_numpy": ratio,
         "same": same,
-    }
+    } | stages
 
 
 def _form(release: Release, name: str) -> Form:
@@ -174,6 +177,7 @@ def _tied(scores: Sequence[float], place: int) -> bool:
 
 def text(document: Document) -> str:
     """Return the figures as a table."""
+    asked_stages = "stages_us" in document
     lines = [[name, *document["ms"][name].values()] for name in FORMS]
     same = document["same"]
     return "\n".join(
@@ -185,6 +189,7 @@ def text(document: Document) -> str:
             f"torch over numpy: {document['torch_over_numpy']}. "
             f"Of {same['users']} users the probabilities differ by {same['probability']:.1g} at most, scores by "
             f"{same['score']:.1g}, the order of {same['other_order']}.",
+            *([script.table(["stage", "µs an answer"], list(document["stages_us"].items()))] if asked_stages else []),
         ]
     )
 
@@ -193,6 +198,7 @@ def main() -> None:
     """Measure and print."""
     parser = script.parser(__doc__, trained=True)
     parser.add_argument("--users", type=int, default=USERS, help=f"users who are asked about ({USERS})")
+    parser.add_argument("--stages", action="store_true", help="what each stage of the door's own answer takes, too")
     script.main(parser, measure, text)
 
 

@@ -307,7 +307,8 @@ class Calendar:
         """Remember the first second of steps that were asked for."""
         return {}
 
-    def _second(self, week: int) -> int:
+    def second(self, week: int) -> int:
+        """Return the first second of a step, since the epoch; what was asked for is remembered."""
         if week not in self._starts:
             self._starts[week] = int(self.start(week).timestamp())
         return self._starts[week]
@@ -341,9 +342,9 @@ class Calendar:
         first, last = (self.week(dt.datetime.fromtimestamp(end, dt.UTC)) for end in (low, high))
         if kept is not None and max(last, kept.last) - min(first, kept.first) <= MOST_KEPT:
             first, last = min(first, kept.first), max(last, kept.last)
-        starts = np.asarray([self._second(week) for week in range(first + 1, last + 1)], dtype=np.int64)
+        starts = np.asarray([self.second(week) for week in range(first + 1, last + 1)], dtype=np.int64)
         if last - first <= MOST_KEPT:
-            self._kept[self.step] = _Searched(first, last, self._second(first), self._second(last + 1), starts)
+            self._kept[self.step] = _Searched(first, last, self.second(first), self.second(last + 1), starts)
         return first, starts
 
     @cached_property

@@ -41,6 +41,8 @@ class Ragged:
 
     def row_of_value(self) -> np.ndarray:
         """Return for each value the row that owns it, int64 [N]."""
+        if len(self.offsets) == 2:  # of one row, as a service reads it
+            return np.zeros(int(self.offsets[1] - self.offsets[0]), dtype=np.int64)
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     @classmethod

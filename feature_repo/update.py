@@ -304,7 +304,7 @@ def _by_strength(state: State, names: tuple[str, ...], *, limit: int | None) -> 
 def moved_on(rows: UserRows, until: int, calendar: Calendar) -> UserRows:
     """Return rows as of `until`, for users of whom nothing new was known by then: sums decay, old weeks drop out."""
     behind = rows.known & (rows.state_at < until)
-    if not behind.any():
+    if not np.logical_or.reduce(behind):
         return rows
 
     def upcoming(seconds: int) -> int:

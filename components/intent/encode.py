@@ -116,7 +116,8 @@ def encode(
     pace = calendar.pace
     sequence = _sequence(rows, ages.week, n_targets, steps=pace.recent)
     within = np.arange(pace.recent, 0, -1) <= ages.tenure[:, None]  # [B, T]
-    active = np.stack([sequence.any(axis=2), within], axis=2).astype(np.uint8)
+    active = np.empty((len(rows), pace.recent, 2), dtype=np.uint8)
+    active[:, :, 0], active[:, :, 1] = sequence.any(axis=2), within
     codes, numbers = (
         (None, None) if events is None else tokens(rows, ages.start, events, calendar=calendar, n_targets=n_targets)
     )
@@ -134,7 +135,7 @@ def encode(
 def require_targets(rows: UserRows, n_targets: int) -> None:
     """Refuse rows of another vocabulary, as far as their targets tell."""
     targets = rows.lists["target_ids"].values
-    if targets.size and int(targets.max()) >= n_targets:
+    if targets.size and int(np.maximum.reduce(targets)) >= n_targets:
         raise DataError(
             f"rows: target {int(targets.max())} is beyond the model's {n_targets} targets; "
             "rows and model are of different vocabularies, run the pipeline again"
@@ -192,8 +193,7 @@ def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
     ends = (0, B, 2 * B, 3 * B, 4 * B, 4 * B + N, 4 * B + 2 * N)
     weeks = [every[start:end] for start, end in pairwise(ends)]
     week = weeks[0] + 1
-    starts = {int(w): int(calendar.start(int(w)).timestamp()) for w in np.unique(week)}
-    start = np.array([starts[int(w)] for w in week], dtype=np.int64)
+    start = np.array([calendar.second(w) for w in week.tolist()], dtype=np.int64)
     return _Ages(
         week=week,
         start=start,
@@ -295,7 +295,7 @@ def logit(share: np.ndarray) -> np.ndarray:
     >>> logit(np.array([0.5, 0.0])).round(2).tolist()
     [0.0, -9.21]
     """
-    p = np.clip(share, EPSILON, 1 - EPSILON)
+    p = np.minimum(np.maximum(share, EPSILON), 1 - EPSILON)
     return np.asarray(np.log(p / (1 - p)))
 
 
@@ -313,12 +313,18 @@ def _active_since(sequence: np.ndarray, active: np.ndarray) -> np.ndarray:
     return np.where(sequence.any(axis=1), since, total).astype(np.float32)
 
 
+@lru_cache(maxsize=64)
+def _windowed(windows_days: tuple[float, ...]) -> tuple[str, ...]:
+    """Name the counts over windows, in the order of `profile_names`."""
+    return tuple(columns.windowed(name, days) for days in windows_days for name in columns.WINDOWED)
+
+
 def _profile(rows: UserRows, ages: _Ages, active: np.ndarray, calendar: Calendar) -> np.ndarray:
     numbers, pace = rows.numbers, calendar.pace
     span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B]
     slow = _possible(pace.slow, span)
     windows = windows_of(rows)
-    counts = np.asarray([numbers[columns.windowed(name, days)] for days in windows for name in columns.WINDOWED])
+    counts = np.asarray([numbers[name] for name in _windowed(tuple(windows))])
     old = (
         rows.now - rows.state_at >= np.asarray(windows)[:, None] * DAY_S
     )  # [W, B]: nothing lies in the window any more

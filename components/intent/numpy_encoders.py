@@ -46,9 +46,14 @@ def normed(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, epsilon: np.float3
     [-1.0, 1.0]
     """
     width = x.shape[-1]
-    away = x - x.sum(axis=-1, keepdims=True) / width
-    variance = np.einsum("...d,...d->...", away, away)[..., None] / width
-    return np.asarray(away / np.sqrt(variance + epsilon) * gain + bias)
+    away = x - np.add.reduce(x, axis=-1, keepdims=True) / width
+    variance = np.vecdot(away, away)[..., None]
+    variance /= width
+    variance += epsilon
+    away /= np.sqrt(variance)
+    away *= gain
+    away += bias
+    return np.asarray(away)
 
 
 def _from_left(encode: Whole) -> Encoder:
@@ -191,21 +196,40 @@ def _block(shape: Shape, weights: Weights, name: str) -> Encoder:
     joined, joined_bias = linear(weights, f"{name}.attention.output.dense")
     wide, wide_bias = linear(weights, f"{name}.intermediate.dense")
     narrow, narrow_bias = linear(weights, f"{name}.output.dense")
+    after_attention, after_all = (
+        (weights[f"{name}.{part}.LayerNorm.weight"], weights[f"{name}.{part}.LayerNorm.bias"])
+        for part in ("attention.output", "output")
+    )
     scale = np.float32(1 / np.sqrt(width / H))
 
     def encode(x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
         B, T, D = x.shape
-        query, key, value = (x @ asked + about).reshape(B, T, 3, H, D // H).transpose(2, 0, 3, 1, 4)  # [B, H, T, D / H]
-        looks = query @ key.swapaxes(2, 3) * scale  # [B, H, T, T]
+        parts = x @ asked
+        parts += about
+        query, key, value = parts.reshape(B, T, 3, H, D // H).transpose(2, 0, 3, 1, 4)  # [B, H, T, D / H]
+        looks = query @ key.swapaxes(2, 3)  # [B, H, T, T]
+        looks *= scale
         if there is not None:
             looks = np.where(there[:, None, None], looks, LOWEST)
-        looks = np.exp(looks - looks.max(axis=3, keepdims=True))
-        seen = (looks / looks.sum(axis=3, keepdims=True)) @ value  # [B, H, T, D / H]
-        seen = seen.transpose(0, 2, 1, 3).reshape(B, T, D)
-        x = _norm(weights, f"{name}.attention.output.LayerNorm", seen @ joined + joined_bias + x)
-        h = x @ wide + wide_bias  # [B, T, 2 D]
-        h = h * (erf(h * ROOT_HALF) + 1) * np.float32(0.5)  # GELU
-        return _norm(weights, f"{name}.output.LayerNorm", h @ narrow + narrow_bias + x)
+        looks -= np.maximum.reduce(looks, axis=3, keepdims=True)
+        np.exp(looks, out=looks)
+        looks /= np.add.reduce(looks, axis=3, keepdims=True)
+        seen = looks @ value  # [B, H, T, D / H]
+        seen = seen.transpose(0, 2, 1, 3).reshape(B, T, D) @ joined
+        seen += joined_bias
+        seen += x
+        x = normed(seen, *after_attention, BERT_EPSILON)
+        h = x @ wide  # [B, T, 2 D]
+        h += wide_bias
+        gate = h * ROOT_HALF  # of the GELU
+        erf(gate, out=gate)
+        gate += 1
+        h *= gate
+        h *= np.float32(0.5)
+        h = h @ narrow
+        h += narrow_bias
+        h += x
+        return normed(h, *after_all, BERT_EPSILON)
 
     return encode
 

@@ -74,20 +74,22 @@ class NumpyNet:
         T = encoded.sequence.shape[1]
         user = self._user(encoded)  # [B, D]
         own = np.empty((B, C, F + T), dtype=np.float32)
-        np.multiply(raw - w["frequency_mean"], w["frequency_scale"], out=own[:, :, :F])
+        numbers = np.subtract(raw, w["frequency_mean"], out=own[:, :, :F])
+        numbers *= w["frequency_scale"]
         own[:, :, F:] = encoded.sequence.transpose(0, 2, 1)
-        h = own @ made["pair_of_target.weight"] + made["pair_of_target.bias"]  # [B, C, D]
-        h += (user @ made["pair_of_user"])[:, None]
+        h = own @ made["pair_of_target.weight"]  # [B, C, D]
+        h += made["pair_of_target.bias"] + (user @ made["pair_of_user"])[:, None]
         h += w["target"]
         np.maximum(h, 0, out=h)
-        h = h @ made["mix.weight"] + made["mix.bias"]  # [B, C, D / 2]
+        h = h @ made["mix.weight"]  # [B, C, D / 2]
+        h += made["mix.bias"]
         np.maximum(h, 0, out=h)
         decayed = raw[:, :, 0]  # [B, C] logits
         logits: np.ndarray = (
             w["skip"] * decayed
             + w["bias"]
-            + np.einsum("bch,ch->bc", h, made["outs"])
-            + np.einsum("bcf,cf->bc", own, w["own_out"])
+            + np.vecdot(h, made["outs"])
+            + np.vecdot(own, w["own_out"])
             + np.sqrt(expit(decayed)) @ w["across"]
             + user @ made["user_out"]
         )  # [B, C]

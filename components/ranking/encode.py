@@ -145,7 +145,7 @@ def facts(
     """Say what is so of each candidate and its user, in natural units; each array [M] float64."""
     shared = user(rows, probabilities, catalogue, calendar)
     row = found.row
-    result = {name: values[row] for name, values in shared.numbers.items()}
+    result = dict(zip(shared.numbers, np.asarray(list(shared.numbers.values()))[:, row], strict=True))
     result |= _own(rows, found, row, history=history, shared=shared, calendar=calendar)
     result |= _targets(rows, found, row, shared=shared, catalogue=catalogue, calendar=calendar)
     result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
@@ -310,6 +310,9 @@ def _ties(
     }
 
 
+_OWN = ("weeks_bought", "slow", "fast", "acted_at", "weeks_since", "first_since")
+
+
 def _own(
     rows: UserRows, found: CandidateSet, row: np.ndarray, *, history: History, shared: User, calendar: Calendar
 ) -> dict[str, np.ndarray]:
@@ -317,16 +320,19 @@ def _own(
     entry = history.position[row * history.n_items + found.item]  # [M], -1 never had
     had = entry >= 0
     entry, mine = entry[had], row[had]
-    result = {
-        "weeks_bought": _spread(had, rows.lists["history_weeks"].values[entry], 0.0),
-        "slow": _spread(had, history.slow[entry] * calendar.pace.slow ** shared.rebase[mine], 0.0),
-        "fast": _spread(had, rows.lists["history_fast"].values[entry] * calendar.pace.fast ** shared.rebase[mine], 0.0),
-        "acted_at": _spread(had, rows.lists["history_last_at"].values[entry].astype(np.float64), 0.0),
-    }
-    for name, column in (("weeks_since", "history_last_at"), ("first_since", "history_first_at")):
-        weeks = calendar.weeks(rows.lists[column].values[entry])
-        result[name] = _spread(had, np.maximum(shared.week[mine] - weeks, 1), NEVER)
-    return result
+    lists, rebase = rows.lists, shared.rebase[mine]
+    last, first = (lists[column].values[entry] for column in ("history_last_at", "history_first_at"))
+    weeks = calendar.weeks(np.concatenate([last, first])).reshape(2, -1)
+    found_of = np.zeros((6, len(had)))
+    found_of[4:] = NEVER
+    found_of[:, had] = [
+        lists["history_weeks"].values[entry],
+        history.slow[entry] * calendar.pace.slow**rebase,
+        lists["history_fast"].values[entry] * calendar.pace.fast**rebase,
+        last,
+        *np.maximum(shared.week[mine] - weeks, 1),
+    ]
+    return dict(zip(_OWN, found_of, strict=True))
 
 
 def _targets(
@@ -438,17 +444,12 @@ def _group(history: History, weight: np.ndarray, code: np.ndarray, size: int) ->
 
 def _widest(dense: np.ndarray, row: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the largest of a candidate's targets' values, 0 where it has none; dense [B, C], wanted [M, L] -> [M]."""
+    if wanted.shape[1] == 1 and dense.shape[1]:  # every item has one category, or none
+        only = wanted[:, 0]
+        return np.where(only == dense.shape[1], 0.0, dense[row, np.minimum(only, dense.shape[1] - 1)])
     padded = np.concatenate([dense, np.full((len(dense), 1), dense.min(initial=0.0))], axis=1)  # C: no target
-    one = wanted.shape[1] == 1  # every item has one category
-    best: np.ndarray = padded[row, wanted[:, 0]] if one else padded[row[:, None], wanted].max(axis=1)
+    best: np.ndarray = padded[row[:, None], wanted].max(axis=1)
     return np.where(wanted[:, 0] == dense.shape[1], 0.0, best)
-
-
-def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarray:
-    """Put values at the True places of a mask."""
-    result = np.full(len(where), otherwise)
-    result[where] = values
-    return result
 
 
 def _zero_where_unknown(values: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ from feature_repo.privacy import sealing
 SEGMENT, PARQUET = ".jsonl", ".parquet"
 MERGED = ".day.parquet"  # of a day that is over, whole
 PACKED = ".gz"  # behind the name of a file of lines that was compressed
-PART_ROWS = 8
+PART_ROWS = 16
 GROUP_ROWS = 1024  # of a row group: the more, the more often a user's row is in it again, which then costs nothing
 AT_ONCE = 64  # answers that are read as Python's numbers: one holds a whole user row, of thousands
 # Pages as large as a row group: zstd finds a row again only within a page. A door compacts beside its answers, so the

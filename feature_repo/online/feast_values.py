@@ -49,10 +49,15 @@ def value(kind: str, cell: Any) -> Any:
 
 def entity_key(join_key: str, entity: str) -> Any:
     """Return the key of one entity."""
+    return _entity_key()(join_keys=[join_key], entity_values=[_messages().Value(string_val=entity)])
+
+
+@cache
+def _entity_key() -> Any:
     plain_feast.load()
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
-    return EntityKey(join_keys=[join_key], entity_values=[_messages().Value(string_val=entity)])
+    return EntityKey
 
 
 def number(row: Row | None, name: str, kind: str, default: Any = 0.0) -> Any:

@@ -127,7 +127,10 @@ class RowBlob:
         """Lay rows out as arrays: those of `feast_values.arrays` over the same rows, to the bit."""
         matrix = np.asarray([one.numbers for one in parts]).T  # [numbers, B]
         ends = np.zeros((len(self.lists), 1 + len(parts)), dtype=np.int64)
-        np.cumsum(np.asarray([one.lengths for one in parts], dtype=np.int64).T, axis=1, out=ends[:, 1:])
+        if len(parts) == 1:
+            ends[:, 1] = parts[0].lengths
+        else:
+            np.cumsum(np.asarray([one.lengths for one in parts], dtype=np.int64).T, axis=1, out=ends[:, 1:])
         alone = parts[0].lists if len(parts) == 1 else None
         return UserRows(
             user_id=np.asarray(users, dtype=object),
