@@ -282,6 +282,10 @@ class Calendar:
         """Return the step that a span lies in."""
         return span // (1 if self.step == HOUR else self._days) + 1
 
+    def steps_of_spans(self, spans: "np.ndarray") -> "np.ndarray":
+        """Return the steps that spans [N] lie in."""
+        return spans // (1 if self.step == HOUR else self._days) + 1
+
     def span_starts(self, steps: int) -> list[dt.datetime]:
         """List the instants at which the spans of steps 1..steps start, and where the last of them ends."""
         if self.step == HOUR:

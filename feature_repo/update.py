@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -87,45 +88,69 @@ class Folding:
         return numbers | lists | texts | {columns.STATE_AT: 0, columns.MEMORY: memory.EMPTY}
 
     def fold(self, state: State, events: Sequence[Event]) -> State:
-        """Return the state after events, one after another."""
+        """Return the state after events, one after another; the given state is left as it is.
+
+        What the next event does not read is done once, after the last: the order of lists, and the sums of windows.
+        """
+        if not events:
+            return state
+        new = {name: cell.copy() if isinstance(cell, np.ndarray) else cell for name, cell in state.items()}
+        end_day = None
         for event in events:
-            state = self._updated(state, event)
-        return _remembering(state, [one for one in events if not one.event.startswith(RECEIVED)], texts=self.texts)
+            if self.vocabulary.people and event.event.startswith(RECEIVED):
+                self._receive(new, event)
+            else:
+                end_day = self._add(new, event)
+        self._settle(new, end_day)
+        return _remembering(new, [one for one in events if not one.event.startswith(RECEIVED)], texts=self.texts)
 
     def update(self, state: Mapping[str, Any], event: Event) -> State:
         """Return the state after one more event; the given state is left as it is."""
         return self.fold(dict(state), [event])
 
-    def _updated(self, state: Mapping[str, Any], event: Event) -> State:
-        """Return the state after one more event, its memory as it was."""
-        if self.vocabulary.people and event.event.startswith(RECEIVED):
-            return self._received(state, event)
-        new = dict(state)
+    def _add(self, state: State, event: Event) -> int:
+        """Add an event of the user's to a state, its memory, order and windows left; return the day that it is now."""
         when = dt.datetime.fromtimestamp(event.at, dt.UTC)
-        week, opened = self.calendar.week(when), event.session_id != state[columns.LAST_SESSION]
+        week, opened = self._week(event.at), event.session_id != state[columns.LAST_SESSION]
+        fresh_week = not self._shows(state, week)
         state_at = max(int(state[columns.STATE_AT]), event.at + 1)
-        self._move_on(new, state_at)
-        age, pace = self._upcoming(state_at) - week, self.calendar.pace
+        upcoming = self._upcoming(state_at)
+        self._move_on(state, state_at)
+        age, pace = upcoming - week, self.calendar.pace
         worth = pace.slow**age, pace.fast**age
         targets = self.vocabulary.fulfilled(event.item_id, event.event)
         index = self.vocabulary.index_of_item.get(event.item_id)
         signs = self.vocabulary.signs
         key = None if index is None else signs.key(event.event, index)
         for target in targets:
-            _count(new, columns.TARGET_LISTS, target, event.at, worth, new_week=self._new_week(new, target, week))
-            _remember(new, target, week)
+            new_week = _remember(state, target, week)
+            _count(state, columns.TARGET_LISTS, target, event.at, worth, new_week=new_week)
         if key is not None and self.item_event in (None, event.event):
-            wanted = signs.shows_interest(event.event) and not self._wanted(new, index)
-            known = _position(new, columns.HISTORY_LISTS, key)
-            ends = () if known is None else (new["history_first_at"][known], new["history_last_at"][known])
+            wanted = signs.shows_interest(event.event) and not self._wanted(state, index)
+            known = _position(state, columns.HISTORY_LISTS, key)
+            ends = () if known is None else (state["history_first_at"][known], state["history_last_at"][known])
             fresh = week not in {self._week(int(end)) for end in ends}
-            _count(new, columns.HISTORY_LISTS, key, event.at, worth, new_week=fresh)
-            new["items_total"] = new["items_total"] + wanted
-        _by_strength(new, columns.TARGET_LISTS, limit=None)
-        _by_strength(new, columns.HISTORY_LISTS, limit=self.vocabulary.history_limit)
-        self._total(new, event, when, worth[0], opened=opened, new_week=week not in self._weeks(state))
-        self._daily(new, event, when, state_at, opened=opened)
-        return new | {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}
+            _count(state, columns.HISTORY_LISTS, key, event.at, worth, new_week=fresh)
+            state["items_total"] = state["items_total"] + wanted
+        limit = self.vocabulary.history_limit
+        if limit is not None and len(state[columns.HISTORY_LISTS[0]]) > limit:  # the weakest goes before the next comes
+            _by_strength(state, columns.HISTORY_LISTS, limit=limit)
+        self._total(state, event, when, worth[0], opened=opened, new_week=fresh_week)
+        end_day = _span(self.calendar, state_at - 1)
+        self._daily(state, event, _span(self.calendar, event.at), end_day, opened=opened)
+        state |= {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}
+        return end_day
+
+    def _settle(self, state: State, end_day: int | None) -> None:
+        """Order lists, and sum windows as of the day of the user's last event; None: there was none of the user's."""
+        if end_day is None:
+            return
+        _by_strength(state, columns.TARGET_LISTS, limit=None)
+        _by_strength(state, columns.HISTORY_LISTS, limit=self.vocabulary.history_limit)
+        for days in self.windows_days:
+            inside = state["daily_days"] > end_day - self.calendar.pace.spans(days)
+            for name in columns.WINDOWED:
+                state[columns.windowed(name, days)] = float(state[f"daily_{name}"][inside].sum(dtype=np.float64))
 
     def _wanted(self, state: State, index: int | None) -> bool:
         """Tell whether the state holds a record of interest in an item."""
@@ -133,21 +158,22 @@ class Folding:
         keys = {signs.key(kind, index) for kind in signs.wanted or [""]} if index is not None else set()
         return not keys.isdisjoint(state["history_items"].tolist())
 
-    def _received(self, state: Mapping[str, Any], event: Event) -> State:
-        """Return the state after somebody acted on the user, who did nothing."""
-        new, week, pace = dict(state), self._week(event.at), self.calendar.pace
+    def _receive(self, state: State, event: Event) -> None:
+        """Add to a state what somebody did to the user, who did nothing."""
+        week, pace = self._week(event.at), self.calendar.pace
         state_at = max(int(state[columns.STATE_AT]), event.at + 1)
-        self._move_on(new, state_at)
+        upcoming = self._upcoming(state_at)
+        self._move_on(state, state_at)
         index = self.vocabulary.index_of_item.get(event.item_id)
         if index is not None and self.item_event in (None, event.event.removeprefix(RECEIVED)):
-            known = _position(new, columns.RECEIVED_LISTS, index)
-            ends = () if known is None else (new["received_first_at"][known], new["received_last_at"][known])
+            known = _position(state, columns.RECEIVED_LISTS, index)
+            ends = () if known is None else (state["received_first_at"][known], state["received_last_at"][known])
             fresh = week not in {self._week(int(end)) for end in ends}
-            age = self._upcoming(state_at) - week
+            age = upcoming - week
             worth = pace.slow**age, pace.fast**age
-            _count(new, columns.RECEIVED_LISTS, index, event.at, worth, new_week=fresh)
-            _by_strength(new, columns.RECEIVED_LISTS, limit=self.vocabulary.history_limit)
-        return new | {columns.STATE_AT: state_at}
+            _count(state, columns.RECEIVED_LISTS, index, event.at, worth, new_week=fresh)
+            _by_strength(state, columns.RECEIVED_LISTS, limit=self.vocabulary.history_limit)
+        state[columns.STATE_AT] = state_at
 
     def moved(self, state: State, state_at: int) -> State:
         """Return the state as of a later time, of which no event is known: sums decay, old weeks drop out."""
@@ -159,27 +185,24 @@ class Folding:
         return self._week(seconds - 1) + 1
 
     def _week(self, seconds: int) -> int:
-        return self.calendar.week(dt.datetime.fromtimestamp(seconds, dt.UTC))
+        return self.calendar.step_of_span(_span(self.calendar, seconds))
 
     def _move_on(self, state: State, state_at: int) -> None:
         """Decay sums to the week that is upcoming now, and drop weeks that are no longer recent."""
         if not state[columns.STATE_AT]:
             return
         upcoming, pace = self._upcoming(state_at), self.calendar.pace
-        weeks = upcoming - self._upcoming(int(state[columns.STATE_AT]))
-        for name, decay in (("slow", pace.slow), ("fast", pace.fast)):
-            for family in FAMILIES:
-                if f"{family}_{name}" in state:
-                    state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)
-        for name in ("sessions_slow", "value_slow"):
-            state[name] = state[name] * pace.slow**weeks
+        if weeks := upcoming - self._upcoming(int(state[columns.STATE_AT])):
+            for name, decay in (("slow", pace.slow), ("fast", pace.fast)):
+                for family in FAMILIES:
+                    if f"{family}_{name}" in state:
+                        state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)
+            for name in ("sessions_slow", "value_slow"):
+                state[name] = state[name] * pace.slow**weeks
         kept = state["recent_weeks"] >= upcoming - pace.recent
-        for name in columns.RECENT_LISTS:
-            state[name] = state[name][kept]
-
-    def _new_week(self, state: State, target: int, week: int) -> bool:
-        seen = (state["recent_targets"] == target) & (state["recent_weeks"] == week)
-        return not seen.any()
+        if not kept.all():
+            for name in columns.RECENT_LISTS:
+                state[name] = state[name][kept]
 
     def _total(
         self, state: State, event: Event, when: dt.datetime, worth: float, *, opened: bool, new_week: bool
@@ -203,13 +226,13 @@ class Folding:
             state["sessions_total"] = n + 1
             state["sessions_slow"] = state["sessions_slow"] + worth
 
-    def _weeks(self, state: Mapping[str, Any]) -> set[int]:
-        """Return the weeks that the state shows some event in: its ends, its recent days and its recent targets."""
+    def _shows(self, state: Mapping[str, Any], week: int) -> bool:
+        """Tell whether the state shows some event in a week: by its ends, its recent days or its recent targets."""
         if not state["events_total"]:
-            return set()
-        ends = {self._week(int(state[name])) for name in columns.PROFILE_TIMES}
-        days = {self.calendar.step_of_span(int(day)) for day in state["daily_days"]}
-        return ends | days | {int(week) for week in state["recent_weeks"]}
+            return False
+        ends = (self._week(int(state[name])) for name in columns.PROFILE_TIMES)
+        days = self.calendar.steps_of_spans(state["daily_days"])
+        return week in ends or bool((days == week).any() or (state["recent_weeks"] == week).any())
 
     def _habits(self, when: dt.datetime) -> tuple[int, int]:
         """Tell whether an instant is on a weekend and in an evening, local time, as the transforms do."""
@@ -217,30 +240,25 @@ class Folding:
         hour = (when - self.calendar.midnight(day)).total_seconds() // 3600
         return int(day.weekday() >= 5), int(hour >= EVENING_HOUR)
 
-    def _day(self, when: dt.datetime) -> int:
-        """Return the span, a day or an hour, that windows count an instant in."""
-        return self.calendar.span(when)
-
-    def _daily(self, state: State, event: Event, when: dt.datetime, state_at: int, *, opened: bool) -> None:
-        """Add the event to its day, drop days past the widest window, and sum the windows anew."""
-        day = self._day(when)
-        end_day = self._day(dt.datetime.fromtimestamp(state_at - 1, dt.UTC))
-        amounts = (day, 1.0, float(opened), event.quantity, event.value, event.discount)
+    def _daily(self, state: State, event: Event, day: int, end_day: int, *, opened: bool) -> None:
+        """Add the event to its day, and drop days past the widest window."""
+        amounts = (1.0, float(opened), event.quantity, event.value, event.discount)
         position = np.searchsorted(state["daily_days"], day)
         if position == len(state["daily_days"]) or state["daily_days"][position] != day:
             for name in columns.DAILY_LISTS:
                 state[name] = np.insert(state[name], position, day if name == "daily_days" else 0)
-        for name, amount in zip(columns.DAILY_LISTS[1:], amounts[1:], strict=True):
-            state[name] = state[name].copy()
+        for name, amount in zip(columns.DAILY_LISTS[1:], amounts, strict=True):
             state[name][position] += amount
-        spans = self.calendar.pace.spans
-        kept = state["daily_days"] > end_day - spans(max(self.windows_days))
-        for name in columns.DAILY_LISTS:
-            state[name] = state[name][kept]
-        for days in self.windows_days:
-            inside = state["daily_days"] > end_day - spans(days)
-            for name in columns.WINDOWED:
-                state[columns.windowed(name, days)] = float(state[f"daily_{name}"][inside].sum(dtype=np.float64))
+        kept = state["daily_days"] > end_day - self.calendar.pace.spans(max(self.windows_days))
+        if not kept.all():
+            for name in columns.DAILY_LISTS:
+                state[name] = state[name][kept]
+
+
+@lru_cache(maxsize=4096)  # an event asks some ten times, of few instants
+def _span(calendar: Calendar, seconds: int) -> int:
+    """Return the span, a day or an hour, that windows count an instant in."""
+    return calendar.span(dt.datetime.fromtimestamp(seconds, dt.UTC))
 
 
 def remembered(event: Event, *, texts: bool) -> memory.Remembered:
@@ -263,7 +281,7 @@ def _position(state: State, names: tuple[str, ...], key: int) -> int | None:
 def _count(
     state: State, names: tuple[str, ...], key: int, at: int, worth: tuple[float, float], *, new_week: bool
 ) -> None:
-    """Add a key's week to its parallel lists, opening a place for a key that is new.
+    """Add a key's week to its parallel lists, in place, opening a place for a key that is new.
 
     `worth` is what the slow and the fast decay leave of the week.
     """
@@ -272,10 +290,8 @@ def _count(
     if place is None:
         opened = (key, 0, 0, 0, at, at)
         for name, value in zip(names, opened, strict=True):
-            state[name] = np.append(state[name], np.asarray([value], dtype=LIST_TYPES[name]))
+            state[name] = np.concatenate((state[name], np.asarray([value], dtype=LIST_TYPES[name])))
         place, new_week = len(state[ids]) - 1, True
-    for name in names[1:]:
-        state[name] = state[name].copy()
     if new_week:
         state[weeks][place] += 1
         state[slow][place] += worth[0]
@@ -284,14 +300,16 @@ def _count(
     state[last_at][place] = max(state[last_at][place], at)
 
 
-def _remember(state: State, target: int, week: int) -> None:
-    """Put (target, week) among the recent pairs, which are ordered by week and target."""
+def _remember(state: State, target: int, week: int) -> bool:
+    """Put (target, week) among the recent pairs, which are ordered by week and target; False: it is there already."""
     targets, weeks = (state[name] for name in columns.RECENT_LISTS)
     if ((targets == target) & (weeks == week)).any():
-        return
-    targets, weeks = np.append(targets, np.int32(target)), np.append(weeks, np.int32(week))
+        return False
+    targets = np.concatenate((targets, np.asarray([target], dtype=np.int32)))
+    weeks = np.concatenate((weeks, np.asarray([week], dtype=np.int32)))
     order = np.lexsort((targets, weeks))
     state["recent_targets"], state["recent_weeks"] = targets[order], weeks[order]
+    return True
 
 
 def _by_strength(state: State, names: tuple[str, ...], *, limit: int | None) -> None:
