@@ -223,8 +223,10 @@ def nodes_of(trees: Sequence[Tree]) -> dict[str, np.ndarray]:
     roots = np.concatenate([[0], np.cumsum(np.add(splits, leaves))])[:-1].astype(np.int32)
 
     def joined(name: str, kind: type, leaf: float) -> np.ndarray:
-        parts = [(getattr(tree, name).astype(kind), np.full(len(tree.value), leaf, kind)) for tree in trees]
-        return np.concatenate([part for both in parts for part in both])
+        parts: list[np.ndarray] = []
+        for tree in trees:
+            parts += [getattr(tree, name).astype(kind), np.full(len(tree.value), leaf, kind)]
+        return np.concatenate(parts)
 
     def children(name: str) -> np.ndarray:
         parts: list[np.ndarray] = []

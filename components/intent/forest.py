@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from components.intent.encode import Encoded
-from components.intent.forest_tables import Tables
+from components.intent.forest_tables import Tables, Together
 from components.intent.numpy_net import CONFIG, WEIGHTS, shape_of
 from components.intent.shape import Shape
 from feature_repo import files
@@ -64,15 +64,16 @@ class Forest:
         (B, C, F), w = encoded.frequency.shape, self.weights
         users = of_users(encoded, weights=w, segments=self.shape.segments)  # [B, 1 + P]
         frequency = encoded.frequency.astype(np.float32, copy=False)
-        mine, alive = np.tile(tables.every, (B, 1)), np.tile(tables.every, (B, C, 1))  # [B, N], [B, C, N]
+        alive = np.tile(tables.every, (B, C, 1))  # [B, C, N]
+        if self._profile is not None:
+            alive &= self._profile.alive(users[:, np.array(self._profile.columns) - TARGET - F])[:, None, :]
         for column in tables.columns:
-            if column == TARGET:
+            if column == SEGMENT:
+                alive &= tables.alive(column, users[:, 0])[:, None, :]
+            elif column == TARGET:
                 alive &= tables.alive(column, w["cell"])
-            elif CATEGORIES <= column < CATEGORIES + F:
+            elif column < CATEGORIES + F:
                 alive &= tables.alive(column, frequency[:, :, column - CATEGORIES])
-            else:
-                mine &= tables.alive(column, users[:, 0 if column == SEGMENT else column - TARGET - F])
-        alive &= mine[:, None, :]
         return np.asarray(w["baseline"] + tables.summed(alive))
 
     def pairs(self, encoded: Encoded) -> np.ndarray:
@@ -112,6 +113,12 @@ class Forest:
     def _tables(self) -> Tables | None:
         """The trees as tables, made once; None where their leaves are too many."""
         return Tables.of(self.weights)
+
+    @cached_property
+    def _profile(self) -> Together | None:
+        """The tables of the user's own numbers as one, made once."""
+        first = CATEGORIES + self.shape.frequency
+        return None if self._tables is None else self._tables.together(range(first, first + self.shape.user_inputs))
 
     @cached_property
     def _walk(self) -> "_Walk":

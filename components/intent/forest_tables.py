@@ -5,10 +5,10 @@ that a pair ends in is the lowest bit that no split rules out (QuickScorer: Lucc
 column are in order, so all its splits that send a value right are one row of a table, made beforehand. What a user's
 own columns rule out is then the same for all of the user's pairs.
 
-Letters: N trees, L leaves of the largest tree, V places of a column's values.
+Letters: N trees, L leaves of the largest tree, V places of a column's values, B users, K columns, T thresholds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,6 +22,28 @@ MOST_LEAVES = 2 * HALF
 class _Column:
     thresholds: np.ndarray | None  # [V - 2] ascending; None of a category, whose values are places
     alive: np.ndarray  # [V, N] bits of the leaves that are left; of numbers the last row is for one that is none
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several columns of numbers, which are looked up in one go."""
+
+    columns: tuple[int, ...]  # [K]
+    thresholds: np.ndarray  # [T] of all of them, one column's after another's
+    of: np.ndarray  # [T] whose each is, 0..K-1
+    starts: np.ndarray  # [K] where each one's begin
+    first: np.ndarray  # [K] the first row of each in `left`, and
+    none: np.ndarray  # [K] the one for a number that is none
+    left: np.ndarray  # [V, N] bits of the leaves that are left
+
+    def alive(self, values: np.ndarray) -> np.ndarray:
+        """Return the bits of the leaves that all of the values [B, K] leave, [B, N]."""
+        beyond = values[:, self.of] > self.thresholds  # [B, T]
+        place = self.first + np.add.reduceat(beyond, self.starts, axis=1, dtype=np.intp)  # [B, K]
+        lacking = np.isnan(values)
+        if lacking.any():
+            place = np.where(lacking, self.none, place)
+        return np.asarray(np.bitwise_and.reduce(self.left.take(place, axis=0), axis=1))
 
 
 @dataclass(frozen=True)
@@ -67,6 +89,25 @@ class Tables:
         if none.any():
             place = np.where(none, len(table.alive) - 1, place)
         return np.asarray(table.alive.take(place, axis=0))
+
+    def together(self, columns: Sequence[int]) -> Together | None:
+        """Return those of some columns of numbers that a tree splits by, as one; None where no tree does."""
+        mine = tuple(column for column in columns if column in self.columns)
+        if not mine:
+            return None
+        left = [self.columns[column].alive for column in mine]
+        thresholds = [found for column in mine if (found := self.columns[column].thresholds) is not None]
+        sizes, rows = [len(one) for one in thresholds], [len(one) for one in left]
+        first = np.cumsum([0, *rows[:-1]])
+        return Together(
+            mine,
+            np.concatenate(thresholds),
+            np.repeat(np.arange(len(mine)), sizes),
+            np.cumsum([0, *sizes[:-1]]),
+            first,
+            first + rows - 1,
+            np.concatenate(left),
+        )
 
     def summed(self, alive: np.ndarray) -> np.ndarray:
         """Return the sums of the leaves that pairs end in, float64 [...], of bits [..., N]."""
