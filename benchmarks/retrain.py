@@ -372,7 +372,7 @@ def text(document: Document) -> str:
             lines.append([rule, one["trainings"], one["map"], one["bce"], one["ece"], _said(less)])
         head = ["rule", "trainings", "map", "bce", "ece", "map less monthly's"]
         decided = [
-            f"{rule}, week {one['week']}: {one['action']} ({one['reason']}){' ' + one['result'] if 'result' in one else ''}"
+            f"{rule}, week {one['week']}: {one['action']} ({one['reason']}) {one.get('result', '')}".rstrip()
             for rule in ("drift", "grown")
             for one in found["rules"][rule]["decisions"]
         ]

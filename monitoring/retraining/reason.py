@@ -2,7 +2,7 @@
 
 A `data_fault` (a feed that broke) never trains, whatever else was found. `performance` says that realised quality fell,
 `world` that the world moved for good: these two may train. Made of the drift verdict of the step `watch` and of the
-mark that the last look at realised quality left. `grown` says that nothing changed, and that there is more to learn from.
+mark that the last look at realised quality left. `grown` says that nothing changed, and there is more to learn from.
 
 Pure: documents in, a reason out.
 """

@@ -43,7 +43,14 @@ def tried(state: State, key: str, result: str, *, day: int) -> State:
 
 @pytest.mark.parametrize(
     ("kind", "action"),
-    [("data_fault", HOLD), ("performance", SHADOW), ("world", SHADOW), ("grown", TRAIN), ("undecided", NOTHING), ("none", NOTHING)],
+    [
+        ("data_fault", HOLD),
+        ("performance", SHADOW),
+        ("world", SHADOW),
+        ("grown", TRAIN),
+        ("undecided", NOTHING),
+        ("none", NOTHING),
+    ],
 )
 def test_each_class_of_reason_has_its_answer(kind: str, action: str) -> None:
     state, found = decide(State(), Reason(kind, "as it is", "k"), RULE, at=0)  # type: ignore[arg-type]
