@@ -5,7 +5,8 @@ what its users did in that week, before anything is decided on it. `never` keeps
 four weeks, `drift` asks monitoring/retraining's own state machine every week, with the drift check of monitoring/drift
 against the weeks that the serving model learnt from and the fall of realised quality (monitoring/quality). What it
 trains is judged beside the champion on the newest four weeks, which neither learnt, and only a gain is promoted,
-refitted on all weeks; that counts as one training.
+refitted on all weeks; that counts as one training. `grown` asks it with one reason more: that there are half as many
+weeks again to learn from as the serving model learnt from.
 
 The model is a light one, trees over the intent model's own numbers of (user, target) pairs, so that a year takes
 minutes: the question is when to train, not what. Beside the year as it was, the same year with prices doubled for good.
@@ -36,10 +37,11 @@ from monitoring.quality import fall
 from monitoring.reason_classes import PERFORMANCE
 from monitoring.retraining import machine
 from monitoring.retraining.machine import DAY_S, GAIN, NO_GAIN, Rule, State
-from monitoring.retraining.reason import Reason, of_drift, together
+from monitoring.retraining.reason import Reason, of_drift, of_growth, together
 from monitoring.spec import Monitoring, Quality, Retrain
 
-RULES = ("never", "monthly", "drift")
+RULES = ("never", "monthly", "drift", "grown")
+GROWN = 1.5  # times the weeks that the serving model learnt from
 TREES: dict[str, Any] = {"learning_rate": 0.15, "max_iter": 80, "max_leaf_nodes": 31, "min_samples_leaf": 40}
 RESAMPLES = 50
 DOUBLED = 2.0
@@ -166,8 +168,9 @@ def replay(world: World, rule: str) -> Document:
     for week in [w for w in world.weeks if w >= first]:
         if rule == "monthly" and week > first and (week - first) % sizes.month == 0:
             serving, trainings = Serving(world.model(week), world.model(week - sizes.month)), trainings + 1
-        if rule == "drift" and week > first:
-            state, serving, said = _decided(world, state, serving, week, points)
+        if rule in ("drift", "grown") and week > first:
+            times = GROWN if rule == "grown" else None
+            state, serving, said = _decided(world, state, serving, week, points, times=times)
             trainings += said.get("action") in machine.TRAINS
             decisions += [said] if said.get("action") != machine.NOTHING else []
         found = _judged(world, serving.model, week)
@@ -177,7 +180,7 @@ def replay(world: World, rule: str) -> Document:
             fall.Point(week, world.examples.calendar.start(week).isoformat(), float(found["map"][0]), low, high)
         )
     means = {name: round(float(np.mean([one[name] for one in by_week.values()])), 5) for name in ("map", "bce", "ece")}
-    more = {"decisions": decisions, "stopped": bool(state.stopped)} if rule == "drift" else {}
+    more = {"decisions": decisions, "stopped": bool(state.stopped)} if rule in ("drift", "grown") else {}
     return {"trainings": trainings, **means, "weeks": by_week, **more}
 
 
@@ -192,12 +195,14 @@ def _judged(world: World, model: Model, week: int) -> dict[str, np.ndarray]:
 
 
 def _decided(
-    world: World, state: State, serving: Serving, week: int, points: Sequence[fall.Point]
+    world: World, state: State, serving: Serving, week: int, points: Sequence[fall.Point], *, times: float | None
 ) -> tuple[State, Serving, Document]:
     """Ask for reasons at the start of a week, and train, judge and promote where the machine says so."""
     calendar, sizes = world.examples.calendar, world.sizes
     at = int(calendar.start(week).timestamp())
-    reason = together([_world(world, serving, week), _performance(points)])
+    began, until = world.weeks[0], serving.model.until
+    growth = of_growth(week - began, until - began, times, champion=str(until))
+    reason = together([_world(world, serving, week), _performance(points), growth])
     rule = Rule(float(calendar.pace.seconds), Retrain().budget, Retrain().after_failures)
     state, decided = machine.decide(state, reason, rule, at=at, learnable=at)
     said = {"week": week, "action": decided.action, "reason": decided.reason, "why": decided.why}
@@ -207,7 +212,7 @@ def _decided(
     result, words = _gain(world, twin, serving.twin, range(week - sizes.month, week))
     state = machine.judged(state, result, said=words, version=str(week))
     state = machine.settled(state, result, rule, at=at)
-    if result == GAIN:
+    if result == GAIN or decided.action == machine.TRAIN:
         serving = Serving(world.model(week), twin)
     return state, serving, said | {"result": result, "gain": words}
 
@@ -301,9 +306,11 @@ def measure(asked: argparse.Namespace) -> Document:
             rules[rule] = replay(world, rule)
         found[name] = {
             "rules": rules,
-            "less_monthly": {r: _less(rules[r], rules["monthly"]) for r in ("never", "drift")},
+            "less_monthly": {r: _less(rules[r], rules["monthly"]) for r in ("never", "drift", "grown")},
         }
-        found[name]["holds"] = _holds(rules, found[name]["less_monthly"]["drift"])
+        found[name]["holds"] = {
+            rule: _holds(rules, found[name]["less_monthly"][rule], rule) for rule in ("drift", "grown")
+        }
     return {"users": int(examples.users.max()) + 1, "targets": examples.labels.shape[1], "worlds": found}
 
 
@@ -326,13 +333,13 @@ def _less(one: Document, other: Document) -> Document:
     return found
 
 
-def _holds(rules: Document, less: Document) -> Document:
-    """Say whether drift-driven has monthly's quality or better, clearly worse left out, at half of its trainings."""
+def _holds(rules: Document, less: Document, rule: str) -> Document:
+    """Say whether a rule has monthly's quality or better, clearly worse left out, at half of its trainings."""
     _, high = less["map"]["interval"]
     return {
         "quality": less["map"]["difference"] >= 0,
         "not_clearly_worse": high >= 0,
-        "trainings": rules["drift"]["trainings"] <= rules["monthly"]["trainings"] / 2,
+        "trainings": rules[rule]["trainings"] <= rules["monthly"]["trainings"] / 2,
     }
 
 
@@ -365,8 +372,9 @@ def text(document: Document) -> str:
             lines.append([rule, one["trainings"], one["map"], one["bce"], one["ece"], _said(less)])
         head = ["rule", "trainings", "map", "bce", "ece", "map less monthly's"]
         decided = [
-            f"week {one['week']}: {one['action']} ({one['reason']}){' ' + one['result'] if 'result' in one else ''}"
-            for one in found["rules"]["drift"]["decisions"]
+            f"{rule}, week {one['week']}: {one['action']} ({one['reason']}) {one.get('result', '')}".rstrip()
+            for rule in ("drift", "grown")
+            for one in found["rules"][rule]["decisions"]
         ]
         parts += [f"The year {name}", script.table(head, lines), "; ".join(decided) or "no reason in any week"]
     return "\n\n".join(parts)

@@ -87,6 +87,19 @@ class Retrain(Slice):
         default=True,
         description="Promote what passes its gates only where it is clearly better than the champion on the same rows",
     )
+    grown: float | None = Field(
+        default=None,
+        gt=1,
+        le=100,
+        description="Train also where nothing changed, once there are so many times the steps to learn from that the "
+        "champion learnt from, such as 1.5; left out: only reasons train",
+    )
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said."""
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if value is not None or key != "grown"}
 
 
 class Quality(Slice):

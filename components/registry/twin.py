@@ -64,6 +64,18 @@ def fetch(name: str, folder: Path, *, data: str) -> Twin:
     return Twin(version, until.isoformat(), split=split if held.tags.get("data") == data else "")
 
 
+def learnt_steps(name: str) -> int:
+    """Return how many steps, from the first to the last, the champion's judged twin learnt from; 0: nobody knows."""
+    if mlflow_client.unmade():
+        return 0
+    with mlflow_client.connected() as client:
+        model = mlflow_client.registered_model(client, model_name(name))
+        champion = None if model is None else _version(client, name, str(model.aliases.get("champion", "")))
+        held = None if champion is None else _version(client, name, str(champion.tags.get(TWIN, champion.version)))
+        weeks = _training(client, str(held.run_id or "")).get("weeks", {}).get("full") if held is not None else None
+    return max(weeks) - min(weeks) + 1 if weeks else 0
+
+
 def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
     if not version:
         return None

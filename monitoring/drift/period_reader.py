@@ -26,8 +26,9 @@ from feature_repo import columns, files, item_vectors
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
-from monitoring.drift import answers_read, column_arrays, text_directions, usual_prices
+from monitoring.drift import answers_read, column_arrays, event_table, text_directions, usual_prices
 from monitoring.drift.answers_read import Answers, OfPeriod
+from monitoring.drift.event_table import EventTable
 from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
 from monitoring.drift.window import calendar_of
 from monitoring.spec import Signals
@@ -141,46 +142,22 @@ class Periods:
     # Events -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _read(self) -> tuple[pd.DataFrame, np.ndarray, pa.Array, pa.Array]:
-        """Return the events by period, each one's period, and the ids of users and items by code."""
-        table = pq.read_table(self.folders.clean / EVENTS)
-        seconds = column_arrays.seconds(table[columns.TIMESTAMP])
-        period = self.calendar.weeks(seconds)
-        order = np.argsort(period, kind="stable")
-        users, items = (column_arrays.codes(table[name]) for name in (columns.USER_ID, columns.ITEM_ID))
-        frame = pd.DataFrame(
-            {
-                "user": users[0],
-                "item": items[0],
-                "event": pd.Categorical(table[columns.EVENT].to_pandas())
-                if columns.EVENT in table.column_names
-                else "",
-                "at": seconds,
-                "local_s": local_seconds(seconds, self.calendar.timezone),
-                "session": column_arrays.codes(table[columns.SESSION_ID])[0]
-                if columns.SESSION_ID in table.column_names
-                else -1,
-                **{
-                    name: table[name].to_numpy().astype(np.float64) if name in table.column_names else np.nan
-                    for name in (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
-                },
-            }
-        )
-        return frame.iloc[order].reset_index(drop=True), period[order], users[1], items[1]
+    def _read(self) -> EventTable:
+        return event_table.read(self.folders.clean / EVENTS, self.calendar)
 
     @property
     def _events(self) -> pd.DataFrame:
-        return self._read[0]
+        return self._read.events
 
     def _events_of(self, period: int) -> tuple[int, int]:
-        begin, end = np.searchsorted(self._read[1], [period, period + 1])
+        begin, end = np.searchsorted(self._read.period, [period, period + 1])
         return int(begin), int(end)
 
     @cached_property
     def _new(self) -> np.ndarray:
         """Tell of each event whether its item was in no event of an earlier period, bool [N]."""
-        events, period = self._events, self._read[1]
-        first = np.full(len(self._read[3]), np.iinfo(np.int64).max)
+        events, period = self._events, self._read.period
+        first = np.full(len(self._read.items), np.iinfo(np.int64).max)
         np.minimum.at(first, events["item"].to_numpy(), period)
         return np.asarray(first[events["item"].to_numpy()] == period)
 
@@ -195,17 +172,17 @@ class Periods:
             return None
         place = np.asarray([names.index(f"{t.column}.{t.value}") if t.value is not None else -1 for t in targets])
         held = self.vocabulary.item_targets
-        item = pc.index_in(held[columns.ITEM_ID].cast(pa.string()), self._read[3].cast(pa.string()))
+        item = pc.index_in(held[columns.ITEM_ID].cast(pa.string()), self._read.items.cast(pa.string()))
         at = place[held[columns.TARGET_ID].to_numpy()]
         item = pc.fill_null(item, -1).to_numpy()
         pairs = np.unique(np.stack([item, at])[:, (item >= 0) & (at >= 0)], axis=1)
-        matrix = csr_matrix((np.ones(pairs.shape[1]), pairs), shape=(len(self._read[3]), len(names)))
+        matrix = csr_matrix((np.ones(pairs.shape[1]), pairs), shape=(len(self._read.items), len(names)))
         return ItemValues(tuple(names), matrix)
 
     @cached_property
     def _texts(self) -> ItemTexts | None:
         """Return what each item's text is about."""
-        return None if self.folders.vectors is None else text_directions.read(self.folders.vectors, self._read[3])
+        return None if self.folders.vectors is None else text_directions.read(self.folders.vectors, self._read.items)
 
     def lists(self, signal: str) -> bool:
         """Tell whether the catalogue, or the events, still have what events.share.category.SOUP names."""
@@ -294,8 +271,8 @@ class Periods:
         table = self._rows_at(known[-1], [columns.USER_ID, columns.SEGMENT])
         if not table.num_rows:
             return None
-        user = pc.fill_null(pc.index_in(table[columns.USER_ID], self._read[2]), -1).to_numpy()
-        of_user = np.full(len(self._read[2]), -1, dtype=np.int64)
+        user = pc.fill_null(pc.index_in(table[columns.USER_ID], self._read.users), -1).to_numpy()
+        of_user = np.full(len(self._read.users), -1, dtype=np.int64)
         of_user[user[user >= 0]] = column_arrays.whole(table[columns.SEGMENT])[user >= 0]
         return np.asarray(of_user[events["user"].to_numpy()])
 
@@ -415,24 +392,12 @@ class Periods:
         return Answers.of_table(
             table,
             calendar=self.calendar,
-            users=self._read[2],
-            items=self._read[3],
+            users=self._read.users,
+            items=self._read.items,
             targets=len(self.vocabulary.targets),
             by_intent=lambda by_target: pd.DataFrame(self.by_intent(by_target), columns=list(self.intents)),
             acts=[kind for kind in self._events["event"].unique() if self.vocabulary.signs.is_act(str(kind))],
         )
-
-
-def local_seconds(seconds: np.ndarray, timezone: str) -> np.ndarray:
-    """Return epoch seconds [N] as the seconds that a clock on the wall has counted, int64 [N].
-
-    >>> local_seconds(np.array([0, 86_400 * 182]), "America/New_York").tolist()  # winter, then summer
-    [-18000, 15710400]
-    """
-    hours, place = np.unique(np.asarray(seconds) // 900, return_inverse=True)
-    local = pd.to_datetime(hours * 900, unit="s", utc=True).tz_convert(timezone).tz_localize(None)
-    offset = (local - pd.Timestamp(0)) // pd.Timedelta(seconds=1) - hours * 900
-    return np.asarray(seconds + np.asarray(offset)[place], dtype=np.int64)
 
 
 def periods_of(folders: Folders, spec: Signals, **more: Any) -> Iterator[Observed]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from monitoring.reason_classes import DATA_FAULT
-from monitoring.retraining.reason import Reason, seconds
+from monitoring.retraining.reason import GROWN, Reason, seconds
 
 Action = Literal["nothing", "train", "shadow", "wait", "hold", "stop", "over_budget"]
 NOTHING: Action = "nothing"  # no reason
@@ -110,12 +110,15 @@ class State:
 
     @property
     def failed(self) -> tuple[Attempt, ...]:
-        """Return those trainings, oldest first. What could not be compared is no failure: the gates promoted it."""
+        """Return those trainings, oldest first. What could not be compared is no failure: the gates promoted it.
+
+        Nor is one that had more to learn from and is no better: nothing was wrong that it should have mended.
+        """
         found: list[Attempt] = []
         for one in reversed(self.attempts):
             if one.result == GAIN or one.forgiven:
                 break
-            if one.result not in (RUNNING, UNKNOWN):
+            if one.result not in (RUNNING, UNKNOWN) and (one.reason, one.result) != (GROWN, NO_GAIN):
                 found.append(one)
         return tuple(reversed(found))
 
@@ -177,7 +180,9 @@ def decide(
         return said(OVER_BUDGET, f"{recent} of {rule.budget} trainings in {BUDGET_DAYS} days are used: {reason.why}")
     if learnable is not None and reason.since and learnable <= (since := seconds(reason.since)):
         return said(WAIT, f"{reason.why}; since {day(since)}, and a training now would learn until {day(learnable)}")
-    action = SHADOW if rule.shadow else TRAIN
+    # Of more data a small gain is expected, too small for the newest weeks to prove: the gates alone say that it is
+    # no worse. A reason that says something changed must show that training mended it.
+    action = SHADOW if rule.shadow and reason.kind != GROWN else TRAIN
     attempt = Attempt(reason.key, reason.kind, reason.why, action, began=at)
     state = dataclasses.replace(state, attempts=(*state.attempts, attempt)[-KEPT:])
     return said(action, reason.why)

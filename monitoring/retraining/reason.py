@@ -2,29 +2,32 @@
 
 A `data_fault` (a feed that broke) never trains, whatever else was found. `performance` says that realised quality fell,
 `world` that the world moved for good: these two may train. Made of the drift verdict of the step `watch` and of the
-mark that the last look at realised quality left.
+mark that the last look at realised quality left. `grown` says that nothing changed, and there is more to learn from.
 
 Pure: documents in, a reason out.
 """
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from feature_repo import files
 from monitoring.drift_verdicts import alarms_of, class_of, lasts
 from monitoring.reason_classes import DATA_FAULT, NONE, PERFORMANCE, UNDECIDED, WORLD, Class
 
-CLASSES: tuple[Class, ...] = (DATA_FAULT, PERFORMANCE, WORLD, UNDECIDED, NONE)  # the first that was found speaks
-TRAINS: tuple[Class, ...] = (PERFORMANCE, WORLD)
+Kind = Class | Literal["grown"]
+GROWN: Kind = "grown"  # nothing changed, and there is much more to learn from than the champion learnt from
+CLASSES: tuple[Kind, ...] = (DATA_FAULT, PERFORMANCE, WORLD, GROWN, UNDECIDED, NONE)  # the first that was found speaks
+TRAINS: tuple[Kind, ...] = (PERFORMANCE, WORLD, GROWN)
 
 
 @dataclass(frozen=True)
 class Reason:
     """What was found, and on what it rests."""
 
-    kind: Class
+    kind: Kind
     why: str = ""  # one line, for people
     key: str = ""  # digest of the evidence: the same windows give the same key
     since: str = ""  # ISO, UTC: the first period that shows it; '': not known
@@ -65,6 +68,25 @@ def of_quality(mark: Mapping[str, Any]) -> Reason:
         return Reason(NONE)
     evidence = {name: mark.get(name) for name in ("period", "release", "reason")}
     return Reason(PERFORMANCE, str(mark.get("why", "")), files.digest(evidence), str(mark.get("since", "")))
+
+
+def of_growth(now: int, then: int, times: float | None, *, champion: str) -> Reason:
+    """Return the reason in how many steps there are to learn from, against how many the champion learnt from.
+
+    What more data is worth falls with how much there is already, so a ratio asks, and not a number of weeks. The same
+    growth of the same champion is the same evidence, which is trained on once; `then` is 0 where nobody knows.
+
+    >>> of_growth(18, 12, 1.5, champion="3").kind, of_growth(17, 12, 1.5, champion="3").kind
+    ('grown', 'none')
+    >>> keys = [of_growth(steps, 12, 1.5, champion="3").key for steps in (18, 26, 27)]
+    >>> keys[0] == keys[1], keys[1] == keys[2]
+    (True, False)
+    """
+    if times is None or then <= 0 or now < times * then:
+        return Reason(NONE)
+    grown = math.floor(math.log(now / then) / math.log(times) + 1e-9)
+    why = f"there are {now} steps to learn from, and version {champion} learnt from {then}"
+    return Reason(GROWN, why, files.digest({"champion": champion, "grown": grown}))
 
 
 def together(reasons: Sequence[Reason]) -> Reason:

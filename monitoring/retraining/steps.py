@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from components.registry import aliases, heartbeats
+from components.registry import aliases, heartbeats, twin
 from components.registry import client as mlflow_client
 from components.registry import retraining as kept
 from components.registry import steps as registry
@@ -27,7 +27,7 @@ from monitoring.drift import decision as plain
 from monitoring.reason_classes import DATA_FAULT
 from monitoring.retraining import gain, machine
 from monitoring.retraining.machine import DAY_S, GAIN, HOLD, REFUSED, STOP, UNKNOWN, Decision, Result, Rule, State
-from monitoring.retraining.reason import of_drift, of_quality, together
+from monitoring.retraining.reason import Reason, of_drift, of_growth, of_quality, together
 from monitoring.spec import Monitoring, Retrain
 
 
@@ -38,6 +38,7 @@ class DataClock:
     at: int  # epoch seconds: the end of the newest ripe label
     learnable: int  # likewise, of the newest label that a training learns from
     horizon_s: float  # the longest of a target
+    steps: int  # from the first to the last that a candidate learns from before it is judged
 
     @classmethod
     def of(cls, rows: Path, *, refit: bool) -> "DataClock":
@@ -49,7 +50,8 @@ class DataClock:
         def end(part: str) -> int:
             return int(calendar.start(max(split[part]) + ahead).timestamp())
 
-        return cls(end("test"), end("test" if refit else "train"), ahead * float(calendar.pace.seconds))
+        steps = max(split["train"]) - min(split["train"]) + 1
+        return cls(end("test"), end("test" if refit else "train"), ahead * float(calendar.pace.seconds), steps)
 
 
 def rule_of(spec: Retrain, *, horizon_s: float, delay_days: float) -> Rule:
@@ -67,8 +69,8 @@ def decide(name: str, monitoring: str, *, mode: str, refit: bool, verdict: str, 
     with step("decide_retraining") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
         quality = heartbeats.read(name).get(heartbeats.QUALITY, {})
-        reason = together([of_drift(found), of_quality(quality)])
         clock = DataClock.of(Path(rows), refit=refit)
+        reason = together([of_drift(found), of_quality(quality), _growth(name, spec.retrain, clock)])
         told = {"reason": reason.kind, "verdict": str(found.get("verdict"))}
         if not _champion(name) and reason.kind != DATA_FAULT:
             progress.count(action=machine.TRAIN, train=reason.trains, why=reason.why, **told)
@@ -110,7 +112,9 @@ def weigh(
         mine, theirs = (dict(zip(PARTS, map(Path, some), strict=True)) for some in (candidate, champion))
         found = gain.read(mine, theirs)
         result: Result = found.result if passed else REFUSED
-        promotes = passed and (result in (GAIN, UNKNOWN) or not spec.retrain.shadow)
+        running = State.read(kept.read(name)).running
+        by_gates = not spec.retrain.shadow or (running is not None and running.action == machine.TRAIN)
+        promotes = passed and (result in (GAIN, UNKNOWN) or by_gates)
         progress.count(result=result, promotes=promotes, why=found.said)
         progress.tell(result=result, promotes=promotes, why=found.said)
         if mode == DRY_RUN:
@@ -202,6 +206,13 @@ def mark(state: State, decided: Decision) -> dict[str, Any]:
         "stopped": bool(state.stopped),
         "until": until,
     }
+
+
+def _growth(name: str, spec: Retrain, clock: DataClock) -> Reason:
+    """Return the reason in how much more there is to learn from, where the spec asks for one."""
+    champion = _champion(name) if spec.grown is not None else ""
+    then = twin.learnt_steps(name) if champion else 0
+    return of_growth(clock.steps, then, spec.grown, champion=champion)
 
 
 def _champion(name: str) -> str:

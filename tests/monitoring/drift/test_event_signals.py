@@ -47,7 +47,7 @@ def test_a_volume_is_known_by_how_evenly_users_make_it() -> None:
 
 
 def test_a_visit_has_so_many_events() -> None:
-    """Visits of 2, 1 and 1 events: the mean log is log(2) / 3; one user is off by log(2) / 3 in all, as is the other."""
+    """Visits of 2, 1 and 1 events: the mean log is log(2) / 3; each user is off by log(2) / 3 in all."""
     one = event_signals.measure(made())["events.each.session"]
     assert (one.value, one.n) == (pytest.approx(2 ** (1 / 3)), 2)
     assert one.spread == pytest.approx(np.log(2) / 3 * 2**0.5 / 3)

@@ -82,6 +82,34 @@ def test_a_weeks_events_by_value(periods: Periods) -> None:
     assert found["events.new_items"] == 0.0
 
 
+def test_prices_beside_those_of_the_twelve_weeks_before(periods: Periods) -> None:
+    first, later = periods.observed(1), periods.observed(20)
+    assert first.usual is not None
+    assert np.isnan(first.usual).all(), "nothing was sold before"
+    assert later.usual is not None
+    assert later.usual.tolist() == [2.0] * (3 * USERS)
+    assert (first.age, later.age) == (1, 20)
+
+
+def test_a_segment_is_that_of_the_last_rows_before_the_week(folders: Folders, tmp_path: Path) -> None:
+    """Rows at every third week: of week 11 those of week 9 are asked, and of a week a month after the last nobody."""
+    rows = tmp_path / "rows"
+    shutil.copytree(folders.rows, rows, ignore=shutil.ignore_patterns("newest.parquet"))
+    table = pq.read_table(rows / "intent.parquet")
+    table = table.filter(pc.is_in(table["week"], pa.array([6, 9])))
+    segment = pc.cast(pc.equal(table["week"], 9), pa.int64())  # 0 of all in week 6, 1 in week 9
+    table = table.set_column(table.schema.get_field_index(columns.SEGMENT), columns.SEGMENT, segment)
+    pq.write_table(table, rows / "intent.parquet")
+    files.write_json(rows / "segments.json", {"digest": "abcd1234", "names": ["a", "b"]})
+    of = Periods(dataclasses.replace(folders, rows=rows), Signals())
+    assert of.observed(5).segment is None, "nobody knew them yet"
+    for week, segments in ((6, {0}), (8, {0}), (9, {1}), (11, {1}), (13, {1})):
+        found = of.observed(week).segment
+        assert found is not None
+        assert set(found.tolist()) == segments, week
+    assert of.observed(14).segment is None
+
+
 def test_rows_at_a_weeks_end_agree_with_its_events(periods: Periods) -> None:
     history = measured(map(periods.observed, periods.numbers))
     for week in (WEEKS - 2, WEEKS):  # of the newest too, whose labels nobody knows

@@ -171,7 +171,7 @@ def test_too_short_a_history_is_not_judged() -> None:
 
 
 def test_few_users_are_counted_and_all_else_of_few_is_not_judged() -> None:
-    """Ten a week for twelve weeks, and none: (12 / 13) ** 120 is .00007; with two a week no week is told from chance."""
+    """Ten a week for twelve weeks, and none: (12 / 13) ** 120 is .00007; with two a week no week is told."""
 
     def newest(users: float, name: str = "events.users", last: float = 0.0) -> list[int]:
         history = {w: {name: Measured(users, users)} for w in range(1, 21)} | {21: {name: Measured(last, last)}}

@@ -43,18 +43,36 @@ def tried(state: State, key: str, result: str, *, day: int) -> State:
 
 @pytest.mark.parametrize(
     ("kind", "action"),
-    [("data_fault", HOLD), ("performance", SHADOW), ("world", SHADOW), ("undecided", NOTHING), ("none", NOTHING)],
+    [
+        ("data_fault", HOLD),
+        ("performance", SHADOW),
+        ("world", SHADOW),
+        ("grown", TRAIN),
+        ("undecided", NOTHING),
+        ("none", NOTHING),
+    ],
 )
 def test_each_class_of_reason_has_its_answer(kind: str, action: str) -> None:
     state, found = decide(State(), Reason(kind, "as it is", "k"), RULE, at=0)  # type: ignore[arg-type]
     assert (found.action, found.reason) == (action, kind)
-    assert found.trains == (action == SHADOW) == (state.running is not None)
+    assert found.trains == (action in (SHADOW, TRAIN)) == (state.running is not None)
     assert found.pages == (action == HOLD)
     assert state.last == found
 
 
 def test_every_class_has_been_asked() -> None:
-    assert set(CLASSES) == {"data_fault", "performance", "world", "undecided", "none"}
+    assert set(CLASSES) == {"data_fault", "performance", "world", "grown", "undecided", "none"}
+
+
+def test_more_to_learn_from_that_brings_no_gain_is_no_failure() -> None:
+    state = State()
+    for number in range(4):
+        state, found = decide(state, Reason("grown", "18 steps", f"g{number}"), RULE, at=40 * number * DAY_S)
+        assert found.action == TRAIN
+        state = settled(judged(state, NO_GAIN, said="", version="2"), NO_GAIN, RULE, at=40 * number * DAY_S)
+    assert (state.failures, state.stopped) == (0, "")
+    state, _ = decide(state, Reason("grown", "18 steps", "g5"), RULE, at=400 * DAY_S)
+    assert settled(state, REFUSED, RULE, at=400 * DAY_S).failures == 1, "a gate that refuses is one"
 
 
 def test_without_a_shadow_the_gates_alone_promote() -> None:

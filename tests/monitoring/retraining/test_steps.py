@@ -18,6 +18,7 @@ import pytest
 from components.registry import client as mlflow_client
 from components.registry import heartbeats
 from components.registry import retraining as kept
+from components.registry.refit import TWIN
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, Refused
@@ -169,6 +170,38 @@ def test_a_world_that_changed_is_trained_on_once_and_the_better_model_serves(sho
     assert trained["gain"].startswith("intent.map +0.05")
 
 
+def test_what_has_half_as_much_again_to_learn_from_is_trained_and_its_gates_are_enough(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion learnt from weeks 1 to 12: 18 are half as many again, and 17 are not."""
+    monkeypatch.chdir(shop.folder)  # where artifacts of a registry in a file go
+    spec = Monitoring(retrain=Retrain(grown=1.5), quality=Quality(label_delay_days=0)).model_dump_json()
+    assert shop.decide(STILL, spec=spec) is False, "nobody knows what the champion learnt from"
+    learnt(list(range(1, 13)))
+    rows = shop.passes().rows()
+    split = files.read_json(rows / "split.json")
+    for last, trains in ((17, False), (18, True)):
+        files.write_json(rows / "split.json", split | {"train": list(range(1, last + 1))})
+        assert shop.decide(STILL, spec=spec) is trains
+    assert shop.decide(STILL) is False, "a spec that does not ask"
+    version = release("more")
+    assert shop.weigh(better=False, version=version, spec=spec) is True
+    assert steps.promote("shop", version, spec, mode="auto", why="passed its gates") == version
+    (attempt,) = shop.state["attempts"]
+    assert (attempt["reason"], attempt["action"], attempt["result"]) == ("grown", "train", "no_gain")
+    assert attempt["why"] == "grown: there are 18 steps to learn from, and version 1 learnt from 12"
+    assert (shop.state["failures"], shop.state["stopped"]) == (0, "")
+
+
+def learnt(weeks: list[int]) -> None:
+    """Say which weeks the champion learnt from, as its training left it."""
+    with mlflow_client.connected() as client:
+        run = client.create_run(mlflow_client.experiment_id(client, "shop")).info.run_id
+        client.log_dict(run, {"weeks": {"full": weeks}}, "intent/training.json")
+        made = client.create_model_version("shop-release", "/nowhere/learnt", run_id=run)
+        client.set_model_version_tag("shop-release", "1", TWIN, str(made.version))
+
+
 def test_no_gain_twice_stops_it_and_somebody_is_told_until_somebody_resumes(shop: Shop) -> None:
     assert shop.decide(MOVED) is True
     assert shop.weigh(better=False) is False  # its gates passed, and it is not promoted
@@ -256,6 +289,7 @@ KILLED = """
     import os, sys
     from pathlib import Path
     from components.registry import retraining as kept
+from components.registry.refit import TWIN
     from tests.monitoring.retraining import test_steps as world
 
     def killed(*_, **__):
