@@ -29,12 +29,13 @@ def measure(found: Subject, users: Sequence[str]) -> Document:
     """Ask the door of a release whose variables the environment has; microseconds an answer by stage."""
     from bentos.http.guard import Guard
     from bentos.recommender import service
+    from bentos.recommender.app import scopes
     from bentos.recommender.settings import Settings
 
     os.environ[env_names.RELEASE] = str(Path(found.release))
     opened = service.open_door(Settings.read(os.environ))
     service.app.state.opened, service.app.state.draining = opened, False
-    guard, spent = Guard(service.app, state=service.app.state, scopes=service.scopes()), Spent()
+    guard, spent = Guard(service.app, state=service.app.state, scopes=scopes()), Spent()
     named = _stages(opened)
     timed = [_timed(owner, name, stage, spent) for stage, owner, name in named]
     try:

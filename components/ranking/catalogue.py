@@ -59,7 +59,7 @@ class Catalogue:
     @cached_property
     def root_popularity(self) -> np.ndarray:
         """Return the square root of the popularity, by which nearness is weighed, float64 [I]."""
-        return np.sqrt(self.popularity)
+        return np.asarray(np.sqrt(self.popularity))
 
     @cached_property
     def pull_of_offers(self) -> np.ndarray:
