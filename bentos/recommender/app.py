@@ -62,6 +62,7 @@ class DoorContext:
     tracing: Tracing | None = None
     auth: popular.Auth = "none"
     words: Words | None = None  # a language model that rewrites texts
+    events: BoundedPool | None = None  # for events, which share turns; None: they go with the other writes
     _popular: dict[int | None, bytes] = dataclasses.field(default_factory=dict)
 
     @property
@@ -175,7 +176,8 @@ async def _answered(opened: DoorContext, operation: Operation, ask: BaseModel, c
         return call()
 
     if operation.writes:
-        return await opened.writes.run(call, timeout_s=context.left_s)
+        shared = opened.events if operation.endpoint.kind == "write" else None
+        return await (shared or opened.writes).run(call, timeout_s=context.left_s)
     return await opened.reads.run(call, late=late, timeout_s=context.left_s)
 
 

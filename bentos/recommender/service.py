@@ -50,6 +50,7 @@ from feature_repo.release_folder import SESSION
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
 
+EVENT_THREADS = 8  # requests of events that share a turn (logs/shared_turn.py)
 WRITE_S = 30.0  # at most for a full request of events, each of another user
 
 app = create_app()
@@ -88,6 +89,8 @@ class Recommender:
         """Let running requests end, then close the logs."""
         self._opened.reads.close()
         self._opened.writes.close()
+        if self._opened.events is not None:
+            self._opened.events.close()
         self._opened.door.close()
         if self._opened.tracing is not None:
             self._opened.tracing.close()
@@ -185,9 +188,9 @@ def open_door(settings: Settings) -> DoorContext:
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
     threads_ = reading_threads(os.environ)
     reads = BoundedPool(timeout_s=timeout_s, max_concurrency=most, threads=threads_, inline=threads_ == ALONE)
-    writes = BoundedPool(
-        timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1
-    )  # the event log has one writer
+    longest_s = max(timeout_s, WRITE_S)
+    writes = BoundedPool(timeout_s=longest_s, max_concurrency=most, threads=1)
+    events_ = BoundedPool(timeout_s=longest_s, max_concurrency=most, threads=EVENT_THREADS)  # that wait for one writer
     service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
     access, hide = settings.access, functools.partial(pseudonym, key=settings.key)
     return DoorContext(
@@ -208,6 +211,7 @@ def open_door(settings: Settings) -> DoorContext:
         open_pages=frozenset(("metrics", "docs") if access.auth == "none" else access.open),
         shadow_token=settings.shadow_token,
         auth=access.auth,
+        events=events_,
         words=words.opened(release, settings.home, metrics),
         tracing=Tracing(settings.otlp, share=settings.otlp_share, release=release.id) if settings.otlp else None,
     )

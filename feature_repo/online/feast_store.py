@@ -139,6 +139,12 @@ class Online:
         with answering():
             self.guard.write(self.views[view], data, [user for user, _, _ in rows])
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is written meanwhile as one, where the store can: what fails leaves nothing of it."""
+        with answering(), self.guard.together():
+            yield
+
     def forgotten(self, users: Sequence[str]) -> frozenset[str]:
         """Return which of some users were forgotten."""
         with answering():

@@ -9,6 +9,7 @@ written. A name is a keyed mark: it tells a writer, who has the key, and names n
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,10 @@ class Guard:
                 return
             self.marks.add(self.listed())
         raise StoreAway("online store: it loses its list of forgotten people as soon as it has it; nothing was written")
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let what is written meanwhile be on disk at its end, where the store can do it at once."""
+        return self.marks.together()
 
     def among(self, users: Iterable[str]) -> frozenset[str]:
         """Return which of some users were forgotten, as the store knows now."""

@@ -108,8 +108,10 @@ class OnlineProfiles:
             row = was.row if mine else f"{self.folding.vocabulary.digest}:"
             made[user] = Provenance(row, was.data_end, provenance.stamp(had + new) + doubt, was.others if mine else "")
         at = {user: max((e.at for e in theirs), default=0) for user, theirs in kept.items()}
-        self.online.write(PUSHED, [(u, at[u], {"events": provenance.encode(theirs)}) for u, theirs in kept.items()])
-        self.write(states, made)
+        told = [(u, at[u], {"events": provenance.encode(theirs)}) for u, theirs in kept.items()]
+        with self.online.together():
+            self.online.write(PUSHED, told)
+            self.write(states, made)
         return states
 
     def memories(self, user_ids: Sequence[str]) -> list[list[memory.Remembered] | None]:

@@ -8,7 +8,8 @@ id: the list outlives a vocabulary.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from feature_repo import files
@@ -17,6 +18,7 @@ from feature_repo.views import BLOB, BLOB_OF
 
 BATCH = "batch"  # the entity that stands for the last batch as a whole; users are named by 16 hex digits
 BLOB_HEAD = 24  # bytes by which a blob says what it is of (row_blob.py)
+_ALL = attrgetter(*(field.name for field in fields(Event)))  # its fields hold no others; `astuple` copies them deeply
 LIMIT = 2_000  # latest events kept of a user: who is in no batch for longer loses the oldest at the next vocabulary
 
 
@@ -62,7 +64,8 @@ def encode(events: Sequence[Event]) -> str:
 
 def _fields(event: Event) -> tuple[Any, ...]:
     """Return an event's fields; its text stands last, and is left out where there is none, as before texts."""
-    return astuple(event)[: None if event.text else -1]
+    told: tuple[Any, ...] = _ALL(event)
+    return told if event.text else told[:-1]
 
 
 def decode(text: str) -> list[Event]:

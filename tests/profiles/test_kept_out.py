@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -82,14 +83,14 @@ def test_forget_between_a_doors_read_and_its_write_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place.materialise(made.profiles)
-    door, write = place.open(made.profiles), feast_store.Online.write
+    door, together = place.open(made.profiles), feast_store.Online.together
 
-    def late(online: feast_store.Online, view: str, rows: object) -> None:
-        monkeypatch.setattr(feast_store.Online, "write", write)
+    def late(online: feast_store.Online) -> AbstractContextManager[None]:
+        monkeypatch.setattr(feast_store.Online, "together", together)
         forget(place.project, GONE)
-        write(online, view, rows)  # type: ignore[arg-type]
+        return together(online)
 
-    monkeypatch.setattr(feast_store.Online, "write", late)
+    monkeypatch.setattr(feast_store.Online, "together", late)
     door.push_all({GONE: [purchase("i1", LAST)]})
     assert erase.count(place.project, [GONE]) == 0
 

@@ -101,8 +101,12 @@ class EventLog:
         self._trim()
 
     def folded(self, keys: Sequence[str]) -> None:
-        """Note that events are in their users' profiles."""
-        self._lines.append(to_json({FOLDED: keys}))
+        """Note that events are in their users' profiles.
+
+        Nobody waits for the disk: a note that a power cut takes leaves events that were logged and are in profiles, and
+        who sends them again finds them there by their keys.
+        """
+        self._lines.append(to_json({FOLDED: keys}), sync=False)
         self._folded.update(dict.fromkeys(keys))
         for key in keys:
             self._waiting.pop(key, None)

@@ -7,15 +7,16 @@ end was not confirmed, and its sender repeats it. Logged events hold pseudonyms,
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bentos.endpoints import schemas
-from bentos.http.problems import UNAVAILABLE, refused
+from bentos.http.problems import UNAVAILABLE, Rejected, refused
 from bentos.recommender.clock import Clock
 from bentos.recommender.logs import eventlog
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.push_lock import PushLock
+from bentos.recommender.logs.shared_turn import SharedTurn
 from bentos.recommender.ports import Profiles
 from feature_repo import columns, masks, update
 from feature_repo.calendar import Calendar
@@ -25,6 +26,8 @@ from feature_repo.privacy.sealing import SealError
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Event
 
+MOST_AT_ONCE = 500  # events of a turn, of whole requests: a turn more for the next ones takes less than their wait
+
 
 @dataclass(frozen=True)
 class IntakeReport:
@@ -33,6 +36,18 @@ class IntakeReport:
     accepted: int
     duplicates: int
     ignored: int  # of forgotten people; and of people with themselves, where the sender reads nothing
+
+
+@dataclass
+class _Request:
+    """Events of one request, as sent and as they are logged; and how its turn ended."""
+
+    events: Sequence[schemas.Event]
+    lines: list[dict[str, Any]]
+    mirrored: bool
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    report: IntakeReport | None = None
+    failure: Rejected | None = None
 
 
 class Intake:
@@ -59,6 +74,7 @@ class Intake:
         self._tombstones, self._under = tombstones, fingerprint(key)
         self._pushing = PushLock(log.folder.parent)
         self._calendar, self._item_of = calendar, item_of
+        self._turns = SharedTurn(self._take_turn, size=lambda one: len(one.events), most=MOST_AT_ONCE)
         self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
@@ -67,18 +83,49 @@ class Intake:
     ) -> IntakeReport:
         """Store and fold events, all or none, but ignore those of people who were forgotten.
 
+        Requests of several threads share a turn: one wait for the disk, and one push to the store.
         A tombstone reaches this door's folder later than the store that all doors share, which is asked as well.
         Copies by the router are folded and not stored: the events of record are the first door's. An event of a person
         with themselves is refused, but ignored in a copy and where the sender is `write_only`: a refusal would tell a
         page whose pseudonym it named.
         """
-        quiet = mirrored or write_only
         now = self._clock.now()
-        if self._tombstones is None:
-            return self._take(events, self._heard_of(events), now, mirrored=mirrored, quiet=quiet)
-        with self._tombstones.read_locked():  # a concurrent `forget` waits for this lock, and then finds these events
-            forgotten = {user for user in self._people(events) if self._gone(user)} | self._heard_of(events)
-            return self._take(events, forgotten, now, mirrored=mirrored, quiet=quiet)
+        lines = [self._checked(event, place, now) for place, event in enumerate(events)]
+        alone = [place for place, line in enumerate(lines) if self._of_oneself(line)]
+        if alone and not (mirrored or write_only):
+            raise refused(f"events[{alone[0]}].item_id", "is the user themselves", "the id of another user")
+        one = _Request(events, lines, mirrored)
+        self._turns.run(one)
+        if one.failure is not None:
+            raise one.failure
+        assert one.report is not None, "its turn came"
+        return one.report
+
+    def _take_turn(self, requests: Sequence["_Request"]) -> None:
+        """Take the events of some requests, with the reports that their senders get."""
+        for mirrored in (False, True):
+            if some := [one for one in requests if one.mirrored is mirrored]:
+                self._take_all(some, mirrored=mirrored)
+
+    def _take_all(self, requests: Sequence["_Request"], *, mirrored: bool) -> None:
+        """Take the events of requests that are all copies or none. A row that cannot be read fails its own alone."""
+        events = [event for one in requests for event in one.events]
+        try:
+            if self._tombstones is None:
+                self._take(requests, self._heard_of(events), mirrored=mirrored)
+                return
+            with (
+                self._tombstones.read_locked()
+            ):  # a concurrent `forget` waits for this lock, and then finds these events
+                forgotten = {user for user in self._people(events) if self._gone(user)} | self._heard_of(events)
+                self._take(requests, forgotten, mirrored=mirrored)
+        except Rejected as refusal:
+            if len(requests) > 1 and isinstance(refusal.__cause__, (DataError, SealError)):
+                for one in requests:
+                    self._take_all([one], mirrored=mirrored)
+                return
+            for one in requests:
+                one.failure = _again(refusal)
 
     def _heard_of(self, events: Sequence[schemas.Event]) -> set[str]:
         """Return, by raw id, of whom the store has a tombstone; one that is away is told when the events are folded."""
@@ -101,19 +148,15 @@ class Intake:
         assert self._tombstones is not None, "asked of tombstones that are not there"
         return self._tombstones.holds(user) or (self._item_of is not None and self._tombstones.hides(user))
 
-    def _take(
-        self, events: Sequence[schemas.Event], forgotten: Collection[str], now: int, *, mirrored: bool, quiet: bool
-    ) -> IntakeReport:
-        checked = [self._checked(event, place, now) for place, event in enumerate(events)]
-        if not quiet and (alone := [place for place, line in enumerate(checked) if self._of_oneself(line)]):
-            raise refused(f"events[{alone[0]}].item_id", "is the user themselves", "the id of another user")
-        taken = [
-            line
-            for line, event in zip(checked, events, strict=True)
-            if self._people([event]).isdisjoint(forgotten) and not self._of_oneself(line)
-        ]
+    def _take(self, requests: Sequence["_Request"], forgotten: Collection[str], *, mirrored: bool) -> None:
+        for one in requests:
+            one.taken = [
+                line
+                for line, event in zip(one.lines, one.events, strict=True)
+                if self._people([event]).isdisjoint(forgotten) and not self._of_oneself(line)
+            ]
         with self._log.lock:
-            fresh = self._log.unseen(taken)
+            fresh = self._log.unseen([line for one in requests for line in one.taken])
             try:
                 self._log.append(() if mirrored else fresh)
             except OSError as error:
@@ -126,7 +169,11 @@ class Intake:
                     raise refused("events", "could not be confirmed", "a retry", status=UNAVAILABLE) from error
                 except (ServerError, DataError, SealError) as away:  # the store, or a row there that cannot be read
                     raise refused("events", f"are not in profiles yet: {away}", "a retry", status=UNAVAILABLE) from away
-        return IntakeReport(len(fresh), duplicates=len(taken) - len(fresh), ignored=len(events) - len(taken))
+        new = {line[eventlog.KEY] for line in fresh}
+        for one in requests:  # an event that two of them have is the first one's
+            mine = new & {line[eventlog.KEY] for line in one.taken}
+            new -= mine
+            one.report = IntakeReport(len(mine), len(one.taken) - len(mine), len(one.events) - len(one.taken))
 
     def _checked(self, event: schemas.Event, place: int, now: int) -> dict[str, Any]:
         """Return an event as the log holds it, its user hashed and its time checked."""
@@ -169,6 +216,15 @@ class Intake:
                 del self._copied[next(iter(self._copied))]
         else:
             self._log.folded(keys)
+
+
+def _again(refusal: Rejected) -> Rejected:
+    """Return a refusal of the same words: each thread raises its own."""
+    told = refusal.problem
+    same = Rejected(told.error, where=told.where, allowed=told.allowed, status=refusal.status)
+    same.headers = dict(refusal.headers)
+    same.__cause__ = refusal.__cause__
+    return same
 
 
 def instant(seconds: int) -> dt.datetime:

@@ -57,13 +57,16 @@ class Lines:
         if sync_every_s:
             threading.Thread(target=self._sync_now_and_then, name=f"sync {folder.name}", daemon=True).start()
 
-    def append(self, *lines: bytes) -> None:
-        """Write lines (without their ends) after each other; all are on disk when this returns, if so asked."""
+    def append(self, *lines: bytes, sync: bool = True) -> None:
+        """Write lines (without their ends) after each other; all are on disk when this returns, if so asked.
+
+        Without `sync` they are on disk with the next ones that are.
+        """
         keys = sealing.given()
         block = b"".join(keys.seal(line) + b"\n" for line in lines)
         with self._lock:
             self._open(len(block))
-            self._write(block)
+            self._write(block, sync=sync)
         self._dirty.set()
 
     def append_referring(self, make: Callable[[set[str]], bytes], *, most: int) -> None:
@@ -77,7 +80,7 @@ class Lines:
             self._write(keys.seal(make(self._noted)) + b"\n")
         self._dirty.set()
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytes, *, sync: bool = True) -> None:
         """Write to the open file, whose next line stands alone whatever happens to this one."""
         block = b"\n" + block if self._torn else block
         try:
@@ -89,7 +92,7 @@ class Lines:
         if self._torn:
             self._noted.clear()
             raise OSError(f"{self.folder}: a line was cut short; is the disk full?")
-        if not self._sync_every_s:
+        if sync and not self._sync_every_s:
             os.fdatasync(self._file)
 
     def leave_old(self) -> None:

@@ -88,6 +88,9 @@ class _Marks:
             if self._there(asked):
                 asked("DELETE FROM {} WHERE name = ANY(%s)", list(names))
 
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
         with self._asked() as asked:
             if not self._there(asked):

@@ -91,6 +91,9 @@ class _Marks:
         if gone := list(names):
             self._client.srem(self._key, *gone)
 
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
         if self._config.online_store.redis_type == "redis_cluster":
             return self._write_apart(view, data, told)

@@ -6,6 +6,7 @@ is one kind of store.
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from feature_repo import columns, views
@@ -56,6 +57,9 @@ class Marks(Protocol):
 
     def remove(self, names: Iterable[str]) -> None:
         """Take names out."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let a store that waits for its disk at each write wait once for all that is written meanwhile."""
 
     def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
         """Write rows of a view but those of which one of the names in `told` is in the list; return how many.

@@ -50,12 +50,12 @@ class _Marks:
     """A table of names beside the rows. A transaction that holds the file's write lock looks there and writes."""
 
     def __init__(self, config: Any, provider: Any) -> None:
-        self._config, self._provider, self._one = config, provider, threading.Lock()
+        self._config, self._provider, self._one = config, provider, threading.RLock()
         self._table = f'"{recommender_of(config.project)}_forgotten"'
 
     @property
-    def _db(self) -> sqlite3.Connection:
-        found: sqlite3.Connection = self._provider.online_store._get_conn(self._config)
+    def _db(self) -> "sqlite3.Connection | _Within":
+        found: sqlite3.Connection | _Within = self._provider.online_store._get_conn(self._config)
         return found
 
     def _there(self) -> bool:
@@ -88,14 +88,42 @@ class _Marks:
             with self._one, self._db as db:
                 db.executemany(f"DELETE FROM {self._table} WHERE name = ?", [(name,) for name in names])
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make one transaction of what is written meanwhile: all of it or nothing, and one wait for the disk."""
+        store = self._provider.online_store
+        with self._one:
+            if isinstance(db := self._db, _Within):
+                yield
+                return
+            with db:  # commits, or rolls back what an error left open
+                db.execute("BEGIN IMMEDIATE")
+                store._conn = _Within(db)
+                try:
+                    yield
+                finally:
+                    store._conn = db
+
     def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
-        with self._one, self._db as db:  # rolls back what an error left open
-            db.execute("BEGIN IMMEDIATE")
+        with self.together():
             have = self.have([name for names in told for name in names])
             kept = [row for row, names in zip(data, told, strict=True) if have is not None and have.isdisjoint(names)]
             if kept:
-                self._provider.online_write_batch(self._config, view, kept, None)  # commits
+                self._provider.online_write_batch(self._config, view, kept, None)
         return None if have is None else len(kept)
+
+
+class _Within:
+    """A connection within a transaction that whoever began it will end: Feast, which ends its own, ends nothing."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.execute, self.executemany = db.execute, db.executemany
+
+    def __enter__(self) -> "_Within":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 class _Rows:
