@@ -16,6 +16,7 @@ import numpy as np
 
 HALF = 16  # bits whose lowest one is looked up at once
 MOST_LEAVES = 2 * HALF
+MOST_BYTES = 16 << 20  # of all tables: a process that serves holds them, and once more those of the user's numbers
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Tables:
 
     @classmethod
     def of(cls, weights: Mapping[str, np.ndarray]) -> "Tables | None":
-        """Return the tables of a forest's arrays; None where it has no tree, or one with too many leaves."""
+        """Return the tables of a forest's arrays; None of no tree, of trees too large, and of too many."""
         roots = weights["roots"]
         if not len(roots):
             return None
@@ -76,6 +77,9 @@ class Tables:
         by_column: dict[int, list[tuple[int, int, int]]] = {}
         for split in splits:
             by_column.setdefault(int(weights["column"][split[0]]), []).append(split)
+        places = sum(len({weights["threshold"][split[0]] for split in of}) + 2 for of in by_column.values())
+        if places * every.nbytes > MOST_BYTES:
+            return None
         columns = {column: _table(weights, of, every) for column, of in sorted(by_column.items())}
         return cls(columns, value.reshape(len(roots) * most), every)
 

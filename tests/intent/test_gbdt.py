@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from components import conditions
 from components.distributed.ranks import Ranks
-from components.intent import boosting, steps
+from components.intent import boosting, forest_tables, steps
 from components.intent import examples as intent_examples
 from components.intent import refit as refits
 from components.intent.boosting import Boosting, nodes_of
@@ -171,6 +171,16 @@ def test_tables_of_leaves_come_to_what_the_walk_comes_to(leaves: int) -> None:
     for row in range(3):
         alone = forest.probabilities(asked.take(np.array([row])))
         np.testing.assert_array_equal(alone[0], forest.probabilities(asked)[row])
+
+
+def test_tables_that_would_fill_the_memory_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    forest = grown(5, by_sign).forest
+    asked = seen(20, 5, seed=5)
+    said = forest.probabilities(asked)
+    monkeypatch.setattr(forest_tables, "MOST_BYTES", 100)
+    again = Forest(forest.shape, forest.weights)
+    np.testing.assert_array_equal(again.probabilities(asked), said)
+    assert again._tables is None
 
 
 def by_noise(labels: np.ndarray) -> np.ndarray:
