@@ -14,7 +14,6 @@ from monitoring.spec import Floors, Monitoring, Occasion
 from tests.monitoring.drift.made_periods import MadePeriods, day
 
 
-
 @pytest.fixture(scope="module")
 def shop() -> _World:
     periods = MadePeriods()
