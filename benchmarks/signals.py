@@ -81,6 +81,7 @@ def _document(name: str, replayed: Replayed) -> Document:
         "plants_within": len(noticed),
         "plants_in_class": sum(2 * one.as_planted > one.onsets for one in noticed),
         "within": within,
+        "surest": {one.plant: one.surest for one in found.power},
     } | replayed.document()
 
 
@@ -96,12 +97,19 @@ def text(document: Document) -> str:
                 f"{shops['alarms']} of {shops['windows']}",
                 f"{one['plants_first']} of {one['plants_planted']}",
                 f"{one['plants_within']}, {one['plants_in_class']} in class",
-                ", ".join(name for name, window in one["power"].items() if window is None) or "-",
+                ", ".join(_missed(one)) or "-",
                 f"{peer['false_alarms']}, two of five {peer['two_of_five']}" if peer else "-",
             ]
         )
     head = ["", "false alarms (later)", "nine parts", "plants first", "within two", "not noticed", "Evidently calls"]
     return script.table(head, lines)
+
+
+def _missed(one: Document) -> Iterator[str]:
+    """Name what most onsets did not show, each with how probable its surest signal is by chance alone."""
+    for name, window in one["power"].items():
+        if window is None:
+            yield f"{name} (p {one['surest'][name]:.1g})"
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ import numpy as np
 from scipy import special
 
 from components.volumes import REFERENCE
-from monitoring.drift import event_signals, evidently_default, frame_signals, model_signals
+from monitoring.drift import event_signals, evidently_default, frame_signals, model_signals, references
 from monitoring.drift.measuring import measure
 from monitoring.drift.observed import Observed, of_users
 from monitoring.drift.occasions import as_accepted, explanation
 from monitoring.drift.period_reader import Periods
 from monitoring.drift.plants import PLANTS, Plant
-from monitoring.drift.references import ordinary_of
 from monitoring.drift.signal_verdicts import Replay, Table, class_of, past_of, replay, verdicts_of
 from monitoring.drift.signals import Measured, effect_of, family_of, kind_of, off_scale
 from monitoring.drift.watch_record import SignalVerdict
@@ -51,6 +50,7 @@ class Noticed:
     within: int  # … within RUNS windows
     as_planted: int  # … of those, with the class of the plant
     signals: tuple[str, ...]  # that told it most often
+    surest: float  # how probable by chance the signal is that it moved most surely in its first window, median onset
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,14 @@ class _World:
     def noticed(self, plant: Plant, onsets: Sequence[int]) -> Noticed | None:
         """Plant a fault at each onset, for RUNS periods; None where this recommender has no such thing."""
         windows: list[int | None] = []
-        right, told = 0, Counter[str]()
+        right, told, surest = 0, Counter[str](), []
         for onset in onsets:
             found = self._noticed_at(plant, onset)
             if found is None:  # such as features of a day that is no cutoff
                 continue
             window, reason, signals = found
             windows.append(window)
+            surest.append(self._surest(plant, onset))
             right += window is not None and reason == plant.reason
             told.update(signals)
         if not windows:
@@ -171,7 +172,19 @@ class _World:
             (w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None
         )
         names = tuple(name for name, _ in told.most_common(3))
-        return Noticed(plant.name, plant.reason, len(windows), usual, first, within, right, names)
+        surely = float(np.median(surest))
+        return Noticed(plant.name, plant.reason, len(windows), usual, first, within, right, names, surely)
+
+    def _surest(self, plant: Plant, row: int) -> float:
+        """Return how probable by chance the signal is that a plant moves most surely, judged alone."""
+        number = self.table.periods[row]
+        changed = plant.change(self.observed[number], np.random.default_rng(row))
+        found = {} if changed is None else self._measured(plant, changed, row)
+        table = self.table.with_row(row, self.clean[number] | found)
+        state = self.state.widened(len(table.names))
+        moved = [s for s, name in enumerate(table.names) if found.get(name) != self.clean[number].get(name)]
+        pasts = [past for s in moved if (past := past_of(table, row, s, state)) is not None]
+        return min((references.seen(past).p for past in pasts), default=1.0)
 
     def _noticed_at(self, plant: Plant, onset: int) -> tuple[int | None, str, tuple[str, ...]] | None:
         """Return the window of a plant that first alarms, with the class and the signals that say so."""
@@ -281,7 +294,7 @@ def _least_effects(world: _World, spec: Monitoring) -> dict[str, float]:
         if past.is_few or len(past.values) < REFERENCE:
             continue
         kind = past.kind
-        of, unit = ordinary_of(past)
+        of, unit = references.ordinary_of(past)
         rate = spec.signals.false_share / len(families) / families[family_of(past.name)]
         reach = -float(special.stdtrit(of.periods - 1, rate / 2)) * of.scale
         centre, moved = (off_scale(kind, of.centre + step, unit=unit) for step in (0.0, reach))

@@ -8,7 +8,7 @@ Letters: N events, B rows, C intents.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -398,9 +398,3 @@ class Periods:
             by_intent=lambda by_target: pd.DataFrame(self.by_intent(by_target), columns=list(self.intents)),
             acts=[kind for kind in self._events["event"].unique() if self.vocabulary.signs.is_act(str(kind))],
         )
-
-
-def periods_of(folders: Folders, spec: Signals, **more: Any) -> Iterator[Observed]:
-    """Yield every period that is over."""
-    periods = Periods(folders, spec, **more)
-    yield from map(periods.observed, periods.numbers)

@@ -22,6 +22,7 @@ from feature_repo import columns
 from monitoring.drift.signals import (
     CLOCK,
     DESIGN,
+    INDEX,
     LEVEL,
     MEAN,
     NULL,
@@ -100,7 +101,7 @@ def ordinary_of(past: Past) -> tuple[Ordinary, float]:
     spread = float(np.nanmedian(past.spreads)) if np.isfinite(past.spreads).any() else None
     unit = spread if kind == MEAN and spread and spread > TINY else 1.0  # rounding is no deviation
     least = sampling_error(kind, users, spread)
-    if kind in (LEVEL, CLOCK) and np.isfinite(past.error):
+    if kind in (LEVEL, INDEX, CLOCK) and np.isfinite(past.error):
         least = max(least, past.error)
     values = onto_scale(kind, past.values, unit=unit)
     of = verdicts.ordinary(around(values, float(values[-1])) if kind == CLOCK else values)

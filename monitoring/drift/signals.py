@@ -16,7 +16,7 @@ from components import volumes
 from components.volumes import LEAST_RATIO, TINY
 from monitoring.spec import Floors
 
-Kind = Literal["volume", "level", "share", "null", "mean", "identity", "clock", "kept"]
+Kind = Literal["volume", "level", "share", "null", "mean", "identity", "index", "clock", "kept"]
 Source = Literal["events", "features", "scores", "forecasts", "served", "labels", "shown", "requests", "rewards"]
 Values = Mapping[str, "Measured"]
 VOLUME: Kind = "volume"  # counts that grow with the users: compared by their ratio
@@ -25,6 +25,7 @@ SHARE: Kind = "share"  # 0..1, of what may well be so
 NULL: Kind = "null"  # 0..1, of what should not be so
 MEAN: Kind = "mean"  # compared in standard deviations of one row
 IDENTITY: Kind = "identity"  # a ratio that stays as it is whatever users do: two ways to the same number
+INDEX: Kind = "index"  # a ratio of like to like, which what is sold does not move: less of a change is large
 CLOCK: Kind = "clock"  # an hour of the day, 0..24: compared around the clock
 KEPT: Kind = "kept"  # for others to count with; never judged
 
@@ -49,6 +50,7 @@ KINDS: dict[str, Kind] = {
     "events.weekday": SHARE,
     "events.quantity": MEAN,
     "events.price": LEVEL,
+    "events.price.index": INDEX,
     "features.mean": MEAN,
     "features.spread": LEVEL,
     "features.null": NULL,
@@ -212,7 +214,7 @@ def sampling_error(kind: Kind, n: float, spread: float | None) -> float:
         return math.sqrt(DESIGN) / (2 * math.sqrt(n))
     if kind == MEAN:
         return 1 / math.sqrt(n)
-    if kind == LEVEL:
+    if kind in (LEVEL, INDEX):
         return max(LEAST_RATIO, math.sqrt(DESIGN / (2 * n)) if spread is None else spread)
     if kind == CLOCK:
         return max(LEAST_HOURS, HOURS / math.sqrt(n) if spread is None else spread)
@@ -280,6 +282,7 @@ LARGE: dict[Kind, float] = {
     SHARE: 0.05,
     MEAN: 1.0,
     IDENTITY: 0.1,
+    INDEX: 0.15,
     CLOCK: 2.0,
     KEPT: math.inf,
 }

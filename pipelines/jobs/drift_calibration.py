@@ -55,12 +55,14 @@ class Replayed:
         for starts, names in found.alarms:
             yield f"  {starts[:10]}  {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
         yield ""
-        yield f"{'Planted':<28}{'window':>7}{'first':>8}{'within 2':>10}{'in class':>10}  class        Evidently"
+        heads = f"{'window':>7}{'first':>8}{'within 2':>10}{'in class':>10}{'by chance':>11}"
+        yield f"{'Planted':<28}{heads}  class        Evidently"
         for one in found.power:
             seen = {1: "1"}.get(ours.get("power", {}).get(one.plant), "-") if ours else ""
             window = "-" if one.window is None else str(one.window)
             first, within, right = (f"{n}/{one.onsets}" for n in (one.first, one.within, one.as_planted))
-            yield f"{one.plant:<28}{window:>7}{first:>8}{within:>10}{right:>10}  {one.reason:<12} {seen}"
+            told = f"{window:>7}{first:>8}{within:>10}{right:>10}{one.surest:>11.1g}"
+            yield f"{one.plant:<28}{told}  {one.reason:<12} {seen}"
         yield ""
         yield "Least effect of one signal that one period shows: " + ", ".join(
             f"{kind} {effect:g}" for kind, effect in found.least_effects.items()

@@ -89,6 +89,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/vectors/summaries.py": ("tests/vectors/test_summaries.py",),
     # Drift by signals.
     "monitoring/drift/signals.py": ("tests/monitoring/drift/test_signal_kinds.py",),
+    "monitoring/drift/references.py": (
+        "tests/monitoring/drift/test_references.py",
+        "tests/monitoring/drift/test_signal_verdicts.py",
+    ),
+    "monitoring/drift/usual_prices.py": ("tests/monitoring/drift/test_references.py",),
     "monitoring/drift/reasons.py": ("tests/monitoring/drift/test_reasons.py",),
     "monitoring/drift/signal_verdicts.py": ("tests/monitoring/drift/test_signal_verdicts.py",),
     # When to train again.

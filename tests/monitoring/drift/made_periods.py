@@ -49,6 +49,8 @@ class MadePeriods:
             events=events,
             values=_values(),
             new_items=np.zeros(len(events), dtype=bool),
+            usual=np.full(len(events), np.exp(0.5)),
+            age=period,
             segment=segment[events["user"].to_numpy()],
             segments=tuple(f"s.{place}" for place in range(len(SEGMENTS))),
             ingested=len(events),

@@ -25,7 +25,8 @@ from monitoring.spec import Floors
         ("events.users.segment.ab12.3", "volume"),
         ("events.each.session", "volume"),
         ("events.clock", "clock"),
-        ("events.price.index", "level"),
+        ("events.price.index", "index"),
+        ("events.price.p50", "level"),
         ("events.total.value", "kept"),
         ("events.null.value", "null"),
         ("events.share.category.SOFT DRINKS", "share"),
@@ -45,6 +46,12 @@ def test_what_was_never_null_is_large_sooner() -> None:
     assert (signals.is_large("null", 0.031, 0.001), signals.is_large("null", 0.041, 0.001)) == (False, True)
 
 
+def test_a_fifth_is_large_of_prices_beside_their_own_and_not_of_what_is_sold() -> None:
+    assert [signals.is_large(kind, 1.16, 1.0) for kind in ("index", "level")] == [True, False]
+    assert not signals.is_large("index", 1.14, 1.0)
+    assert not is_worth_a_word("index", 1.04, 1.0, Floors())
+
+
 def test_an_hour_is_worth_a_word_and_two_are_large() -> None:
     told = [signals.is_worth_a_word("clock", hour, 0.0, Floors()) for hour in (0.7, 1.0, 23.0)]
     assert (told, signals.is_large("clock", 1.9, 0.0), signals.is_large("clock", 22.0, 0.0)) == (
@@ -60,7 +67,7 @@ def test_every_judged_kind_of_signal_has_a_family_of_its_like() -> None:
     assert not {"events", "features"} & set(found.values()), "each has one that says of what"
 
 
-@pytest.mark.parametrize("kind", ["volume", "level", "share", "null", "mean", "identity", "clock"])
+@pytest.mark.parametrize("kind", ["volume", "level", "share", "null", "mean", "identity", "index", "clock"])
 def test_a_scale_is_gone_back_from(kind: signals.Kind) -> None:
     values = np.array([0.01, 0.2, 0.9])
     scaled = onto_scale(kind, values, unit=2.0)
@@ -94,6 +101,7 @@ def test_scales_by_value() -> None:
         ("volume", 400, 0.2, 0.2),  # a few users make most of it
         ("volume", 400, 0.001, 0.01),
         ("identity", 9, None, 0.002),
+        ("index", 400, 0.03, 0.03),
         ("clock", 400, 0.3, 0.3),  # hours
         ("clock", 10**9, 0.0, 0.05),
     ],
