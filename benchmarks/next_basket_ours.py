@@ -100,13 +100,14 @@ def features(of: "Pairs", chosen: Mapping[str, str], again: Mapping[str, np.ndar
     idle = past.at - newest
     size = np.bincount(past.user, minlength=past.n_users) / np.maximum(past.trips, 1)
     gap = age / np.maximum(count, 1)
-    again_rate = _again_rate(past)
+    again_rate, alone = _again_rate(past), _alone(past)
     columns = [
         *(of.scores[name] for name in (*chosen.values(), "popular", "personal")),
         *(of.scores[name] for name in of.scores if name.startswith("decay ")),
         *again.values(),
         count * had, since, age, gap, since / np.maximum(gap, 0.5), past.trips[of.user], idle[of.user], size[of.user],
         count * had / np.maximum(past.trips[of.user], 1), again_rate[of.item],
+        alone[of.item],
     ]  # fmt: skip
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -116,6 +117,13 @@ def _again_rate(past: Past) -> np.ndarray:
     lines = np.bincount(past.item, minlength=past.n_items)
     pairs = np.bincount(np.unique(past.user * past.n_items + past.item) % past.n_items, minlength=past.n_items)
     return np.asarray((lines - pairs + 1) / (lines + 2))
+
+
+def _alone(past: Past) -> np.ndarray:
+    """Return the mean share that an item is of the trips that hold it, 1 where always alone, [I]."""
+    _, of_trip, sizes = np.unique(past.user * 100_000 + past.trip, return_inverse=True, return_counts=True)
+    shares = np.bincount(past.item, 1 / sizes[of_trip], minlength=past.n_items)
+    return np.asarray(shares / np.maximum(np.bincount(past.item, minlength=past.n_items), 1))
 
 
 def fit_trees(
