@@ -7,9 +7,10 @@ chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 
 below; `blend` is the best mix of these three. `tifu_sized` is the platform's ranker of that name on days
 (next_basket_sized.py), `tifu_sized_trips` on trips. `basket` is the platform's (components/ranking/basket_fit.py), in
 the form that does better on the validation trip; `basket_and_tifu` and `basket_and_sized` are its mixes with `tifu_knn`
-and `tifu_sized`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one,
-as the platform's two-stage rankers learn. `ci95` are intervals over resampled users. `of_usual` leaves out of the
-judgement whom the papers' code calls noise (trips.py).
+and `tifu_sized`. `trees` is the platform's `lambdamart` over all of these scores, learnt from the two trips before the
+validation one, as two-stage rankers learn; `trees_refit` is as many trees learnt from that trip as well, as the
+platform's refit does. `ci95` are intervals over resampled users. `of_usual` leaves out of the judgement whom the papers'
+code calls noise (trips.py).
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
@@ -253,9 +254,12 @@ def our_scores(
              for of in (*learn, check)]  # fmt: skip
     columns = {id(part): cut[id(of)] for part, of in zip(parts, (*learn, check), strict=True)}
     trees, told = ours.fit_trees(parts[:-1], parts[-1], columns, seed=seed)
-    notes.setdefault("trees", []).append(len(told))
-    found["trees"] = np.full(len(test.user), -np.inf)
-    found["trees"][few[id(test)]] = trees.score(cut[id(test)])
+    best_at = int(np.argmax(told)) + 1
+    notes.setdefault("trees", []).append(best_at)
+    again_fit, _ = ours.fit_trees(parts[:-1], parts[-1], columns, seed=seed, trees=best_at)
+    for name, made in (("trees", trees), ("trees_refit", again_fit)):
+        found[name] = np.full(len(test.user), -np.inf)
+        found[name][few[id(test)]] = made.score(cut[id(test)])
     seconds[f"trees {seed}"] = time.process_time() - start
     return found
 
