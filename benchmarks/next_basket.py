@@ -9,8 +9,8 @@ below; `blend` is the best mix of these three. `tifu_sized` is the platform's ra
 the form that does better on the validation trip; `basket_and_tifu` and `basket_and_sized` are its mixes with `tifu_knn`
 and `tifu_sized`. `trees` is the platform's `lambdamart` over all of these scores, learnt from the two trips before the
 validation one, as two-stage rankers learn; `trees_refit` is as many trees learnt from that trip as well, as the
-platform's refit does. `ci95` are intervals over resampled users. `of_usual` leaves out of the judgement whom the papers'
-code calls noise (trips.py).
+platform's refit does. `ci95` are intervals over resampled users. `of_usual` leaves out of the judgement whom the
+papers' code calls noise (trips.py).
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
