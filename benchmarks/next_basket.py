@@ -7,9 +7,10 @@ chooses every setting, and earlier ones are learnt from. Recall@10, and NDCG@10 
 below; `blend` is the best mix of these three. `tifu_sized` is the platform's ranker of that name on days
 (next_basket_sized.py), `tifu_sized_trips` on trips. `basket` is the platform's (components/ranking/basket_fit.py), in
 the form that does better on the validation trip; `basket_and_tifu` and `basket_and_sized` are its mixes with `tifu_knn`
-and `tifu_sized`; `trees` is LambdaMART over all of these scores, learnt from the two trips before the validation one,
-as the platform's two-stage rankers learn. `ci95` are intervals over resampled users. `of_usual` leaves out of the
-judgement whom the papers' code calls noise (trips.py).
+and `tifu_sized`. `trees` is the platform's `lambdamart` over all of these scores, learnt from the two trips before the
+validation one, as two-stage rankers learn; `trees_refit` is as many trees learnt from that trip as well, as the
+platform's refit does. `ci95` are intervals over resampled users. `of_usual` leaves out of the judgement whom the
+papers' code calls noise (trips.py).
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
@@ -19,12 +20,13 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import next_basket_ours as ours
 from benchmarks import next_basket_sized, script
 from benchmarks.script import Document
 from benchmarks.trips import Past, Trips, at_pairs, best_new, near_mean, up_cf
@@ -43,6 +45,7 @@ BROUGHT = 50  # popular items, and new ones that near users have
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of a part of a mix
 FINE_SHARES = tuple(round(0.1 * n, 1) for n in range(11))  # of one of two parts
 TREE_TRIPS, LEARNT_TRIPS = 2, 4  # before the validation trip: what trees learn from; before these, what `basket` does
+TREE_ITEMS = 120  # of a user, by `tifu_knn_sized`, that trees order
 PEERS = ("decay", "up_cf", "tifu_knn")  # those with settings
 Metrics = tuple[np.ndarray, np.ndarray]  # recall and NDCG of each user, [U]
 
@@ -73,9 +76,11 @@ def measure(asked: argparse.Namespace) -> Document:
     seconds["peers"] = time.process_time() - start
     notes: dict[str, Any] = {"chosen": chosen | {"blend": shares}, "skipped": {}}
     told: dict[str, list[np.ndarray]] = {name: [scores] for name, scores in sides.items()}
-    for seed in range(0 if asked.formulas else asked.seeds):
+    for seed in range(asked.seeds):
         script.note(f"seed {seed} …")
-        for name, scores in our_scores(trips, check, test, chosen, seed=seed, notes=notes, seconds=seconds).items():
+        for name, scores in our_scores(
+            trips, check, test, chosen, seed=seed, basket=not asked.without_basket, notes=notes, seconds=seconds
+        ).items():
             told.setdefault(name, []).append(scores)
     return {
         "users": test.past.n_users,
@@ -211,28 +216,26 @@ def our_scores(
     chosen: Mapping[str, str],
     *,
     seed: int,
+    basket: bool,
     notes: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, np.ndarray]:
-    """Fit `basket` and the trees over all scores, and score the test trip."""
-    from benchmarks import next_basket_ours as ours
-
+    """Fit `basket`, if asked for, and the trees over all scores, and score the test trip."""
     start = time.process_time()
-    first = VALIDATE + TREE_TRIPS + 1
-    earlier = [trips.before(back) for back in range(first, first + LEARNT_TRIPS)]
-    forms = ours.fit_forms(earlier, check.past, trips.n_items, seed=seed)
-    best = max(forms, key=lambda form: forms[form][1])
-    notes.setdefault("forms", []).append({form: told[0] for form, (_, told) in forms.items()})
+    forms = _forms(trips, check, seed=seed, notes=notes) if basket else {}
     again = {form: {id(of): ours.chances(net, of.past, of.user, of.item) for of in (check, test)}
              for form, (net, _) in forms.items()}  # fmt: skip
     seconds[f"basket {seed}"] = time.process_time() - start
     found = {f"basket_{form}": again[form][id(test)] + 1e-4 * test.scores["popular"] for form in forms}
-    found["basket"] = found[f"basket_{best}"]
-    for side, peer in (("basket_and_tifu", "tifu_knn"), ("basket_and_sized", next_basket_sized.DAYS)):
-        both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen[peer]])] for of in (check, test)}
-        share = mixed_with(check, *both[id(check)])
-        notes.setdefault(side, []).append(share)
-        found[side] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
+    if forms:
+        best = max(forms, key=lambda form: forms[form][1])
+        found["basket"] = found[f"basket_{best}"]
+        for side, peer in (("basket_and_tifu", "tifu_knn"), ("basket_and_sized", next_basket_sized.DAYS)):
+            parts = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen[peer]])]
+                     for of in (check, test)}  # fmt: skip
+            share = mixed_with(check, *parts[id(check)])
+            notes.setdefault(side, []).append(share)
+            found[side] = share * parts[id(test)][0] + (1 - share) * parts[id(test)][1]
     try:
         lambdamart.library()
     except SpecError as error:
@@ -245,11 +248,35 @@ def our_scores(
             again[form][id(of)] = ours.chances(net, of.past, of.user, of.item)
     columns = {id(of): ours.features(of, chosen, {form: again[form][id(of)] for form in forms})
                for of in (*learn, check, test)}  # fmt: skip
-    trees, told = ours.fit_trees(learn, check, columns, seed=seed)
-    notes.setdefault("trees", []).append(len(told))
-    found["trees"] = trees.score(columns[id(test)])
+    few = {id(of): best_few(of, of.scores[chosen[next_basket_sized.NEAREST]]) for of in (*learn, check, test)}
+    cut = {key: values[few[key]] for key, values in columns.items()}
+    parts = [replace(of, user=of.user[few[id(of)]], item=of.item[few[id(of)]], wanted=of.wanted[few[id(of)]])
+             for of in (*learn, check)]  # fmt: skip
+    columns = {id(part): cut[id(of)] for part, of in zip(parts, (*learn, check), strict=True)}
+    trees, told = ours.fit_trees(parts[:-1], parts[-1], columns, seed=seed)
+    best_at = int(np.argmax(told)) + 1
+    notes.setdefault("trees", []).append(best_at)
+    again_fit, _ = ours.fit_trees(parts[:-1], parts[-1], columns, seed=seed, trees=best_at)
+    for name, made in (("trees", trees), ("trees_refit", again_fit)):
+        found[name] = np.full(len(test.user), -np.inf)
+        found[name][few[id(test)]] = made.score(cut[id(test)])
     seconds[f"trees {seed}"] = time.process_time() - start
     return found
+
+
+def _forms(trips: Trips, check: Pairs, *, seed: int, notes: dict[str, Any]) -> dict[str, Any]:
+    first = VALIDATE + TREE_TRIPS + 1
+    earlier = [trips.before(back) for back in range(first, first + LEARNT_TRIPS)]
+    forms = ours.fit_forms(earlier, check.past, trips.n_items, seed=seed)
+    notes.setdefault("forms", []).append({form: told[0] for form, (_, told) in forms.items()})
+    return forms
+
+
+def best_few(of: Pairs, scores: np.ndarray, most: int = TREE_ITEMS) -> np.ndarray:
+    """Return the positions of each user's `most` best pairs, ascending; ties by item."""
+    order = np.lexsort((of.item, -scores, of.user))
+    rank = np.arange(len(order)) - np.searchsorted(of.user, of.user)
+    return np.sort(order[rank < most])
 
 
 def found_share(of: Pairs) -> float:
@@ -282,6 +309,6 @@ def text(document: Document) -> str:
 
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
-    switches.add_argument("--formulas", action="store_true", help="leave out basket and trees, which are trained")
+    switches.add_argument("--without-basket", action="store_true", help="leave out `basket`, most of the time it takes")
     switches.add_argument("--seeds", type=int, default=1, help="fits of basket and trees")
     script.main(switches, measure, text)

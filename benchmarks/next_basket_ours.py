@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.trips import Past
+from benchmarks import next_basket_sized
+from benchmarks.trips import Past, at_pairs, up_cf
 from components.ranking import basket_fit
 from components.ranking.basket_fit import FORMS, HORIZON, MOST_ITEMS, Net, Sets, Told
 from components.ranking.item_signals import Signals, read
 from components.ranking.lists import Lists
 from components.ranking.models import lambdamart
 from components.ranking.models.trees import Trees
+from components.ranking.sources import sized
 
 if TYPE_CHECKING:
     from benchmarks.next_basket import Pairs
 
 WEEK, SLOW = 7.0, 0.96
+SIZED_HALF_LIFE = 80.0  # days, of what trees see of baskets' sizes beside the scores that are chosen
 
 
 def sets_of(past: Past, *, most: int) -> Sets:
@@ -100,13 +103,22 @@ def features(of: "Pairs", chosen: Mapping[str, str], again: Mapping[str, np.ndar
     idle = past.at - newest
     size = np.bincount(past.user, minlength=past.n_users) / np.maximum(past.trips, 1)
     gap = age / np.maximum(count, 1)
-    again_rate = _again_rate(past)
+    again_rate, alone = _again_rate(past), _alone(past)
+    own = sized.at_length_1(next_basket_sized.weights(past, SIZED_HALF_LIFE, by_trip=True))
+    within = basket_sizes(past).astype(np.float64)
+    smallest = np.full(len(keys), np.inf)
+    np.minimum.at(smallest, inverse, within)
+    usual = np.bincount(inverse, within) / np.bincount(inverse)
+    last_trip = np.zeros(len(keys))
+    np.maximum.at(last_trip, inverse, past.trip)
     columns = [
         *(of.scores[name] for name in (*chosen.values(), "popular", "personal")),
         *(of.scores[name] for name in of.scores if name.startswith("decay ")),
         *again.values(),
         count * had, since, age, gap, since / np.maximum(gap, 0.5), past.trips[of.user], idle[of.user], size[of.user],
         count * had / np.maximum(past.trips[of.user], 1), again_rate[of.item],
+        alone[of.item], smallest[place] * had, usual[place] * had, (past.trips[of.user] + 1 - last_trip[place]) * had,
+        np.asarray(own[of.user, of.item]).ravel(), at_pairs(up_cf(past, power=5.0), own, of.user, of.item),
     ]  # fmt: skip
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -118,13 +130,25 @@ def _again_rate(past: Past) -> np.ndarray:
     return np.asarray((lines - pairs + 1) / (lines + 2))
 
 
+def basket_sizes(past: Past) -> np.ndarray:
+    """Return how many lines the trip of each line has, [L]."""
+    _, of_trip, sizes = np.unique(past.user * 100_000 + past.trip, return_inverse=True, return_counts=True)
+    return np.asarray(sizes[of_trip])
+
+
+def _alone(past: Past) -> np.ndarray:
+    """Return the mean share that an item is of the trips that hold it, 1 where always alone, [I]."""
+    shares = np.bincount(past.item, 1 / basket_sizes(past), minlength=past.n_items)
+    return np.asarray(shares / np.maximum(np.bincount(past.item, minlength=past.n_items), 1))
+
+
 def fit_trees(
-    learn: Sequence["Pairs"], check: "Pairs", columns: Mapping[int, np.ndarray], *, seed: int
+    learn: Sequence["Pairs"], check: "Pairs", columns: Mapping[int, np.ndarray], *, seed: int, trees: int | None = None
 ) -> tuple[Trees, list[float]]:
-    """Fit LambdaMART to earlier trips, stopped by NDCG@10 on the validation trip."""
+    """Fit LambdaMART to earlier trips, stopped by NDCG@10 on the validation trip, or `trees` to that trip as well."""
     from benchmarks.next_basket import per_user
 
-    parts = [_lists(of, columns[id(of)]) for of in learn]
+    parts = [_lists(of, columns[id(of)]) for of in (learn if trees is None else [*learn, check])]
     ends = np.cumsum([0, *(len(part.bought) for part in parts)])
     whole = Lists(
         features=np.concatenate([part.features for part in parts]),
@@ -133,6 +157,8 @@ def fit_trees(
         offsets=np.concatenate([*(part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)), ends[-1:]]),
         recall=1.0,
     )
+    if trees is not None:
+        return lambdamart.fit(whole, seed=seed, trees=trees)
     return lambdamart.fit(
         whole,
         seed=seed,

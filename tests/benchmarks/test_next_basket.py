@@ -99,3 +99,10 @@ def test_whom_the_papers_call_noise_can_be_left_out() -> None:
     day = np.concatenate([np.tile([0.0, 10.0], 20), np.tile([0.0, 10.0], 20), [3.0, 3.5]])
     trips = Trips(user, np.zeros(len(user), int), np.ones(len(user), int), day, 1)
     assert np.flatnonzero(~trips.usual).tolist() == [20, 21]
+
+
+def test_trees_order_each_users_best_few_pairs() -> None:
+    past = Past(*(np.empty(0, int) for _ in range(4)), np.zeros(2, int), np.zeros(2), *(np.empty(0, int),) * 2, 9)
+    pairs = Pairs(past, np.array([0, 0, 0, 1, 1]), np.array([1, 4, 6, 0, 2]), np.zeros(5, bool), {})
+    assert next_basket.best_few(pairs, np.array([0.1, 0.5, 0.5, 0.2, 0.9]), 2).tolist() == [1, 2, 3, 4]
+    assert next_basket.best_few(pairs, np.array([0.1, 0.5, 0.5, 0.2, 0.9]), 1).tolist() == [1, 4]
