@@ -23,7 +23,7 @@ def test_a_copy_is_what_mlflow_makes_and_nobody_s_but_its_own(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     mlflow_database.share(tmp_path_factory)
-    theirs, upgrades = utils._upgrade_db.__wrapped__, []
+    theirs, upgrades = utils._upgrade_db.__wrapped__, list[sqlalchemy.Engine]()
 
     def counted(engine: sqlalchemy.Engine) -> None:
         upgrades.append(engine)
@@ -47,7 +47,8 @@ def test_a_copy_is_what_mlflow_makes_and_nobody_s_but_its_own(
 def test_a_database_that_is_in_use_is_upgraded_as_it_is(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    engine, upgrades = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'old.db'}"), []
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    upgrades: list[sqlalchemy.Engine] = []
     utils.InitialBase.metadata.create_all(engine)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
