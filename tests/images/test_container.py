@@ -104,3 +104,13 @@ def test_the_serving_image_has_what_the_door_imports_and_no_pipelines(serving: s
     listed = podman("run", "--rm", "--network", "host", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
                     serving, "sh", "-c", "ls /app /opt/venv/lib/python3*/site-packages")  # fmt: skip
     assert not {"kfp", "evidently", "great_expectations", "mlflow", "pipelines", "pytest"} & set(listed.split())
+
+
+def test_the_steps_image_grows_trees(steps: str) -> None:
+    """What `gbdt` and `lambdamart` are trained by loads there, with the OpenMP that its wheel leaves out."""
+    grow = ("import numpy as np; from components.boosted_trees import library; "
+            "lightgbm = library('gbdt'); x = np.arange(100.0)[:, None]; "
+            "print(lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, x[:, 0] > 50), 3).num_trees())")  # fmt: skip
+    said = podman("run", "--rm", "--network", "host", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
+                  steps, "python", "-c", grow)  # fmt: skip
+    assert said.split()[-1] == "3"
