@@ -38,11 +38,18 @@ class RecommendRequest(Request):
         default=None, description="Left out only with `events` or `interests`: somebody who is no user"
     )
     k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
+    # Factories, since pydantic would copy a default, deeply, for every request.
     context: dict[Name, Text | bool | int | FiniteFloat] = Field(
-        default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
+        default_factory=dict,
+        json_schema_extra={"default": {}},
+        max_length=32,
+        description="Where the items will be shown; logged, not used by the models yet",
     )
     exclude: list[Id] = Field(
-        default=[], max_length=MOST_EXCLUDED, description="Items not to show; unknown ones are ignored"
+        default_factory=list,
+        json_schema_extra={"default": []},
+        max_length=MOST_EXCLUDED,
+        description="Items not to show; unknown ones are ignored",
     )
     at: At = None
     placement: Name | None = Field(
@@ -50,13 +57,15 @@ class RecommendRequest(Request):
         description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
     )
     interests: dict[Name, Annotated[list[Text], Field(max_length=MOST_VALUES)]] = Field(
-        default={},
+        default_factory=dict,
+        json_schema_extra={"default": {}},
         max_length=8,
         description="What somebody says to like, by attribute of items, such as {category: [SOUP]}: items of it count "
         "twice as popular where nothing else is known of the user; values that no item has are ignored",
     )
     events: list[SessionEvent] = Field(
-        default=[],
+        default_factory=list,
+        json_schema_extra={"default": []},
         max_length=MOST_EVENTS,
         description="Without user_id: what was done in the session so far; counts for this answer, is stored nowhere",
     )

@@ -34,6 +34,12 @@ def test_every_value_comes_back_with_its_type(name: str) -> None:
     assert more == {"k": 1}
 
 
+@pytest.mark.parametrize("count", [0, 26, 27, 28, 100, 122, 123, 124, 5000])  # around the frames that are stored
+def test_a_text_of_any_size_comes_back_stored_or_compressed(count: int) -> None:
+    values = np.random.default_rng(0).random(count)
+    assert packed_answer.unpack(packed_answer.pack({"a": values}, {}))[0]["a"] == values.tolist()
+
+
 def test_a_text_of_before_is_read_as_it_was_written() -> None:
     text = (
         "eLv6VIbzW8HAwICS5koyc8E6YBYY6RiaGpgamxgbmBnGAk1G95Mx0DigMEYoAPWBxNPz81KR4tQAohqLm41QnAVXYQVM0UBlSUqxtbVxlk0M"
