@@ -46,6 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/ranking/test_people.py::test_the_facts_of_people_are_what_happened",
     ),
     "components/ranking/sources/graph.py": ("tests/ranking/test_knowledge.py",),
+    "components/ranking/sources/sized.py": ("tests/ranking/test_sized.py",),
     "components/ranking/choice.py": ("tests/ranking/test_choose.py",),
     "components/ranking/choose.py": ("tests/ranking/test_choose.py",),
     "components/ranking/rerank.py": ("tests/ranking/test_rerank.py",),
