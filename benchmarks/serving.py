@@ -10,7 +10,6 @@ request log and validation add is the ratio. Users are distinct while there are 
 import argparse
 import contextlib
 import dataclasses
-import http.client
 import itertools
 import json
 import os
@@ -19,13 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 
 from benchmarks import script, subject
 from benchmarks.peers import bars, compare, servers, strain
+from benchmarks.peers.one_client import Call, Loop, Service
 from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
@@ -42,72 +40,6 @@ BATCH_USERS = 200
 QUICK_EVENTS = 200.0  # a second
 PARTS = ("read", "predict", "rank")
 HERE, KINDS = "sqlite", ("sqlite", "redis", "postgres")
-Call = Callable[[], Any]
-
-
-@dataclasses.dataclass
-class Loop:
-    """Latencies and processor seconds of one kind of request, added up over turns."""
-
-    cpu: Callable[[], float]  # seconds used so far by whoever answers
-    seconds: list[float] = dataclasses.field(default_factory=list)
-    used: float = 0.0
-
-    def run(self, calls: Sequence[Call]) -> list[Any]:
-        """Make one call after the other; return the answers."""
-        before, answers = self.cpu(), []
-        for call in calls:
-            start = time.perf_counter()
-            answers.append(call())
-            self.seconds.append(time.perf_counter() - start)
-        self.used += self.cpu() - before
-        return answers
-
-    def document(self) -> Document:
-        """Return the figures."""
-        p50, p99 = np.quantile(self.seconds, (0.5, 0.99)) * 1000
-        return {
-            "requests": len(self.seconds),
-            "p50_ms": round(float(p50), 3),
-            "p99_ms": round(float(p99), 3),
-            "cpu_s_per_1000": round(1000 * self.used / len(self.seconds), 3),
-        }
-
-
-class Service:
-    """A served release: its process tree, and a connection that stays open."""
-
-    def __init__(self, url: str, pid: int) -> None:
-        self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-        self.root = psutil.Process(pid)
-
-    def post(self, path: str, body: Document) -> Any:
-        """Ask and return the answer."""
-        return self._ask("POST", path, json.dumps(body).encode())
-
-    def alive(self) -> Any:
-        """Ask for nothing but a sign of life."""
-        return self._ask("GET", "/livez", None)
-
-    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
-        self._connection.request(method, path, body, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        text = answer.read()
-        if answer.status != http.client.OK:
-            raise ServerError(f"{path}: the service answered {answer.status}: {text[:200]!r}")
-        return json.loads(text) if body else None
-
-    def cpu(self) -> float:
-        """Return the processor seconds that the process tree has used."""
-        times = [process.cpu_times() for process in self._tree()]
-        return float(sum(t.user + t.system for t in times))
-
-    def memory_gib(self) -> float:
-        """Return the process tree's memory, pages that it shares counted once."""
-        return float(sum(process.memory_full_info().pss for process in self._tree()) / 2**30)
-
-    def _tree(self) -> list[psutil.Process]:
-        return [self.root, *self.root.children(recursive=True)]
 
 
 class InProcess:
@@ -242,8 +174,6 @@ class _Measured:
                 with stores.filled(kind, variables, release, self.users, Path(folder)) as theirs:
                     return self._measure(few, theirs, Path(folder))
             except (*stores.FAILURES, ServerError) as error:
-                if kind == HERE:
-                    raise
                 self.lacks[f"store {kind}"] = (str(error).splitlines() or [type(error).__name__])[0]
                 script.note(f"{kind} is left out: {self.lacks[f'store {kind}']}")
                 return None
