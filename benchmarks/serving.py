@@ -10,7 +10,6 @@ request log and validation add is the ratio. Users are distinct while there are 
 import argparse
 import contextlib
 import dataclasses
-import http.client
 import itertools
 import json
 import os
@@ -19,13 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 
 from benchmarks import script, subject
-from benchmarks.peers import compare, servers, strain
+from benchmarks.peers import bars, compare, servers, strain
+from benchmarks.peers.one_client import Call, Loop, Service
 from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
@@ -42,72 +40,6 @@ BATCH_USERS = 200
 QUICK_EVENTS = 200.0  # a second
 PARTS = ("read", "predict", "rank")
 HERE, KINDS = "sqlite", ("sqlite", "redis", "postgres")
-Call = Callable[[], Any]
-
-
-@dataclasses.dataclass
-class Loop:
-    """Latencies and processor seconds of one kind of request, added up over turns."""
-
-    cpu: Callable[[], float]  # seconds used so far by whoever answers
-    seconds: list[float] = dataclasses.field(default_factory=list)
-    used: float = 0.0
-
-    def run(self, calls: Sequence[Call]) -> list[Any]:
-        """Make one call after the other; return the answers."""
-        before, answers = self.cpu(), []
-        for call in calls:
-            start = time.perf_counter()
-            answers.append(call())
-            self.seconds.append(time.perf_counter() - start)
-        self.used += self.cpu() - before
-        return answers
-
-    def document(self) -> Document:
-        """Return the figures."""
-        p50, p99 = np.quantile(self.seconds, (0.5, 0.99)) * 1000
-        return {
-            "requests": len(self.seconds),
-            "p50_ms": round(float(p50), 3),
-            "p99_ms": round(float(p99), 3),
-            "cpu_s_per_1000": round(1000 * self.used / len(self.seconds), 3),
-        }
-
-
-class Service:
-    """A served release: its process tree, and a connection that stays open."""
-
-    def __init__(self, url: str, pid: int) -> None:
-        self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-        self.root = psutil.Process(pid)
-
-    def post(self, path: str, body: Document) -> Any:
-        """Ask and return the answer."""
-        return self._ask("POST", path, json.dumps(body).encode())
-
-    def alive(self) -> Any:
-        """Ask for nothing but a sign of life."""
-        return self._ask("GET", "/livez", None)
-
-    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
-        self._connection.request(method, path, body, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        text = answer.read()
-        if answer.status != http.client.OK:
-            raise ServerError(f"{path}: the service answered {answer.status}: {text[:200]!r}")
-        return json.loads(text) if body else None
-
-    def cpu(self) -> float:
-        """Return the processor seconds that the process tree has used."""
-        times = [process.cpu_times() for process in self._tree()]
-        return float(sum(t.user + t.system for t in times))
-
-    def memory_gib(self) -> float:
-        """Return the process tree's memory, pages that it shares counted once."""
-        return float(sum(process.memory_full_info().pss for process in self._tree()) / 2**30)
-
-    def _tree(self) -> list[psutil.Process]:
-        return [self.root, *self.root.children(recursive=True)]
 
 
 class InProcess:
@@ -163,17 +95,38 @@ def measure(asked: argparse.Namespace) -> Document:
         os.environ |= variables | {"OMP_NUM_THREADS": "1"}
         script.note("building and starting the service")
         tag = build.build(found.release, home=Path(scratch))
-        serving = serve.serve(tag, port=free_port(0), env=variables)
-        try:
-            service = Service(serving.url, serving.process.pid)
-            document = {"recommender": found.name, **_asked(service, found, requests)}
-            document["door"] = strain.processes(serving.workers, service.root)
-        finally:
-            serving.stop()
-        return document | _beside(asked, found, tag, variables)
+        document: Document = {"recommender": found.name, "lacks": (lacks := {})}
+
+        def alone() -> Document:
+            serving = serve.serve(tag, port=free_port(0), env=variables)
+            try:
+                service = Service(serving.url, serving.process.pid)
+                asked_ = part(lacks, "one client", lambda: _asked(service, found, requests)) or {}
+                door = part(lacks, "a process of the door", lambda: strain.processes(serving.workers, service.root))
+                return asked_ | {"door": door or {}}
+            finally:
+                serving.stop()
+
+        document |= part(lacks, "the door alone", alone) or {}
+        document |= part(lacks, "servers side by side", lambda: _beside(asked, found, tag, variables, lacks)) or {}
+        return document | {"bars": bars.judged(document)}
 
 
-def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict[str, str]) -> Document:
+def part(lacks: dict[str, str], name: str, measured: Callable[[], Document]) -> Document | None:
+    """Measure one part; where it fails, note why and go on with the others: a run takes most of an hour."""
+    try:
+        return measured()
+    except SpecError:  # a mistake in what was asked for
+        raise
+    except Exception as error:
+        lacks[name] = (str(error).splitlines() or [""])[0] or type(error).__name__
+        script.note(f"{name} is left out: {lacks[name]}")
+        return None
+
+
+def _beside(
+    asked: argparse.Namespace, found: Subject, tag: str, variables: dict[str, str], lacks: dict[str, str]
+) -> Document:
     """Measure the servers side by side."""
     peers = compare.REFERENCE if asked.quick and asked.peers is None else asked.peers or ",".join(servers.PLAIN)
     kinds = [HERE] if asked.quick and asked.stores is None else (asked.stores or ",".join(KINDS)).split(",")
@@ -182,7 +135,6 @@ def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict
     names = [compare.OURS, compare.ROUTED, *(n for n in peers.split(",") if n)]
     if unknown := set(names[2:]) - set(servers.PLAIN):
         raise SpecError(f"--peers: no peer {', '.join(sorted(unknown))}; have {', '.join(servers.PLAIN)}")
-    lacks: dict[str, str] = {}
     peer = InProcess(found, Release.load(found.release))
     users = peer.known(list(itertools.islice(_users(found), len(found.users()))))
     measured = _Measured(asked, found, tag, users, list(map(str, peer.vocabulary.item_ids)), lacks)
@@ -192,8 +144,9 @@ def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict
         for kind, table in tables.items()
         for name, of in table["servers"].items()
     }
-    document = {"servers": side_by_side, "peers": compare.short(side_by_side), "rate": asked.rate, "lacks": lacks}
-    document |= {what: {kind: table[what] for kind, table in tables.items()} for what in ("events", "overload")}
+    document = {"servers": side_by_side, "peers": compare.short(side_by_side), "rate": asked.rate}
+    for what in ("events", "overload"):
+        document[what] = {kind: table[what] for kind, table in tables.items() if table[what]}
     if compare.OURS in side_by_side:
         document["ours_by_theirs"] = compare.ratios(side_by_side)
     return document
@@ -221,8 +174,6 @@ class _Measured:
                 with stores.filled(kind, variables, release, self.users, Path(folder)) as theirs:
                     return self._measure(few, theirs, Path(folder))
             except (*stores.FAILURES, ServerError) as error:
-                if kind == HERE:
-                    raise
                 self.lacks[f"store {kind}"] = (str(error).splitlines() or [type(error).__name__])[0]
                 script.note(f"{kind} is left out: {self.lacks[f'store {kind}']}")
                 return None
@@ -244,15 +195,33 @@ class _Measured:
         )
         kind = next((i.event for i in self.found.intents if i.event), None) or "purchase"
         port = free_port(0)
-        with compare.started(compare.ROUTED, port, self.tag, self.found.release, variables, kept, scratch) as server:
-            url, bodies = server.url.removesuffix("/recommend"), compare.bodies_of(server, self.users, scratch)
-            capacity = side_by_side[compare.ROUTED]["requests_per_s"]
-            script.note("three times what the door can answer")
-            over = strain.overload(url, bodies, capacity=capacity, seconds=seconds)
-            script.note("events")
-            rate = QUICK_EVENTS if asked.quick else asked.events
-            told = strain.events(url, self.users, self.items, kind, rate=rate, seconds=seconds, scratch=scratch)
-        return {"servers": side_by_side, "events": told, "overload": over}
+        store = json.loads(variables[env_names.FEAST])["online_store"]["type"]
+
+        def strained() -> Document:
+            with compare.started(
+                compare.ROUTED, port, self.tag, self.found.release, variables, kept, scratch
+            ) as server:
+                url, bodies = server.url.removesuffix("/recommend"), compare.bodies_of(server, self.users, scratch)
+                capacity = side_by_side[compare.ROUTED]["requests_per_s"]
+                rate = QUICK_EVENTS if asked.quick else asked.events
+                script.note("three times what the door can answer")
+                over = part(
+                    self.lacks,
+                    f"overload {store}",
+                    lambda: strain.overload(url, bodies, capacity=capacity, seconds=seconds),
+                )
+                script.note("events")
+                told = part(
+                    self.lacks,
+                    f"events {store}",
+                    lambda: strain.events(
+                        url, self.users, self.items, kind, rate=rate, seconds=seconds, scratch=scratch
+                    ),
+                )
+                return {"overload": over, "events": told}
+
+        strain_ = part(self.lacks, f"strain {store}", strained) or {"overload": None, "events": None}
+        return {"servers": side_by_side, **strain_}
 
 
 def aside(variables: dict[str, str], scratch: Path) -> dict[str, str]:
@@ -343,26 +312,33 @@ def _events(
 
 def text(document: Document) -> str:
     """Write the table."""
+    judged = [[name, one["measured"], one["bar"], one["held"]] for name, one in document["bars"].items()]
+    written = [script.table(["bar", "measured", "bar", "held"], judged)]
+    if "http" in document:
+        written += _alone(document)
+    if "servers" in document:
+        beside = [[name, *(values[f] for f in compare.FIGURES)] for name, values in document["servers"].items()]
+        head = [f"server; open loop of {document['rate']:g}/s, closed loop", *compare.FIGURES]
+        written.append(script.table(head, beside))
+        written += [_strained(what, document[what]) for what in ("overload", "events") if document[what]]
+    written.append(f"A process of the door: {json.dumps(document.get('door', {}))}.")
+    lacking = "; ".join(f"{name}: {why}" for name, why in document["lacks"].items()) or "nothing"
+    return "\n\n".join([*written, f"Lacking: {lacking}."])
+
+
+def _alone(document: Document) -> list[str]:
     names = ("requests", "p50_ms", "p99_ms", "cpu_s_per_1000")
     lines = [[f"HTTP {name}", *(values[n] for n in names)] for name, values in document["http"].items()]
     lines.append(["in process", *(document["in_process"][n] for n in names)])
-    ratio = document["ratio"]
-    lines.append(["HTTP / in process", None, *(ratio[n] for n in names[1:])])
+    lines.append(["HTTP / in process", None, *(document["ratio"][n] for n in names[1:])])
     parts = ", ".join(f"{part} {ms:.2f}" for part, ms in document["in_process"]["cpu_ms"].items())
     start = document["start"]
-    beside = [[name, *(values[f] for f in compare.FIGURES)] for name, values in document["servers"].items()]
-    return "\n\n".join(
-        [
-            script.table(["request", *names], lines),
-            f"Of a recommendation in process, processor ms: {parts}. {document['same_answers']:.0%} of the answers are "
-            f"the same both ways. A start takes {start['cpu_s']} processor seconds; after all this the process tree "
-            f"holds {start['memory_gib']} GiB.",
-            script.table([f"server; open loop of {document['rate']:g}/s, closed loop", *compare.FIGURES], beside),
-            *(_strained(what, document[what]) for what in ("overload", "events") if document[what]),
-            f"A process of the door: {json.dumps(document['door'])}.",
-            "Lacking: " + ("; ".join(f"{name}: {why}" for name, why in document["lacks"].items()) or "nothing") + ".",
-        ]
-    )
+    return [
+        script.table(["request", *names], lines),
+        f"Of a recommendation in process, processor ms: {parts}. {document['same_answers']:.0%} of the answers are "
+        f"the same both ways. A start takes {start['cpu_s']} processor seconds; after all this the process tree "
+        f"holds {start['memory_gib']} GiB.",
+    ]
 
 
 def _strained(what: str, by_store: Document) -> str:

@@ -41,6 +41,11 @@ class BoundedPool:
         self._inline, self._resting = inline, 0.0
         self._turns: deque[tuple[asyncio.Future[bool], float]] = deque()  # who waits for a turn in the loop, until when
 
+    def require_room(self) -> None:
+        """Refuse where the pool is full: at once, before anything of a request is read."""
+        if self._running >= (most := self.most):
+            raise refused("service", f"{self._running} requests are running", f"{most}", status=OVERLOADED)
+
     async def run(
         self,
         call: Callable[[], Answer],
@@ -52,8 +57,7 @@ class BoundedPool:
 
         Without a `late` a call that is too slow is refused as well.
         """
-        if self._running >= (most := self.most):
-            raise refused("service", f"{self._running} requests are running", f"{most}", status=OVERLOADED)
+        self.require_room()
         patience_s = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         loop = asyncio.get_running_loop()
         if self._inline and time.monotonic() >= self._resting:

@@ -65,6 +65,12 @@ class DoorContext:
     events: BoundedPool | None = None  # for events, which share turns; None: they go with the other writes
     _popular: dict[int | None, bytes] = dataclasses.field(default_factory=dict)
 
+    def pool(self, operation: Operation) -> BoundedPool:
+        """Return where an operation runs."""
+        if operation.endpoint.kind == "write" and self.events is not None:
+            return self.events
+        return self.writes if operation.writes else self.reads
+
     @property
     def release(self) -> str:
         """Return the id of the release that answers."""
@@ -135,6 +141,7 @@ async def _answer(
     """
     asks = operation.asks_of(opened.door)
     try:
+        opened.pool(operation).require_room()
         ask = asks.model_validate_json(await whole_body(request))
         context: RequestContext = request.scope.get(CONTEXT) or RequestContext()
         if operation.endpoint.kind == "write" and not context.mirrored:  # the door of the original has bounded a copy
@@ -175,10 +182,10 @@ async def _answered(opened: DoorContext, operation: Operation, ask: BaseModel, c
         context.overdue = True
         return call()
 
+    pool = opened.pool(operation)
     if operation.writes:
-        shared = opened.events if operation.endpoint.kind == "write" else None
-        return await (shared or opened.writes).run(call, timeout_s=context.left_s)
-    return await opened.reads.run(call, late=late, timeout_s=context.left_s)
+        return await pool.run(call, timeout_s=context.left_s)
+    return await pool.run(call, late=late, timeout_s=context.left_s)
 
 
 def _refused(refusal: Rejected) -> tuple[int, bytes, dict[str, str]]:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bentos.recommender.logs import trace_people, traces
+from bentos.recommender.logs import renaming, trace_people, traces
 from feature_repo.logs import object_store, request_log, shipped_log
 
 
@@ -29,11 +29,11 @@ def clean(address: str, people: trace_people.People) -> dict[str, int]:
 
 
 def rename(address: str, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
-    """Give people other names, as traces.replace_users does in a state folder; return how many lines, and went."""
+    """Give people other names, as renaming.replace_users does in a state folder; return how many lines, and went."""
     renamed = gone = 0
     with object_store.reached(address) as store:
         for path, copy in _fetched(store):
-            changed, dropped = traces.replace_users(copy, names)
+            changed, dropped = renaming.replace_users(copy, names)
             if changed or dropped:
                 with store.written(path) as sink, copy.open("rb") as source:
                     shutil.copyfileobj(source, sink)
