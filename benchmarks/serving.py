@@ -95,7 +95,8 @@ def measure(asked: argparse.Namespace) -> Document:
         os.environ |= variables | {"OMP_NUM_THREADS": "1"}
         script.note("building and starting the service")
         tag = build.build(found.release, home=Path(scratch))
-        document: Document = {"recommender": found.name, "lacks": (lacks := {})}
+        lacks: dict[str, str] = {}
+        document: Document = {"recommender": found.name, "lacks": lacks}
 
         def alone() -> Document:
             serving = serve.serve(tag, port=free_port(0), env=variables)

@@ -37,7 +37,8 @@ for number, user in enumerate(json.loads(os.environ["USERS"])):
     context = RequestContext()
     answer = recommend.answer(opened.door, recommend.RecommendRequest(user_id=user, k=8, at=at), context)
     found[user] = answer.model_dump(mode="json")
-told = events.EventsRequest.model_validate({"events": [{"user_id": "somebody else", "item_id": "i00", "event": "purchase"}]})
+event = {"user_id": "somebody else", "item_id": "i00", "event": "purchase"}
+told = events.EventsRequest.model_validate({"events": [event]})
 events.answer(opened.door, told, RequestContext())
 opened.door.close()
 heavy = [name for name in json.loads(os.environ["HEAVY"]) if name in sys.modules]

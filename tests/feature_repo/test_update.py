@@ -155,7 +155,8 @@ def _assert_same(
         if "_7d" in name or "_28d" in name:
             continue  # as of the user's own last event; the lists below hold what they are sums of
         assert state[name] == pytest.approx(row[name], rel=1e-5, abs=1e-6), name
-    first_day = folding.calendar.span(dt.datetime.fromtimestamp(end - 1, dt.UTC)) - folding.calendar.pace.spans(max(WINDOWS))
+    now = folding.calendar.span(dt.datetime.fromtimestamp(end - 1, dt.UTC))
+    first_day = now - folding.calendar.pace.spans(max(WINDOWS))
     kept = np.asarray(state["daily_days"]) > first_day
     for name in LIST_TYPES:
         if name in without or name in columns.RECEIVED_LISTS + columns.EVENT_LISTS + columns.EVENT_TEXT_LISTS:
