@@ -215,7 +215,7 @@ def test_the_request_log_is_read_by_the_datas_clock(folders: Folders, periods: P
     assert {name: one.value for name, one in measure(shipped.observed(9), []).items()} == found, "on a cluster as here"
     after = {name: one.value for name, one in measure(logged.observed(10), []).items() if name.startswith("requests.")}
     assert after == {"requests.volume": 0.0, "requests.users": 0.0}, "nobody was answered, which is not nothing to say"
-    about = {"calendar": logged.calendar, "users": logged._read[2], "items": logged._read[3], "targets": 5}
+    about = {"calendar": logged.calendar, "users": logged._read.users, "items": logged._read.items, "targets": 5}
     shown_only = Answers.of_table(answers_read.kept(tmp_path), **about, by_intent=pd.DataFrame, acts=["click"])
     assert shown_only is not None
     assert shown_only.of(9, logged.observed(9).events).shown["acted"].max() == 0.0, "an impression is no act"
@@ -233,7 +233,7 @@ def test_texts_are_those_of_the_champions_vectors(folders: Folders, tmp_path: Pa
     texts = periods._texts
     assert texts is not None
     assert texts.names[0] == "abcd.1"
-    items = periods._read[3].to_pylist()
+    items = periods._read.items.to_pylist()
     along = text_directions.directions("abcdef", 4)
     assert texts.seen[items.index("i0")] == pytest.approx(along[0], abs=1e-3)
     assert texts.seen[items.index("i1")] == pytest.approx(along[1], abs=1e-3)
