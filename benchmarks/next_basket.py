@@ -231,11 +231,11 @@ def our_scores(
         best = max(forms, key=lambda form: forms[form][1])
         found["basket"] = found[f"basket_{best}"]
         for side, peer in (("basket_and_tifu", "tifu_knn"), ("basket_and_sized", next_basket_sized.DAYS)):
-            parts = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen[peer]])]
+            both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen[peer]])]
                      for of in (check, test)}  # fmt: skip
-            share = mixed_with(check, *parts[id(check)])
+            share = mixed_with(check, *both[id(check)])
             notes.setdefault(side, []).append(share)
-            found[side] = share * parts[id(test)][0] + (1 - share) * parts[id(test)][1]
+            found[side] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
     try:
         lambdamart.library()
     except SpecError as error:

@@ -36,7 +36,7 @@ def scores(past: Past, user: np.ndarray, item: np.ndarray, name: str, half_life_
     """Score pairs [N], whose users are ascending, by one of `NAMES`."""
     weight = sized.at_length_1(weights(past, half_life_days, by_trip=name != DAYS))
     found = _near(weight, user, item) if name == NEAREST else _grouped(weight, user, item)
-    return found + LESS_THAN_ONE * past.share[item]
+    return np.asarray(found + LESS_THAN_ONE * past.share[item])
 
 
 def _near(weight: sp.csr_matrix, user: np.ndarray, item: np.ndarray) -> np.ndarray:
