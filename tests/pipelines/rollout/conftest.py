@@ -22,7 +22,7 @@ from tests.pipelines.rollout.namespace import Actuator, World
 QUICK = "promotion: {mode: manual, rollout: {hold_s: 0, steps: [0.5, 1.0], keep_previous_s: 600}}\n"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Object]]:
     """The small cluster's overlay with the loop, and the folders of three releases."""
     made = {}
@@ -40,7 +40,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Object
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry of three releases that passed, the first of them the champion."""
     file = tmp_path_factory.mktemp("registry") / "mlflow.db"
