@@ -187,7 +187,7 @@ def alike(strays: np.ndarray) -> float:
     """Return how alike one period's stray and the next one's may be, 0..1: a standard error above what they were.
 
     >>> alike(np.array([1.0, -1.0] * 8)), round(alike(np.array([1.0, 1.0, -1.0, -1.0] * 4)), 2), alike(np.ones(2))
-    (0.0, 0.19, 1.0)
+    (0.0, 0.31, 1.0)
     """
     if len(strays) < LEAST or not strays.any():
         return 1.0

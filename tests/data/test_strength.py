@@ -11,6 +11,7 @@ import pytest
 from components.data.contract import validate
 from components.data.ingest import ingest
 from components.data.spec import Data
+from feature_repo.errors import SpecError
 from pipelines import spec as specs
 from pipelines.graphs.parameters import spec_slices
 from pipelines.spec import Recommender
@@ -75,7 +76,7 @@ def test_a_weight_of_a_strength_that_nobody_maps_is_refused() -> None:
     made = document(weight={"of": "strength"})
     recommender(made)
     del made["data"]["source"]["events"]["columns"]["strength"]
-    with pytest.raises(specs.SpecError, match=r"weight.of: strength is no column of these events; map it as"):
+    with pytest.raises(SpecError, match=r"weight.of: strength is no column of these events; map it as"):
         recommender(made)
     made["models"]["ranking"]["weight"]["of"] = "quantity"
     assert recommender(made).ranking_rows()["weight"] == {"of": "quantity", "scale": "log"}

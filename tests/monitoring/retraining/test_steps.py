@@ -289,7 +289,6 @@ KILLED = """
     import os, sys
     from pathlib import Path
     from components.registry import retraining as kept
-from components.registry.refit import TWIN
     from tests.monitoring.retraining import test_steps as world
 
     def killed(*_, **__):

@@ -4,6 +4,7 @@ A release that was made under the old key goes on under it, beside one that was 
 """
 
 import datetime as dt
+import functools
 import gzip
 import json
 import time
@@ -23,18 +24,26 @@ from tests.pipelines.key_changes import changing, new, old
 
 PEOPLE = ["ana", "bo", "cy"]
 CLOCK, HOUR = 1_000_000, 3600
-WALL = dt.datetime.now(dt.UTC) - dt.timedelta(hours=5)
-SINCE = WALL.timestamp() - 60
 ARMS = {"old": "control", "new": "treated"}  # by release
 KPI = Kpi(event="purchase", measure="count", within_hours=1)
 PURCHASE = {"event": "purchase", "item_id": "soup", "session_id": "s"}
+
+
+@functools.cache
+def wall() -> dt.datetime:
+    """Return an instant five hours ago, the same for all tests."""
+    return dt.datetime.now(dt.UTC) - dt.timedelta(hours=5)
+
+
+def since() -> float:
+    return wall().timestamp() - 60
 
 
 def answer(number: int, user: str, release: str) -> dict[str, Any]:
     shown = [{"item_id": "soup", "position": 1, "score": 1.0, "source": "popular", "propensity": 1.0}]
     line: dict[str, Any] = {
         "request_id": f"r{number}",
-        "logged_at": WALL.isoformat(),
+        "logged_at": wall().isoformat(),
         "endpoint": "recommend",
         "release": release,
     }
@@ -84,11 +93,11 @@ def test_an_experiment_counts_a_person_once_under_both_keys(
 ) -> None:
     where = place()
     here(where.home)
-    blind = outcomes.measured(where, ARMS, KPI, (), since_s=SINCE)
+    blind = outcomes.measured(where, ARMS, KPI, (), since_s=since())
     assert counted(blind) == {"control": (2, [0.0, 1.0]), "treated": (2, [0.0, 1.0])}, "two names are two people"
     assert blind.crossed == 0
     changed = changing(where, tmp_path, PEOPLE, monkeypatch)
-    found = outcomes.measured(changed, ARMS, KPI, (), since_s=SINCE)
+    found = outcomes.measured(changed, ARMS, KPI, (), since_s=since())
     assert found.crossed == 1, "both arms answered ana"
     assert counted(found) == {"control": (2, [2.0]), "treated": (1, [0.0])}, "bo bought twice, and said one of it twice"
     assert found.events == 3
@@ -96,7 +105,7 @@ def test_an_experiment_counts_a_person_once_under_both_keys(
     in_store(tmp_path / "store")
     monkeypatch.setattr("feature_repo.logs.shipped_log.SHIPPED_S", 0.0)
     shipped = changing(where, tmp_path, PEOPLE, monkeypatch, url=str(tmp_path / "store"))
-    assert counted(outcomes.measured_in_store(shipped, ARMS, KPI, (), since_s=SINCE)) == counted(found)
+    assert counted(outcomes.measured_in_store(shipped, ARMS, KPI, (), since_s=since())) == counted(found)
 
 
 def test_a_canary_is_rewarded_by_what_people_did_under_the_other_key(
@@ -104,9 +113,9 @@ def test_a_canary_is_rewarded_by_what_people_did_under_the_other_key(
 ) -> None:
     where = place()
     here(where.home, ANSWERS[:3])
-    assert rewards.rewarded(where, [*ARMS], since_s=SINCE) == {"old": Rewarded(2, 1), "new": Rewarded(1, 0)}
+    assert rewards.rewarded(where, [*ARMS], since_s=since()) == {"old": Rewarded(2, 1), "new": Rewarded(1, 0)}
     changed = changing(where, tmp_path, PEOPLE, monkeypatch)
-    assert rewards.rewarded(changed, [*ARMS], since_s=SINCE) == {"old": Rewarded(2, 2), "new": Rewarded(1, 0)}
+    assert rewards.rewarded(changed, [*ARMS], since_s=since()) == {"old": Rewarded(2, 2), "new": Rewarded(1, 0)}
 
     asked: list[str] = []
 
@@ -117,7 +126,7 @@ def test_a_canary_is_rewarded_by_what_people_did_under_the_other_key(
     in_store(tmp_path / "store")
     monkeypatch.setattr(rewards, "_pushed", pushed)
     shipped = changing(where, tmp_path, PEOPLE, monkeypatch, url=str(tmp_path / "store"))
-    found = rewards.rewarded_of_store(shipped, {"old": tmp_path, "new": tmp_path}, since_s=SINCE)
+    found = rewards.rewarded_of_store(shipped, {"old": tmp_path, "new": tmp_path}, since_s=since())
     assert sorted(asked) == sorted(name(one) for one in PEOPLE for name in (old, new)), "rows lie under either name"
     assert found == {"old": Rewarded(2, 2), "new": Rewarded(2, 1)}
 
