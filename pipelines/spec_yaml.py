@@ -16,7 +16,7 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
     seen = set()
     for key_node, _value in node.value:
-        key = loader.construct_object(key_node, deep=True)
+        key = loader.construct_object(key_node)
         if not isinstance(key, Hashable):
             raise SpecError(f"line {key_node.start_mark.line + 1}: a key must be a word, not a list or a mapping")
         if key in seen:
@@ -33,7 +33,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
-        siblings = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        siblings = sorted(str(p) for p in path.parent.glob("*.yaml"))
         raise SpecError(f"{path}: no such file{nearest(str(path), siblings)}") from None
     except (IsADirectoryError, UnicodeDecodeError):
         raise SpecError(f"{path}: is no YAML file; name a spec such as pipelines/specs/grocery.yaml") from None
