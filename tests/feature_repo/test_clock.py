@@ -182,3 +182,9 @@ def test_numbers_of_steps_are_said_and_the_upcoming_one_is_the_next_to_start() -
         calendar = Calendar("2024-01-01", "Asia/Tokyo", step)
         at = int(calendar.start(12).timestamp())
         assert calendar.upcoming(np.asarray([at - 1, at, at + 1])).tolist() == [12, 12, 13]
+
+
+@pytest.mark.parametrize(("step", "steps"), [("day", [1, 2, 8]), ("week", [1, 1, 2]), ("hour", [1, 2, 8])])
+def test_spans_lie_in_steps_that_are_counted_from_one(step: Step, steps: list[int]) -> None:
+    found = Calendar("2024-01-01", "UTC", step).steps_of_spans(np.array([0, 1, 7]))
+    assert found.tolist() == steps
