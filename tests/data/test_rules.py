@@ -178,3 +178,10 @@ def test_the_docs_list_what_is_always_asked_and_every_kind_of_rule():
             assert f"| {table} | `{label(one)}` | {one.severity} | {one.asks} |" in page
     tags = TypeAdapter(Rule).json_schema()["discriminator"]["mapping"]
     assert [tag for tag in tags if f"| `{tag}` `" not in page] == []
+
+
+def test_a_learnt_volume_shows_its_kind_and_its_groups() -> None:
+    from components.data.rules import LearntVolume
+
+    rule = LearntVolume.model_validate({"expect": "learnt_volume", "event": "purchase", "by": ["users.store"]})
+    assert rule.shown == ["purchase", "users.store"]
