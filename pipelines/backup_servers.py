@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo.logs.object_store import shown
-from pipelines.environment import Environment
+from pipelines.environment_spec import Environment
 
 CLUSTER = "k8s/backup FOLDER", "k8s/restore FOLDER"  # where the server runs in the overlay's namespace
 SECRET = re.compile(r"(?i)(password|passwd|secret|token|key)=[^,&;\s]*")

@@ -15,7 +15,7 @@ from feature_repo.privacy.pseudonyms import KEY, PREVIOUS
 from feature_repo.privacy.tombstones import ELSEWHERE
 
 if TYPE_CHECKING:
-    from pipelines.environment import Environment, Privacy, Pseudonyms, Signing
+    from pipelines.environment_spec import Environment, Privacy, Pseudonyms, Signing
 
 SHADOW_TOKEN = env_names.SHADOW_TOKEN  # marks the router's copies of requests; the router and the doors share it
 

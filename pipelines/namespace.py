@@ -9,7 +9,7 @@ from components.kube_api import READ_S, Api
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
 from pipelines import spec_yaml
-from pipelines.environment import Environment, Kubernetes
+from pipelines.environment_spec import Environment, Kubernetes
 
 FORBIDDEN = "give its account that right (k8s/components/reconciler/role.yaml)"
 NAMESPACE = "intentflow"  # of the committed overlays

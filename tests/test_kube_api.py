@@ -9,7 +9,7 @@ from components import kube_api
 from components.kube_api import Conflict, NoCluster
 from feature_repo.errors import ServerError, SpecError
 from pipelines import namespace
-from pipelines.environment import Kubernetes
+from pipelines.environment_spec import Kubernetes
 from tests import kubernetes_server
 
 MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1"}}

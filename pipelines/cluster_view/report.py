@@ -8,7 +8,7 @@ from feature_repo.errors import ServerError, SpecError
 from pipelines.cluster_view import differences as differing
 from pipelines.cluster_view import snapshot, workloads
 from pipelines.cluster_view.differences import Registered
-from pipelines.environment import Kubernetes
+from pipelines.environment_spec import Kubernetes
 from pipelines.namespace import connected
 from pipelines.rollout.release_objects import STABLE
 

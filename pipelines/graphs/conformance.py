@@ -189,7 +189,7 @@ def examined() -> list[str]:
     """Build every pipeline, for here and for a cluster, and name all problems; needs kfp."""
     from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
-    from pipelines.environment import Kubeflow
+    from pipelines.environment_spec import Kubeflow
     from pipelines.graphs import task_settings
     from pipelines.graphs.compute import Compute
 

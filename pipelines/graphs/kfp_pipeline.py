@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from kfp import compiler, dsl
 from kfp.dsl.types import type_utils
 
-from pipelines.environment import Kubeflow
+from pipelines.environment_spec import Kubeflow
 from pipelines.graphs import index, task_settings
 from pipelines.graphs.compute import Compute
 from pipelines.graphs.graph import Body, Branch, Graph, Group, Node, Output, Parameter

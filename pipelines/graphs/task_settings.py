@@ -16,7 +16,7 @@ from pipelines.graphs.compute import Compute
 from pipelines.graphs.step_table import ADMIT, Size, Step
 
 if TYPE_CHECKING:
-    from pipelines.environment import Kubeflow, Toleration
+    from pipelines.environment_spec import Kubeflow, Toleration
 
 # Variables of a step by where they come from, each under its own name as key. All may be absent: a step that needs one
 # says so.

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from feature_repo.errors import ServerError, SpecError, shortened
-from pipelines.environment import Installation, Kubeflow
+from pipelines.environment import Installation
+from pipelines.environment_spec import Kubeflow
 
 PATIENCE_S = 30.0  # for a server that is away
 ANSWER_S = (5, 60)  # to connect, and for an answer

@@ -13,7 +13,8 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines.environment import Installation, Recurring
+from pipelines.environment import Installation
+from pipelines.environment_spec import Recurring
 from pipelines.graphs import index
 from pipelines.kubeflow import client
 from pipelines.kubeflow.client import Absent, Api

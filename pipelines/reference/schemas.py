@@ -25,7 +25,7 @@ def spec() -> Schema:
 
 def environment() -> Schema:
     """Return the schema of an environment after ${NAME} is filled in."""
-    from pipelines.environment import Environment
+    from pipelines.environment_spec import Environment
 
     return {"$schema": DIALECT, **Environment.model_json_schema()}
 

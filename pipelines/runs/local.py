@@ -24,7 +24,8 @@ from feature_repo import files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring.runs.page import plain
-from pipelines.environment import WARM, Installation, exported
+from pipelines.environment import Installation, exported
+from pipelines.environment_spec import WARM
 from pipelines.graphs import index
 from pipelines.graphs.graph import RETURNED
 from pipelines.graphs.step_table import ADMIT, OUTCOME, step_of

@@ -14,7 +14,7 @@ import yaml
 from components.kube_api import Api, Forbidden, Object
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
-from pipelines.environment import Kubernetes
+from pipelines.environment_spec import Kubernetes
 from pipelines.manifests import release_overlay
 from pipelines.namespace import connected
 from pipelines.server_checks import secrets_named

@@ -155,7 +155,7 @@ def test_a_pipeline_that_was_compiled_without_the_step_refuses_such_a_spec(
 def test_the_pipeline_with_the_step_compiles_and_the_key_reaches_that_step_alone() -> None:
     from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
-    from pipelines.environment import Kubeflow
+    from pipelines.environment_spec import Kubeflow
     from pipelines.graphs import conformance, layout, task_settings
     from pipelines.graphs.compute import Compute
 

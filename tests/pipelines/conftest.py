@@ -20,7 +20,8 @@ import yaml
 from components import kube_api
 from components.step import QUIET
 from pipelines import environment
-from pipelines.environment import Installation, Kubernetes
+from pipelines.environment import Installation
+from pipelines.environment_spec import Kubernetes
 from pipelines.namespace import connected
 from pipelines.runs import warm_start
 from tests import command_line, kubernetes_server, worlds

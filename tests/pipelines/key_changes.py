@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from feature_repo.privacy.pseudonyms import pseudonym
-from pipelines.environment import Installation, Pseudonyms, Requests
+from pipelines.environment import Installation
+from pipelines.environment_spec import Pseudonyms, Requests
 
 OLD, NEW = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 

@@ -7,7 +7,8 @@ import pytest
 
 from components.registry import client as mlflow_client
 from pipelines import namespace, status
-from pipelines.environment import Kubernetes, place
+from pipelines.environment import place
+from pipelines.environment_spec import Kubernetes
 from pipelines.releases.release import variables
 from tests import kubernetes_server
 from tests.pipelines.conftest import ROOT

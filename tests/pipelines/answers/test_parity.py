@@ -17,7 +17,8 @@ from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.update import Event, Folding
 from pipelines import cli, environment
 from pipelines.answers import explain, offline_rows, parity
-from pipelines.environment import Installation, Kubernetes, place
+from pipelines.environment import Installation, place
+from pipelines.environment_spec import Kubernetes
 from tests.bentos.conftest import vocabulary
 from tests.pipelines.conftest import RAW, USER, Shop
 

@@ -9,7 +9,7 @@ import pytest
 from feature_repo import checkout
 from pipelines.cluster_view import report
 from pipelines.cluster_view.differences import Registered
-from pipelines.environment import Kubernetes
+from pipelines.environment_spec import Kubernetes
 from pipelines.manifests import release_overlay
 from pipelines.rollout import release_objects
 from pipelines.rollout.cluster import ROUTES

@@ -24,7 +24,8 @@ from feature_repo.errors import ServerError, SpecError
 from pipelines.console import catalogue, changes, people, service
 from pipelines.console import sent as noted
 from pipelines.console.catalogue import Catalogue
-from pipelines.environment import Console, Installation, place
+from pipelines.environment import Installation, place
+from pipelines.environment_spec import Console
 from pipelines.releases import serving
 from tests import worlds
 from tests.bentos.conftest import vocabulary

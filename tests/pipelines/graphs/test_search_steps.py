@@ -110,7 +110,7 @@ def test_the_code_of_a_search_is_part_of_the_digest_of_specs_that_search() -> No
 def test_the_pipeline_compiles_the_same_on_both_sides(tmp_path: Path) -> None:
     from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
-    from pipelines.environment import Kubeflow
+    from pipelines.environment_spec import Kubeflow
     from pipelines.graphs import conformance, layout, task_settings
 
     chosen = index.pipeline("train")
@@ -143,7 +143,7 @@ def test_a_search_whose_pod_would_be_stopped_first_is_refused_on_a_cluster(tmp_p
 
 @pytest.mark.process  # kfp is imported
 def test_nor_is_its_pipeline_compiled_for_one(tmp_path: Path) -> None:
-    from pipelines.environment import Kubeflow
+    from pipelines.environment_spec import Kubeflow
     from pipelines.graphs.kfp_pipeline import compile_ir
 
     with pytest.raises(SpecError, match=r"models.intent.search.minutes: 1400 and 60 for the last trial"):

@@ -10,7 +10,8 @@ import yaml
 from feature_repo import env_names
 from feature_repo.errors import SpecError
 from pipelines import spec
-from pipelines.environment import FOLDER, Gpu, Kubeflow, Toleration, place
+from pipelines.environment import FOLDER, place
+from pipelines.environment_spec import Gpu, Kubeflow, Toleration
 from pipelines.graphs import index, task_settings
 from pipelines.graphs.admission import restored
 from pipelines.graphs.compute import Compute

@@ -14,7 +14,8 @@ from bentos.recommender.logs import shipping
 from feature_repo.logs import object_store, shipped_log
 from feature_repo.update import Event
 from pipelines.answers import parity
-from pipelines.environment import Kubernetes, Requests, place
+from pipelines.environment import place
+from pipelines.environment_spec import Kubernetes, Requests
 from pipelines.jobs import run
 from pipelines.jobs.merge import merge
 from pipelines.rollout import rewards

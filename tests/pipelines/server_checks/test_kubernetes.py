@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from feature_repo import checkout
-from pipelines.environment import Kubernetes
+from pipelines.environment_spec import Kubernetes
 from pipelines.manifests import release_overlay
 from pipelines.server_checks import kubernetes_api, secrets_named
 from pipelines.server_checks.check import Check

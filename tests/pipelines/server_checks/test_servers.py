@@ -16,7 +16,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from pipelines import doctor
-from pipelines.environment import Kubeflow, MLflow, Requests, place
+from pipelines.environment import place
+from pipelines.environment_spec import Kubeflow, MLflow, Requests
 from pipelines.server_checks import check, http_servers, object_stores, postgres_server, redis_server, servers
 from pipelines.server_checks.check import Check
 from tests.bentos.router import test_upstreams
