@@ -5,7 +5,6 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.distributed.settings import VARIABLE as TRAINER
 from feature_repo import env_names, signing
@@ -13,14 +12,12 @@ from feature_repo.errors import SpecError
 from feature_repo.privacy import sealing
 from feature_repo.privacy.pseudonyms import KEY, PREVIOUS
 from feature_repo.privacy.tombstones import ELSEWHERE
-
-if TYPE_CHECKING:
-    from pipelines.environment_spec import Environment, Privacy, Pseudonyms, Signing
+from pipelines.environment_spec import Environment, Privacy, Pseudonyms, Signing
 
 SHADOW_TOKEN = env_names.SHADOW_TOKEN  # marks the router's copies of requests; the router and the doors share it
 
 
-def variables(settings: "Environment", home: Path, spec_path: Path, outside: Mapping[str, str]) -> dict[str, str]:
+def variables(settings: Environment, home: Path, spec_path: Path, outside: Mapping[str, str]) -> dict[str, str]:
     """Return what steps, services and jobs of an environment are told, secrets included, by name of the variable."""
     feast = {"registry": settings.feast.registry, "online_store": settings.feast.online_store}
     return {
@@ -52,7 +49,7 @@ def variables(settings: "Environment", home: Path, spec_path: Path, outside: Map
     }
 
 
-def _key(pseudonyms: "Pseudonyms", outside: Mapping[str, str]) -> str:
+def _key(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
     """Read the key; a key file that is absent is made, readable by its owner only."""
     if pseudonyms.key_env is not None:
         if pseudonyms.key_env not in outside:
@@ -61,7 +58,7 @@ def _key(pseudonyms: "Pseudonyms", outside: Mapping[str, str]) -> str:
     return _secret(Path(str(pseudonyms.key_file)))
 
 
-def _data_keys(privacy: "Privacy", outside: Mapping[str, str]) -> str:
+def _data_keys(privacy: Privacy, outside: Mapping[str, str]) -> str:
     """Read the keys that encrypt at rest: a name without a key must not mean that nothing is encrypted."""
     if privacy.key_env is None:
         return outside.get(env_names.DATA_KEYS, "")  # as a Secret gives it to pods
@@ -75,7 +72,7 @@ def _data_keys(privacy: "Privacy", outside: Mapping[str, str]) -> str:
     return found
 
 
-def signing_keys(given: "Signing", outside: Mapping[str, str]) -> dict[str, str]:
+def signing_keys(given: Signing, outside: Mapping[str, str]) -> dict[str, str]:
     """Read the keys of releases: a name without a key must not mean that signatures are not asked for."""
     if given.key_env is None and not given.public_keys:
         return {name: outside.get(name, "") for name in (env_names.SIGNING_KEY, env_names.VERIFY_KEYS)}
@@ -92,7 +89,7 @@ def signing_keys(given: "Signing", outside: Mapping[str, str]) -> dict[str, str]
     return found
 
 
-def _shared(settings: "Environment", home: Path) -> str:
+def _shared(settings: Environment, home: Path) -> str:
     """Return this machine's own shadow token; an environment of servers elsewhere has it in their Secret."""
     here = settings.pseudonyms.key_file is not None or home.is_dir()
     return _secret(home / "secrets" / "shadow.token") if here else ""
@@ -109,7 +106,7 @@ def _secret(path: Path) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def _previous(pseudonyms: "Pseudonyms", outside: Mapping[str, str]) -> str:
+def _previous(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
     """Read the key before; unlike the key in use it is never made."""
     if (name := pseudonyms.previous_key_env) is not None:
         if name not in outside:
