@@ -8,9 +8,8 @@ from typing import Any
 import ibis
 from ibis import _
 
-from feature_repo import columns
+from feature_repo import columns, timeline
 from feature_repo.signs import STRIDE, Signs
-from feature_repo.transforms import _keyed, _sum
 
 Table = Any
 
@@ -20,7 +19,7 @@ def of_records(dated_events: Table, item_index: Table, signs: Signs, *, late: bo
     numbers = [(dated_events.event == kind, number * STRIDE) for kind, number in signs.numbers.items()]
     mine = dated_events.mutate(base=ibis.cases(*numbers, else_=ibis.null("int32")).cast("int32"))
     mine = mine.filter(_.base.notnull()).join(item_index, "item_id")
-    return _keyed(mine.mutate(key=_.base + _.item_index), late=late)
+    return timeline.keyed(mine.mutate(key=_.base + _.item_index), late=late)
 
 
 def wanted(dated_events: Table, item_index: Table, signs: Signs, *, late: bool = True) -> Table:
@@ -58,5 +57,5 @@ def wanted(dated_events: Table, item_index: Table, signs: Signs, *, late: bool =
 
 def labels(keyed: Table) -> Table:
     """List what users wanted by item and week: what was taken back in the same week is nothing wanted."""
-    found = keyed.group_by("user_id", "key", columns.WEEK).agg(worth=_sum(_.worth))
+    found = keyed.group_by("user_id", "key", columns.WEEK).agg(worth=timeline.total(_.worth))
     return found.filter(_.worth > 0)

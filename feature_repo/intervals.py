@@ -9,8 +9,7 @@ from typing import Any
 import ibis
 from ibis import _
 
-from feature_repo import columns
-from feature_repo.transforms import _held
+from feature_repo import columns, timeline
 
 Table = Any
 
@@ -56,7 +55,7 @@ def gaps(steps: Table, cutoffs: Table) -> Table:
         until=steps.known.lead().over(order),
         **{name: steps[name].sum().over(running).cast("float64") for name in ("times", "gap", "square")},
     )
-    held = _held(sums, cutoffs)
+    held = timeline.held(sums, cutoffs)
     mean = held.gap / held.times
     variance = ibis.greatest(held.square / held.times - mean * mean, ibis.literal(0.0))
     return held.select("cutoff", "key", gap_weeks=mean.cast("float32"), gap_spread=variance.sqrt().cast("float32"))

@@ -14,9 +14,8 @@ from typing import Any
 import ibis
 from ibis import _
 
-from feature_repo import columns
+from feature_repo import columns, timeline
 from feature_repo.columns import MEMORY_EVENTS
-from feature_repo.transforms import _held
 
 Table = Any
 ORDER = ("at", "session_id", "place", "event", "value")  # as memory.Remembered has it
@@ -45,7 +44,7 @@ def last_events(dated: Table, item_order: Table, cutoffs: Table, *, late: bool =
     if late:  # the last of the following to be known; before that some cutoffs know too few of them
         ahead = ibis.window(group_by=mine.user_id, order_by=[mine[name] for name in order_by], rows=(1, MEMORY_EVENTS))
         following = following.isnull().ifelse(ibis.null("int64"), mine.known.max().over(ahead))
-    held = _held(mine.mutate(until=following), cutoffs)
+    held = timeline.held(mine.mutate(until=following), cutoffs)
     if late:
         newest = ibis.window(
             group_by=[held.user_id, held.cutoff], order_by=[ibis.desc(held[name]) for name in order_by]

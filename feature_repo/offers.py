@@ -14,8 +14,7 @@ from typing import Any
 import ibis
 from ibis import _
 
-from feature_repo import columns
-from feature_repo.transforms import _sum
+from feature_repo import columns, timeline
 
 Table = Any
 
@@ -48,7 +47,7 @@ def of_items(weekly: Table, cutoffs: Table) -> Table:
         return (seen.age == age).ifelse(share, 0.0).max()
 
     def usual(share: Any) -> Any:
-        return _sum((seen.age > 0).ifelse(share, 0.0)) / USUAL_WEEKS
+        return timeline.total((seen.age > 0).ifelse(share, 0.0)) / USUAL_WEEKS
 
     values = (
         at(0, flyer), at(0, display), at(0, coupon), at(1, flyer), at(1, display), usual(flyer), usual(display)
@@ -66,10 +65,10 @@ def of_targets(item_offers: Table, item_shares: Table, item_index: Table, item_t
     joined = sold.left_join(item_offers.select(*keys, *columns.TARGET_OFFERS), keys)
     # As doubles: engines round products of floats each in their own way.
     weight = joined.share_slow.cast("float64")
-    total = _sum(weight)
+    total = timeline.total(weight)
     return joined.group_by("cutoff", key=joined.target_id).agg(
         **{
-            name: (_sum(weight * joined[name].cast("float64").fill_null(0.0)) / total).cast("float32")
+            name: (timeline.total(weight * joined[name].cast("float64").fill_null(0.0)) / total).cast("float32")
             for name in columns.TARGET_OFFERS
         }
     )

@@ -15,8 +15,8 @@ Tables by their columns:
 
 Why windows and not a join with the cutoffs: a row changes its user's state once, and the state holds until the next
 change, so running sums over (known, week) cost as much as there are rows, and repeating a state over the cutoffs that
-it holds for (`_held`) costs as much as there is to write. `late=False` promises that every row was known in its own
-week: the same rows for less work.
+it holds for costs as much as there is to write (`timeline.py`). `late=False` promises that every row was known in its
+own week: the same rows for less work.
 """
 
 from typing import Any
@@ -24,15 +24,12 @@ from typing import Any
 import ibis
 from ibis import _
 
-from feature_repo import columns
+from feature_repo import columns, timeline
 from feature_repo.clock import Pace
 from feature_repo.columns import EVENING_HOUR, windowed
 from feature_repo.signs import NONE, Signs
+from feature_repo.timeline import WEEKLY, Table
 
-Table = Any  # ibis ships no types that a strict checker can follow
-
-WEEKLY = Pace()
-FIXED_POINT = 1e9
 SLOT_S = 900  # local days start at a quarter of an hour in every zone of today
 
 
@@ -62,7 +59,7 @@ def _slot(instant: Any) -> Any:
 
 def of_items(dated_events: Table, item_index: Table, *, late: bool = True) -> Table:
     """Key events by item position: the item's first and last instant per user and week."""
-    return _keyed(dated_events.join(item_index, "item_id").mutate(key=_.item_index), late=late)
+    return timeline.keyed(dated_events.join(item_index, "item_id").mutate(key=_.item_index), late=late)
 
 
 def of_targets(
@@ -78,39 +75,24 @@ def of_targets(
     anywhere = dated_events.cross_join(everywhere)
     wanted = ("user_id", columns.WEEK, "known", "at", "event", "kind", "target_id")
     both = by_item.select(*wanted).union(anywhere.select(*wanted))
-    return _keyed(both.filter((_.kind == "") | (_.kind == _.event)).mutate(key=_.target_id), late=late)
-
-
-def _keyed(events: Table, *, late: bool) -> Table:
-    """Sum up by user, key and week; `new` marks the row by which a week became known, so that it counts once."""
-    keys = ["user_id", "key", columns.WEEK]
-    if not late:
-        found = events.group_by(keys).agg(first_at=_.at.min(), last_at=_.at.max())
-        return found.mutate(known=found.week, new=ibis.literal(1, "int64"))
-    found = events.group_by([*keys, "known"]).agg(first_at=_.at.min(), last_at=_.at.max())
-    return _marked_new(found, keys)
-
-
-def _marked_new(table: Table, keys: list[str]) -> Table:
-    first = table.known.min().over(ibis.window(group_by=keys))
-    return table.mutate(new=(table.known == first).cast("int64"))
+    return timeline.keyed(both.filter((_.kind == "") | (_.kind == _.event)).mutate(key=_.target_id), late=late)
 
 
 def state(keyed: Table, cutoffs: Table, pace: Pace = WEEKLY) -> Table:
     """Sum up what is known of each user and key at each cutoff: weeks, decayed weeks, first and last time."""
-    running = _running(keyed, "user_id", "key")
+    running = timeline.running(keyed, "user_id", "key")
     changes = keyed.select(
         "user_id",
         "key",
         "known",
-        until=_until(keyed, "user_id", "key"),
+        until=timeline.until(keyed, "user_id", "key"),
         weeks=keyed.new.sum().over(running),
-        slow=(keyed.new * _grown(pace.slow, keyed.week)).sum().over(running),
-        fast=(keyed.new * _grown(pace.fast, keyed.week)).sum().over(running),
+        slow=(keyed.new * timeline.grown(pace.slow, keyed.week)).sum().over(running),
+        fast=(keyed.new * timeline.grown(pace.fast, keyed.week)).sum().over(running),
         first_at=keyed.first_at.min().over(running),
         last_at=keyed.last_at.max().over(running),
     )
-    held = _held(changes, cutoffs, pace=pace)
+    held = timeline.held(changes, cutoffs, pace=pace)
     return held.select(
         "user_id",
         "cutoff",
@@ -127,7 +109,7 @@ def state(keyed: Table, cutoffs: Table, pace: Pace = WEEKLY) -> Table:
 def recent(keyed: Table, cutoffs: Table, *, weeks: int = WEEKLY.recent) -> Table:
     """List the (key, week) pairs of the last `weeks` weeks before each cutoff, one row a pair."""
     pairs = keyed.filter(_.new == 1).select("user_id", "key", columns.WEEK, "known", until=_.week + weeks)
-    return _held(pairs, cutoffs).select("user_id", "cutoff", columns.STATE_AT, "key", columns.WEEK)
+    return timeline.held(pairs, cutoffs).select("user_id", "cutoff", columns.STATE_AT, "key", columns.WEEK)
 
 
 def daily(dated_events: Table, *, late: bool = True) -> Table:
@@ -136,7 +118,7 @@ def daily(dated_events: Table, *, late: bool = True) -> Table:
     Rows add up: a session that turns out to have begun earlier is taken from its old day and given to the new one.
     """
     keys = ["user_id", "day", columns.WEEK, "weekend", "known"]
-    sums = {name: _sum(_[name]) for name in ("quantity", "value", "discount")}
+    sums = {name: timeline.total(_[name]) for name in ("quantity", "value", "discount")}
     days = dated_events.group_by(keys).agg(
         events=_.count(),
         discounted=(_.discount.fill_null(0.0) > 0).cast("int64").sum(),
@@ -206,22 +188,22 @@ def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[float, ...]
 
     They are what windows are sums of, and what moves windows on without a batch.
     """
-    sums = {name: _unfixed(_[name].sum()) for name in columns.WINDOWED}
+    sums = {name: timeline.unfixed(_[name].sum()) for name in columns.WINDOWED}
     return _days(daily, cutoffs, windows_days, pace).group_by("user_id", "cutoff", "day").agg(**sums)
 
 
 def _days(daily: Table, cutoffs: Table, windows_days: tuple[float, ...], pace: Pace) -> Table:
     """Repeat each span over the cutoffs that have it in their widest window; its sums as integers of fixed point."""
     widest, steps = pace.spans(max(windows_days)), pace.steps(max(windows_days))
-    sums = {name: _fixed(daily[name]) for name in columns.WINDOWED}
+    sums = {name: timeline.fixed(daily[name]) for name in columns.WINDOWED}
     days = daily.select("user_id", "day", "known", until=_.week + steps + 1, **sums)
-    return _held(days, cutoffs, "end_day").filter(_.day > _.end_day - widest)
+    return timeline.held(days, cutoffs, "end_day").filter(_.day > _.end_day - widest)
 
 
 def last_session(dated_events: Table, cutoffs: Table) -> Table:
     """Name the session each user was in last before each cutoff; of two at one instant, the last by name."""
     marked = dated_events.mutate(mark=ibis.struct({"at": dated_events["at"], "session_id": dated_events.session_id}))
-    held = _before(marked.group_by("user_id", "known").agg(mark=_.mark.max()), cutoffs)
+    held = timeline.before(marked.group_by("user_id", "known").agg(mark=_.mark.max()), cutoffs)
     found = held.group_by("user_id", "cutoff", columns.STATE_AT).agg(mark=_.mark.max())
     return found.select("user_id", "cutoff", columns.STATE_AT, last_session_id=found.mark["session_id"])
 
@@ -235,7 +217,7 @@ def profile(
     """
     keys = ["user_id", "cutoff"]
     windows = {
-        windowed(name, days): _unfixed((_.day > _.end_day - pace.spans(days)).ifelse(_[name], 0).sum())
+        windowed(name, days): timeline.unfixed((_.day > _.end_day - pace.spans(days)).ifelse(_[name], 0).sum())
         for days in windows_days
         for name in columns.WINDOWED
     }
@@ -254,23 +236,23 @@ def _totals(daily: Table, cutoffs: Table, pace: Pace) -> Table:
         weekend=(_.sessions * _.weekend).sum(),
         evening=_.evening_sessions.sum(),
         **{name: _[name].sum() for name in counts},
-        **{name: _sum(_[name]) for name in money},
+        **{name: timeline.total(_[name]) for name in money},
     )
-    weekly = _marked_new(weekly, ["user_id", columns.WEEK])
-    running, grown = _running(weekly, "user_id"), _grown(pace.slow, weekly.week)
+    weekly = timeline.marked_new(weekly, ["user_id", columns.WEEK])
+    running, grown = timeline.running(weekly, "user_id"), timeline.grown(pace.slow, weekly.week)
     changes = weekly.select(
         "user_id",
         "known",
-        until=_until(weekly, "user_id"),
+        until=timeline.until(weekly, "user_id"),
         first_at=weekly.first_at.min().over(running),
         last_at=weekly.last_at.max().over(running),
         weeks=weekly.new.sum().over(running),
         sessions_slow=(weekly.sessions * grown).sum().over(running),
         value_slow=(weekly.value * grown).sum().over(running),
         **{name: weekly[name].sum().over(running) for name in (*counts, "weekend", "evening")},
-        **{name: _sum(weekly[name], over=running) for name in money},
+        **{name: timeline.total(weekly[name], over=running) for name in money},
     )
-    held = _held(changes, cutoffs, pace=pace)
+    held = timeline.held(changes, cutoffs, pace=pace)
     return held.select(
         "user_id",
         "cutoff",
@@ -294,7 +276,7 @@ def _items_total(firsts: Table, cutoffs: Table) -> Table:
         until=firsts.known.lead().over(ibis.window(group_by="user_id", order_by="known")),
         items=firsts["items"].sum().over(running),
     )
-    held = _held(changes, cutoffs)
+    held = timeline.held(changes, cutoffs)
     return held.select("user_id", "cutoff", items_total=held["items"].cast("float64"))
 
 
@@ -303,7 +285,7 @@ def per_week(keyed: Table) -> Table:
     order = ibis.window(group_by=["user_id", "key"], order_by=["known", columns.WEEK])
     marked = keyed.mutate(first=(ibis.row_number().over(order) == 0).cast("int64"))
     if "worth" in keyed.columns:  # users count for what the week was worth
-        sums = {"users": _sum(_.worth), "firsts": _sum(_["first"] * _.worth)}
+        sums = {"users": timeline.total(_.worth), "firsts": timeline.total(_["first"] * _.worth)}
         return marked.group_by("key", columns.WEEK, "known").agg(**sums)
     return marked.group_by("key", columns.WEEK, "known").agg(users=_.new.sum(), firsts=_["first"].sum())
 
@@ -317,7 +299,9 @@ def active(daily: Table) -> Table:
 def sold(dated_events: Table, item_index: Table) -> Table:
     """Sum up by item and week what was paid for how many; sums add up."""
     mine = dated_events.join(item_index, "item_id").filter(_.quantity > 0)
-    return mine.group_by(columns.WEEK, "known", key=_.item_index).agg(value=_sum(_.value), quantity=_sum(_.quantity))
+    return mine.group_by(columns.WEEK, "known", key=_.item_index).agg(
+        value=timeline.total(_.value), quantity=timeline.total(_.quantity)
+    )
 
 
 def shares(per_week: Table, active: Table, cutoffs: Table, pace: Pace = WEEKLY) -> Table:
@@ -326,19 +310,21 @@ def shares(per_week: Table, active: Table, cutoffs: Table, pace: Pace = WEEKLY) 
     `per_week` and `active` are what the functions of these names return, added up over all users.
     """
     last, four, slow = columns.SHARES
-    running = _running(per_week, "key")
+    running = timeline.running(per_week, "key")
     changes = per_week.select(
         "key",
         "known",
-        until=_until(per_week, "key"),
-        slow=(per_week.users * _grown(pace.slow, per_week.week)).sum().over(running),
+        until=timeline.until(per_week, "key"),
+        slow=(per_week.users * timeline.grown(pace.slow, per_week.week)).sum().over(running),
     )
-    held = _held(changes, cutoffs, pace=pace)
+    held = timeline.held(changes, cutoffs, pace=pace)
     mine = held.select("key", "cutoff", columns.STATE_AT, **{slow: held.slow * held.slow_shrunk})
-    newest = _held(per_week.mutate(until=_.week + 4), cutoffs).mutate(age=_.cutoff - _.week)
+    newest = timeline.held(per_week.mutate(until=_.week + 4), cutoffs).mutate(age=_.cutoff - _.week)
     newest = newest.group_by("key", "cutoff").agg(**_share_sums("users", (last, four), pace))
     everyone = (
-        _before(active, cutoffs).group_by("cutoff").agg(**_share_sums("users", columns.SHARES, pace, prefix="all_"))
+        timeline.before(active, cutoffs)
+        .group_by("cutoff")
+        .agg(**_share_sums("users", columns.SHARES, pace, prefix="all_"))
     )
     joined = mine.left_join(newest, ["key", "cutoff"]).drop("key_right", "cutoff_right").join(everyone, "cutoff")
     return joined.select(
@@ -355,7 +341,7 @@ def _share_sums(column: str, names: tuple[str, ...], pace: Pace, *, prefix: str 
     sums = {
         last: (_.age <= 1).ifelse(users, 0.0).sum(),
         four: (_.age <= 4).ifelse(users, 0.0).sum(),
-        slow: _sum(_decay(pace.slow) * users),
+        slow: timeline.total(timeline.decay(pace.slow) * users),
     }
     return {prefix + name: sums[name] for name in names}
 
@@ -369,113 +355,24 @@ def item_numbers(per_week: Table, sold: Table, cutoffs: Table, pace: Pace = WEEK
 
     A user's first week with an item is the one that is no repeat, so the users tell how many there are.
     """
-    running = _running(per_week, "key")
+    running = timeline.running(per_week, "key")
     repeats = per_week.select(
         "key",
         "known",
-        until=_until(per_week, "key"),
+        until=timeline.until(per_week, "key"),
         weeks=per_week.users.sum().over(running),
         users=per_week.firsts.sum().over(running),
     )
-    repeats = _held(repeats, cutoffs)
+    repeats = timeline.held(repeats, cutoffs)
     repeats = repeats.select("cutoff", "key", repeat_share=((_.weeks - _.users) / _.weeks).cast("float32"))
-    running = _running(sold, "key")
-    grown = {"price": _grown(pace.fast, sold.week), "price_usual": _grown(pace.slow, sold.week)}
+    running = timeline.running(sold, "key")
+    grown = {"price": timeline.grown(pace.fast, sold.week), "price_usual": timeline.grown(pace.slow, sold.week)}
     prices = sold.select(
         "key",
         "known",
-        until=_until(sold, "key"),
+        until=timeline.until(sold, "key"),
         # The decay to the cutoff divides out.
         **{n: (sold.value * w).sum().over(running) / (sold.quantity * w).sum().over(running) for n, w in grown.items()},
     )
-    prices = _held(prices, cutoffs).select("cutoff", "key", **{name: _[name].cast("float32") for name in grown})
+    prices = timeline.held(prices, cutoffs).select("cutoff", "key", **{name: _[name].cast("float32") for name in grown})
     return repeats.left_join(prices, ["cutoff", "key"]).drop("cutoff_right", "key_right")
-
-
-def _running(table: Table, *keys: str) -> Any:
-    """Return the window of all that was known of the keys with a row or before it."""
-    return ibis.cumulative_window(group_by=[table[k] for k in keys], order_by=[table.known, table.week])
-
-
-def _until(table: Table, *keys: str) -> Any:
-    """Return the last cutoff for which a row's running sums hold: that at the next row's own week; null for ever."""
-    order = ibis.window(group_by=[table[k] for k in keys], order_by=[table.known, table.week])
-    return table.known.lead().over(order)
-
-
-def _held(changes: Table, cutoffs: Table, *more: str, pace: Pace = WEEKLY) -> Table:
-    """Repeat each row at every cutoff in (known, until], null for no end; `more` names columns of the cutoffs.
-
-    Adds what makes sums over `_grown` weeks decay to the cutoff: slow_shrunk and fast_shrunk. Cutoffs
-    with a user_id are those of that user alone.
-    """
-    if "user_id" in cutoffs.columns:
-        return _held_of_user(changes, cutoffs, *more, pace=pace)
-    bounds = cutoffs.agg(first_cutoff=_.week.min(), last_cutoff=_.week.max())
-    bounded = changes.cross_join(bounds)
-    bounded = bounded.mutate(
-        since=ibis.greatest(bounded.known + 1, bounded.first_cutoff),
-        until=ibis.least(bounded.until.fill_null(bounded.last_cutoff), bounded.last_cutoff),
-    ).filter(_.since <= _.until)
-    repeated = bounded.mutate(cutoff=ibis.range(bounded.since, bounded.until + 1).unnest())
-    marks = cutoffs.select(columns.STATE_AT, *more, **_marks(cutoffs, pace))
-    return repeated.drop("known", "until", "since", "first_cutoff", "last_cutoff").join(marks, "cutoff")
-
-
-def _held_of_user(changes: Table, cutoffs: Table, *more: str, pace: Pace) -> Table:
-    """Repeat each row at the cutoffs of its own user: costs as much as these are, however many weeks there are."""
-    marks = cutoffs.select(columns.STATE_AT, *more, owner="user_id", **_marks(cutoffs, pace))
-    joined = changes.join(
-        marks,
-        [
-            changes.user_id == marks.owner,
-            changes.known < marks.cutoff,
-            changes.until.isnull() | (marks.cutoff <= changes.until),
-        ],
-    )
-    return joined.drop("known", "until", "owner")
-
-
-def _marks(cutoffs: Table, pace: Pace) -> dict[str, Any]:
-    return {
-        "cutoff": cutoffs.week,
-        "slow_shrunk": _shrunk(pace.slow, cutoffs.week),
-        "fast_shrunk": _shrunk(pace.fast, cutoffs.week),
-    }
-
-
-def _before(table: Table, cutoffs: Table) -> Table:
-    """Pair each row with every cutoff after its week known; `age` is in steps, >= 1. For few rows."""
-    marks = cutoffs.rename(cutoff=columns.WEEK)
-    joined = table.join(marks, table.known < marks.cutoff)
-    return joined.mutate(age=joined.cutoff - joined.week) if columns.WEEK in table.columns else joined
-
-
-def _sum(value: Any, *, over: Any = None) -> Any:
-    """Add up in fixed point, nine decimals: floats added in another order differ, and engines add as threads come.
-
-    Holds sums up to nine billion.
-    """
-    total = _fixed(value).sum()
-    return _unfixed(total if over is None else total.over(over))
-
-
-def _fixed(value: Any) -> Any:
-    return (value * FIXED_POINT).round().cast("int64")
-
-
-def _unfixed(total: Any) -> Any:
-    return total.cast("float64") / FIXED_POINT
-
-
-def _decay(per_week: float) -> Any:
-    return per_week**_.age
-
-
-def _grown(per_week: float, week: Any) -> Any:
-    """Weigh a step so that `_shrunk` at a cutoff makes it decay by its age; doubles hold `Pace.most_steps` of them."""
-    return ibis.literal(1.0 / per_week) ** week.cast("float64")
-
-
-def _shrunk(per_week: float, cutoff: Any) -> Any:
-    return ibis.literal(per_week) ** cutoff.cast("float64")
