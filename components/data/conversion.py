@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import duckdb
 
 from components.data.database import name, text
-from components.data.source_spec import CANONICAL_TYPES
+from components.data.table_spec import CANONICAL_TYPES
 from components.data.time_formats import EPOCHS
 from components.data.time_reading import read_as
 from feature_repo import columns

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from components.data import text_files
 from components.data.database import name, text
-from components.data.source_spec import Table
+from components.data.table_spec import Table
 from components.data.text_files import Dialect
 from feature_repo.errors import DataError
 

@@ -19,7 +19,8 @@ from components.data import csv_source, ids_agree, json_lines, mapping, text_fil
 from components.data.arrivals import SOURCE_FILE
 from components.data.database import text
 from components.data.mapping import Loaded, Part, Present
-from components.data.source_spec import Files, SourceTable, Table
+from components.data.source_spec import Files, SourceTable
+from components.data.table_spec import Table
 from feature_repo import columns
 from feature_repo.errors import DataError, nearest
 

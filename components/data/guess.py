@@ -27,7 +27,7 @@ from components.data.guess_names import (
     plain,
 )
 from components.data.sniff import NOTHING, Form, sniff
-from components.data.source_spec import Table
+from components.data.table_spec import Table
 from feature_repo import columns
 from feature_repo.errors import SpecError, nearest
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from components.data.source_spec import Table
+from components.data.table_spec import Table
 from feature_repo import columns
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice

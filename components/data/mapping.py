@@ -17,7 +17,8 @@ from components.data import impressions, items_of_users, made_times
 from components.data.arrivals import SOURCE_FILE
 from components.data.conversion import NESTED, Reading, as_text, reading, require_readable
 from components.data.database import name, text
-from components.data.source_spec import Files, SourceTable, Sql, SqlTable, Table
+from components.data.source_spec import Files, SourceTable, Sql
+from components.data.table_spec import SqlTable, Table
 from feature_repo import columns
 from feature_repo.errors import DataError, nearest
 

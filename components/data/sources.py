@@ -24,8 +24,9 @@ from components.data import (
     synthetic_news,
 )
 from components.data.database import text
-from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
+from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic
 from components.data.synthetic_spec import Clickstream, SyntheticMusic, SyntheticNews
+from components.data.table_spec import Table
 from feature_repo import files
 
 Made = Synthetic | SyntheticMusic | SyntheticNews | Clickstream

@@ -7,7 +7,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from components.data.knowledge_spec import Knowledge
 from components.data.row_rules import Matches, OneOf
 from components.data.rules import Rule, TableName, label, misplaced, of_oneself
-from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
+from components.data.source_spec import Files, Source, Sql
+from components.data.table_spec import CANONICAL_TYPES, known_zone
 from feature_repo import columns
 from feature_repo.clock import DAY, DURATION, GAP, WEEK, Pace, Step, gap_seconds
 from feature_repo.slice import Slice

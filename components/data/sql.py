@@ -23,7 +23,8 @@ from components.data import ids_agree, mapping
 from components.data.conversion import as_text
 from components.data.database import name, text
 from components.data.mapping import Loaded, Part, Present, place
-from components.data.source_spec import SourceTable, Sql, SqlTable
+from components.data.source_spec import SourceTable, Sql
+from components.data.table_spec import SqlTable
 from feature_repo import columns, files
 from feature_repo.errors import DataError, ServerError, SpecError, nearest
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from components.data.source_spec import WHITESPACE
+from components.data.table_spec import WHITESPACE
 from feature_repo.errors import DataError, shortened
 
 CHUNK_BYTES = 4 << 20

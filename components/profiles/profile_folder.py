@@ -7,7 +7,7 @@ The fallback of `segments/` is fitted on the rows when they are there.
 import dataclasses
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.profiles import segmented_users
 from components.profiles.build import blocks, engine, fit_vocabulary, plan, states, training_rows
 from components.profiles.build.feature_files import (
     JUDGING,
@@ -28,8 +29,7 @@ from components.profiles.build.feature_files import (
     Sums,
     as_feature_rows,
 )
-from components.profiles.build.lists import CODE
-from components.profiles.segments import card, encoder, fallback, fit
+from components.profiles.segments import card, fallback
 from components.profiles.spec import Profiles
 from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
@@ -138,7 +138,7 @@ def build_folder(
         )
         if kept is not None:
             files.write_json(folder / training_rows.FILE, kept.as_dict())
-        found = _segmented(output, vocabulary, weeks, spec, fitted=fitted, steps=calendar.pace.recent)
+        found = segmented_users.segmented(output, vocabulary, weeks, spec, fitted=fitted, steps=calendar.pace.recent)
         vocabulary = dataclasses.replace(vocabulary, segments=found.segmentation.digest)
         vocabulary.save(folder / "vocabulary")
         none = int(found.segmentation.assign(np.zeros((1, len(vocabulary.targets))))[0])
@@ -329,68 +329,6 @@ def _sampled(users: int, most: int | None) -> pa.Array:
     if most is None or most >= users:
         return pa.array(np.arange(users, dtype=np.int32))
     return pa.array(np.sort(np.random.default_rng(SAMPLE_SEED).choice(users, most, replace=False)).astype(np.int32))
-
-
-@dataclass(frozen=True)
-class SegmentedUsers:
-    """The segments, and each user row's."""
-
-    segmentation: fit.Segmentation
-    assigned: tuple[np.ndarray, np.ndarray]  # codes of user_targets' rows [R], segments [R]
-
-
-def _segmented(
-    output: FeatureFiles, vocabulary: Vocabulary, weeks: plan.Weeks, spec: Profiles, *, fitted: Path | None, steps: int
-) -> SegmentedUsers:
-    """Fit segments on what was known when training ended, and give every row its own; `steps` are those that rows keep.
-
-    Sequences are read where the method is about them alone: they are as long as the steps.
-    """
-    targets = len(vocabulary.targets)
-    if fitted is None:
-        mix = np.concatenate(list(_mixes_at(output, weeks.validate[0], targets)) or [np.empty((0, targets))])
-        if not len(mix):
-            raise DataError("profiles: no user has an event in the training weeks")
-        # Fits start from rows: order them by what they hold, not by a pseudonym that depends on a key.
-        order, sequence = np.lexsort(mix.T), None
-        if spec.segments.method == fit.ENCODER:
-            sequence = np.concatenate(list(_sequences_at(output, weeks.validate[0], targets, steps=steps)))
-            order = order[encoder.ordered(sequence[order])]
-            sequence = sequence[order]
-        found = fit.fit(mix[order], vocabulary.target_names, spec.segments, sequence)
-    else:
-        found = fit.Segmentation.from_dict(files.read_json(fitted / "segments.json"))
-    parts = list(_assigned(output, found, targets))
-    codes, assigned = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int64)]) for side in (0, 1))
-    return SegmentedUsers(found, (codes, assigned))
-
-
-def _assigned(output: FeatureFiles, found: fit.Segmentation, targets: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the codes of rows with their segments, part by part."""
-    if found.encoder is None:
-        for codes, ids, slow in output.target_mixes():
-            yield codes, found.assign(fit.mixes(ids, slow, targets=targets))
-        return
-    for (codes, ids, slow), recent in zip(output.target_mixes(), output.recent(), strict=True):
-        read = encoder.sequences(codes // CODE, *recent, n_targets=targets, steps=found.encoder.steps)
-        yield codes, found.assign(fit.mixes(ids, slow, targets=targets), read)
-
-
-def _sequences_at(output: FeatureFiles, week: int, targets: int, *, steps: int) -> Iterator[np.ndarray]:
-    """Yield the sequences [B, T, C] of the rows of one cutoff, in the order of `_mixes_at`."""
-    for (codes, _, _), recent in zip(output.target_mixes(), output.recent(), strict=True):
-        mine = np.flatnonzero(codes // CODE == week)
-        if len(mine):
-            lists = (one.take(mine) for one in recent)
-            yield encoder.sequences(codes[mine] // CODE, *lists, n_targets=targets, steps=steps)
-
-
-def _mixes_at(output: FeatureFiles, week: int, targets: int) -> Iterator[np.ndarray]:
-    """Yield the target weights [B, C] of the rows of one cutoff."""
-    for codes, ids, slow in output.target_mixes():
-        mine = np.flatnonzero(codes // CODE == week)
-        if len(mine):
-            yield fit.mixes(ids.take(mine), slow.take(mine), targets=targets)
 
 
 def _states(

@@ -14,8 +14,8 @@ from components.data import file_source, mapping
 from components.data.database import database
 from components.data.ingest import ingest, source_digest
 from components.data.snapshot import Snapshot
-from components.data.source_spec import CANONICAL_TYPES
 from components.data.spec import Data
+from components.data.table_spec import CANONICAL_TYPES
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, SpecError

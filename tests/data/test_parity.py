@@ -19,8 +19,8 @@ from components.data.contract import checked_frame
 from components.data.derived import rules_at_the_door, unknown_items, with_kinds
 from components.data.quarantine import bad_rows_sql, create_checked
 from components.data.rules import Known, Rule, TableName
-from components.data.source_spec import CANONICAL_TYPES
 from components.data.spec import Data
+from components.data.table_spec import CANONICAL_TYPES
 from feature_repo import columns
 
 pytestmark = pytest.mark.world
