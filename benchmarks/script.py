@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.step import QUIET
+from components.step import PATIENT, QUIET
 from feature_repo.checkout import ROOT
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.graphs.code_digests import git_commit
@@ -40,7 +40,7 @@ def main(parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace]
          text: Callable[[Document], str]) -> None:  # fmt: skip
     """Measure and print; a user's mistake is one line and exit code 2."""
     asked = parser.parse_args()
-    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    os.environ.update({k: v for k, v in (QUIET | PATIENT).items() if k not in os.environ})
     start, load = time.monotonic(), os.getloadavg()[0]
     try:
         with contextlib.redirect_stdout(sys.stderr):
