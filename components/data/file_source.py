@@ -18,7 +18,7 @@ from pyarrow import ArrowException
 from components.data import csv_source, ids_agree, json_lines, mapping, text_files
 from components.data.arrivals import SOURCE_FILE
 from components.data.database import text
-from components.data.mapping import Loaded, Part, Present
+from components.data.parts import Loaded, Part, Present, place
 from components.data.source_spec import Files, SourceTable
 from components.data.table_spec import Table
 from feature_repo import columns
@@ -81,7 +81,7 @@ def _load_table(db: duckdb.DuckDBPyConnection, source: Files, label: SourceTable
         table,
         kind=source.type,
         wanted=wanted,
-        place=mapping.place(label),
+        place=place(label),
         numbered=numbered,
     )
 
@@ -166,9 +166,7 @@ def _zone(table: Table, path: Path, *, place: str) -> str:
 def _found(source: Files, base: Path) -> dict[SourceTable, list[Path]]:
     declared = mapping.tables(source)
     return {
-        label: matches(table, base, place=mapping.place(label))
-        for label, table in declared.items()
-        if isinstance(table, Table)
+        label: matches(table, base, place=place(label)) for label, table in declared.items() if isinstance(table, Table)
     }
 
 

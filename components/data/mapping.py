@@ -9,18 +9,16 @@ spec. Names of columns are compared without case, as DuckDB does.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import duckdb
 
 from components.data import impressions, items_of_users, made_times
 from components.data.arrivals import SOURCE_FILE
-from components.data.conversion import NESTED, Reading, as_text, reading, require_readable
+from components.data.conversion import NESTED, Reading, as_text
 from components.data.database import name, text
+from components.data.parts import Loaded, Mapped, Part, Told, place, readings_of, require_part, united
 from components.data.source_spec import Files, SourceTable, Sql
-from components.data.table_spec import SqlTable, Table
 from feature_repo import columns
-from feature_repo.errors import DataError, nearest
 
 TEXT, NUMBER, TIME = "CAST(NULL AS VARCHAR)", "CAST(NULL AS DOUBLE)", "CAST(NULL AS TIMESTAMPTZ)"
 EVENT_DEFAULTS = {
@@ -34,31 +32,7 @@ ITEM_DEFAULTS = {columns.CATEGORY: TEXT, columns.BRAND: TEXT, columns.PRICE: NUM
 OFFER_DEFAULTS = {columns.KIND: "'offer'", columns.SHARE: "CAST(1 AS DOUBLE)", columns.CAMPAIGN: TEXT}
 MADE = (columns.TIMESTAMP, columns.CREATED_AT)  # not read from events whose times are made
 
-Mapped = Table | SqlTable
-Present = dict[str, str]  # columns (lower case) and their types in DuckDB
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Loaded rows of one schema: a table of a database, or files of a table that are alike."""
-
-    relation: str
-    present: Present
-    files: tuple[str, ...] = ()  # their names, in order of their rows
-    starts: tuple[int, ...] = ()  # the number of rows before each file's first
-    zone: str = "UTC"  # of times that carry none
-
-
-Loaded = tuple[Part, ...]
-
-
-@dataclass(frozen=True)
-class Told:
-    """How the canonical columns of each part are read."""
-
-    parts: Loaded
-    readings: tuple[dict[str, Reading], ...]
 
 
 def tables(source: Files | Sql) -> dict[SourceTable, Mapped]:
@@ -70,11 +44,6 @@ def tables(source: Files | Sql) -> dict[SourceTable, Mapped]:
         "offers": source.offers,
     }
     return {label: table for label, table in found.items() if table}
-
-
-def place(label: SourceTable) -> str:
-    """Name a table's place in the spec."""
-    return f"data.source.{label}"
 
 
 def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[SourceTable, Loaded]) -> bool:
@@ -105,7 +74,7 @@ def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded,
     timed = columns.TIMESTAMP in required
     held = (*columns.EVENTS, *(column for column in (columns.STRENGTH, columns.TEXT) if column in table.columns))
     wanted = tuple(column for column in held if timed or column not in MADE)
-    told = _readings(db, table, loaded, wanted, label="events", required=required)
+    told = readings_of(db, table, loaded, wanted, label="events", required=required)
 
     def selected(part: Part, readings: dict[str, Reading]) -> str:
         happened = readings[columns.TIMESTAMP].value if timed else TIME
@@ -113,7 +82,7 @@ def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded,
         rest = f"source_row, {SOURCE_FILE}" if SOURCE_FILE in part.present else "source_row"
         return f"SELECT {_canonical(held, readings, defaults)}, {rest} FROM {part.relation}"
 
-    db.execute(f"CREATE VIEW source_events AS {_united(told, selected)}")
+    db.execute(f"CREATE VIEW source_events AS {united(told, selected)}")
 
 
 def complete_events(db: duckdb.DuckDBPyConnection) -> None:
@@ -129,7 +98,7 @@ def complete_events(db: duckdb.DuckDBPyConnection) -> None:
 
 def _create_items(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded, *, of_events: bool) -> None:
     """Create the items of a table of their own, or of the events' one: then an item's first row speaks for it."""
-    told = _readings(db, table, loaded, columns.ITEMS, label="items", required=columns.ITEMS_REQUIRED)
+    told = readings_of(db, table, loaded, columns.ITEMS, label="items", required=columns.ITEMS_REQUIRED)
     own = _attributes(db, table, told, taken=columns.ITEMS, all_of_them=not of_events, place=place("items"))
 
     def selected(part: Part, readings: dict[str, Reading]) -> str:
@@ -141,7 +110,7 @@ def _create_items(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded, 
         listed = ", ".join([_canonical(columns.ITEMS, readings, defaults), *own(part)])
         return f"SELECT {listed}, source_row FROM {part.relation}"
 
-    query = _united(told, selected)
+    query = united(told, selected)
     if of_events:
         query = f"FROM ({query}) QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY source_row) = 1"
     db.execute(f"CREATE VIEW source_items AS {query}")
@@ -159,190 +128,25 @@ def _create_users(db: duckdb.DuckDBPyConnection, table: Mapped | None, loaded: L
     if table is None:
         db.execute("CREATE TABLE source_users (user_id VARCHAR, source_row BIGINT)")
         return
-    told = _readings(db, table, loaded, columns.USERS_REQUIRED, label="users", required=columns.USERS_REQUIRED)
+    told = readings_of(db, table, loaded, columns.USERS_REQUIRED, label="users", required=columns.USERS_REQUIRED)
     own = _attributes(db, table, told, taken=columns.USERS_REQUIRED, all_of_them=False, place=place("users"))
 
     def selected(part: Part, readings: dict[str, Reading]) -> str:
         listed = ", ".join([_canonical(columns.USERS_REQUIRED, readings, {}), *own(part)])
         return f"SELECT {listed}, source_row FROM {part.relation}"
 
-    db.execute(f"CREATE VIEW source_users AS {_united(told, selected)}")
+    db.execute(f"CREATE VIEW source_users AS {united(told, selected)}")
 
 
 def _create_offers(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded) -> None:
     """Create the offers; one that does not say when it became known was known when it began."""
-    told = _readings(db, table, loaded, columns.OFFERS, label="offers", required=columns.OFFERS_REQUIRED)
+    told = readings_of(db, table, loaded, columns.OFFERS, label="offers", required=columns.OFFERS_REQUIRED)
 
     def selected(part: Part, readings: dict[str, Reading]) -> str:
         defaults = OFFER_DEFAULTS | {columns.CREATED_AT: readings[columns.VALID_FROM].value}
         return f"SELECT {_canonical(columns.OFFERS, readings, defaults)}, source_row FROM {part.relation}"
 
-    db.execute(f"CREATE VIEW source_offers AS {_united(told, selected)}")
-
-
-def _united(told: Told, selected: Callable[[Part, dict[str, Reading]], str]) -> str:
-    """Put the parts' rows together, by the names of columns, since each part says the same ones."""
-    queries = [selected(part, readings) for part, readings in zip(told.parts, told.readings, strict=True)]
-    return " UNION ALL BY NAME ".join(queries)
-
-
-def _readings(
-    db: duckdb.DuckDBPyConnection,
-    table: Mapped,
-    loaded: Loaded,
-    wanted: tuple[str, ...],
-    *,
-    label: SourceTable,
-    required: tuple[str, ...],
-) -> Told:
-    """Say how each canonical column that the table has is read; DataError where one must be there and is not."""
-    sources = {column: table.columns.get(column, column).lower() for column in wanted}
-    for column, source in sources.items():
-        told = table.columns.get(column)
-        if not any(source in part.present for part in loaded) and (told or column in required or column in table.times):
-            raise DataError(_absent(table, loaded[0].present, column, wanted, label=label))
-    mapped = {own: theirs.lower() for own, theirs in table.columns.items()}
-    require_everywhere(loaded, sources | mapped, table.label, place=place(label))
-    found = tuple(
-        {
-            column: reading(
-                source,
-                part.present[source],
-                column,
-                zone=part.zone,
-                timestamps=table.timestamps,
-                unit=table.units.get(column),
-                nulls=table.nulls,
-                place=": ".join((place(label), *part.files[:1])),  # the others have the same types
-            )
-            for column, source in sources.items()
-            if source in part.present
-        }
-        for part in loaded
-    )
-    for part, readings in zip(loaded, found, strict=True):
-        _require_readable(db, part, readings | _multiply(table, part, readings, label=label), place=place(label))
-    told_all = Told(loaded, found)
-    require_one_clock(db, told_all, table, place=place(label))
-    _warn_of_words(db, told_all, place=place(label))
-    return told_all
-
-
-def _multiply(table: Mapped, part: Part, readings: dict[str, Reading], *, label: SourceTable) -> dict[str, Reading]:
-    """Multiply the columns that the spec says so of, and return how each one's factor is read."""
-    factors = {}
-    for column, factor in table.times.items():
-        if column not in readings:
-            continue
-        if (source := factor.lower()) not in part.present:
-            shown = [other for other in part.present if other != SOURCE_FILE]
-            raise DataError(
-                f"{place(label)}.times: no column '{factor}' in {table.label} to multiply {column} by; "
-                f"have {', '.join(shown)}{nearest(source, shown)}"
-            )
-        kind, timestamps = part.present[source], table.timestamps
-        read = reading(
-            source, kind, column, zone=part.zone, timestamps=timestamps, nulls=table.nulls, place=place(label)
-        )
-        readings[column] = replace(readings[column], value=f"({readings[column].value}) * ({read.value})")
-        factors[f"{column} times"] = read
-    return factors
-
-
-def _absent(table: Mapped, present: Present, column: str, wanted: tuple[str, ...], *, label: SourceTable) -> str:
-    """Say that a column is in no file, and what to do."""
-    told = table.columns.get(column)
-    what = f"no column '{told}' (for {column})" if told else f"no column for {column}"
-    shown = [other for other in present if other != SOURCE_FILE]
-    free = [other for other in shown if told or other not in wanted]
-    fix = f"say it as `columns: {{{column}: <column>}}`"
-    if len(shown) == 1:
-        fix = f"say what separates the columns as `delimiter:`, or {fix}"
-    elif sum(any(letter.isdigit() for letter in other) for other in shown) * 2 > len(shown) and isinstance(
-        table, Table
-    ):
-        fix += ", or `header: none` if the first line holds no names"
-    near = nearest((told or column).lower(), free)
-    return f"{place(label)}: {what} in {table.label}; have {', '.join(shown)}{near}; {fix}"
-
-
-def require_everywhere(loaded: Loaded, sources: Mapping[str, str], label: str, *, place: str) -> None:
-    """Refuse a column that a table is read by and that only some of its files have: it may have another name there."""
-    for column, source in sources.items():
-        lack = [file for part in loaded if source not in part.present for file in part.files]
-        if not lack or all(source not in part.present for part in loaded):
-            continue
-        have = sum(len(part.files) for part in loaded) - len(lack)
-        named = ", ".join(lack[:3]) + (f" and {len(lack) - 3} more" if len(lack) > 3 else "")
-        others = next(part.present for part in loaded if source not in part.present)
-        raise DataError(
-            f"{place}: column '{source}' (for {column}) is in {have} of {have + len(lack)} files of {label}; "
-            f"{named} {'lacks' if len(lack) == 1 else 'lack'} it and {'has' if len(lack) == 1 else 'have'} "
-            f"{', '.join(one for one in others if one != SOURCE_FILE)}; rename the column there, or add it"
-        )
-
-
-def _require_readable(db: duckdb.DuckDBPyConnection, part: Part, readings: dict[str, Reading], *, place: str) -> None:
-    """Refuse a value that cannot be read; a part of several files is asked as a whole, then file by file."""
-    if len(part.files) < 2:
-        require_readable(db, part.relation, readings, place=place, file="".join(part.files))
-        return
-    try:
-        require_readable(db, part.relation, readings, place=place)
-    except DataError:
-        ends = (*part.starts[1:], None)
-        for file, start, end in zip(part.files, part.starts, ends, strict=True):
-            within = f"source_row > {start}" + (f" AND source_row <= {end}" if end is not None else "")
-            rows = f"(SELECT * REPLACE (source_row - {start} AS source_row) FROM {part.relation} WHERE {within})"
-            require_readable(db, rows, readings, place=place, file=file)
-        raise
-
-
-def require_one_clock(db: duckdb.DuckDBPyConnection, told: Told, table: Mapped, *, place: str) -> None:
-    """Refuse times with an offset beside times without, unless the spec says the zone of the latter."""
-    if table.timezone != "UTC":
-        return
-    for column in dict.fromkeys(column for readings in told.readings for column in readings):
-        seen: dict[bool, str] = {}
-        for part, readings in zip(told.parts, told.readings, strict=True):
-            read = readings.get(column)
-            if read is None or read.aware is None:
-                continue
-            asked = f"coalesce({read.aware}, false)"
-            query = f"SELECT {asked}, min(source_row) FROM {part.relation} WHERE ({read.value}) IS NOT NULL GROUP BY 1"
-            for aware, row in db.execute(query).fetchall():
-                seen.setdefault(bool(aware), _place_of(part, int(row)))
-        if len(seen) == 2:
-            raise DataError(
-                f"{place}: times for {column} carry an offset in {seen[True]} and none in {seen[False]}; say the zone "
-                f"of the latter by file, as `timezone: {{'{seen[False].rpartition(' of ')[2]}': <zone>, '*': UTC}}`"
-            )
-
-
-def _place_of(part: Part, row: int) -> str:
-    """Name a row by its file.
-
-    >>> _place_of(Part("raw", {}, files=("a.csv", "b.csv"), starts=(0, 4)), 6)
-    'row 2 of b.csv'
-    """
-    at = max((n for n, start in enumerate(part.starts) if start < row), default=0)
-    if not part.files:
-        return f"row {row}"
-    return f"row {row - (part.starts[at] if part.starts else 0)} of {part.files[at]}"
-
-
-def _warn_of_words(db: duckdb.DuckDBPyConnection, told: Told, *, place: str) -> None:
-    """Warn of words that stand where there is no id, and are read as missing."""
-    for part, readings in zip(told.parts, told.readings, strict=True):
-        for column, read in readings.items():
-            if read.word is None:
-                continue
-            query = f"SELECT {read.word} AS word, count(*) FROM {part.relation} WHERE word IS NOT NULL GROUP BY 1"
-            for word, rows in db.execute(query).fetchall():
-                log.warning(
-                    "%s: %s is the word '%s' in %d rows and is read as missing; `nulls: []` keeps it as an id",
-                    *(place, column, word, rows),
-                )
+    db.execute(f"CREATE VIEW source_offers AS {united(told, selected)}")
 
 
 def _canonical(wanted: tuple[str, ...], readings: dict[str, Reading], defaults: Mapping[str, str]) -> str:
@@ -375,7 +179,7 @@ def _attributes(
                         "text",
                         f"{name(column)} IS NOT NULL AND {as_text(column, kind)} IS NULL",
                     )
-                    _require_readable(db, part, {column: read}, place=place)
+                    require_part(db, part, {column: read}, place=place)
 
     def selected(part: Part) -> list[str]:
         found = []

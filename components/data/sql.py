@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from components.data import ids_agree, mapping
 from components.data.conversion import as_text
 from components.data.database import name, text
-from components.data.mapping import Loaded, Part, Present, place
+from components.data.parts import Loaded, Part, Present, place
 from components.data.source_spec import SourceTable, Sql
 from components.data.table_spec import SqlTable
 from feature_repo import columns, files

@@ -4,6 +4,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # Reading a shop's files.
     "components/data/conversion.py": ("tests/data/test_conversion.py",),
     "components/data/mapping.py": ("tests/data/test_ingest.py",),
+    "components/data/parts.py": ("tests/data/test_ingest.py",),
     "components/data/guess.py": ("tests/data/test_guess.py",),
     # The contract.
     "components/data/row_rules.py": ("tests/data/test_row_rules.py",),
