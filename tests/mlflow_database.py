@@ -2,6 +2,9 @@
 
 Each new database goes through all of MLflow's migrations, a second of a core, and dozens of tests begin with one. What
 is copied is what MLflow's own code left: its tables, and nothing in them. Programs that tests start make their own.
+
+What many tests begin with is written once and put back before each of them (`Begun`), under a server as well: MLflow
+keeps no rows beside its database.
 """
 
 import contextlib
@@ -9,6 +12,7 @@ import functools
 import sqlite3
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +53,44 @@ def copying(upgrade: Callable[[Any], None], first: Any, factory: pytest.TempPath
             upgrade(engine)
             return
         made = made_once.once(made_once.shared(factory), NAME, make) / FILE
-        with (
-            contextlib.closing(sqlite3.connect(f"file:{made}?immutable=1", uri=True)) as source,
-            contextlib.closing(engine.raw_connection()) as connection,
-        ):
-            source.backup(connection.driver_connection)
+        with contextlib.closing(engine.raw_connection()) as connection:
+            put(made, connection.driver_connection)
 
     return upgraded
+
+
+def put(file: Path, connection: sqlite3.Connection) -> None:
+    """Make a database the same as a file that nobody writes to."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?immutable=1", uri=True)) as source:
+        source.backup(connection)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What is written to a database once, for many tests to begin with.
+
+    Whatever else was written there since is gone each time. Files beside the database stay: who changes those that it
+    names changes them for all.
+    """
+
+    file: Path
+    folder: Path  # of the copies
+    written: dict[str, Any] = field(default_factory=dict)
+
+    def at(self, name: str, write: Callable[[], Any]) -> Any:
+        """Return what `write` returned, with the database as it left it."""
+        if name in self.written:
+            self.again(name)
+        else:
+            self.written[name] = write()
+            with (
+                contextlib.closing(sqlite3.connect(self.file)) as source,
+                contextlib.closing(sqlite3.connect(self.folder / name)) as copy,
+            ):
+                source.backup(copy)
+        return self.written[name]
+
+    def again(self, name: str) -> None:
+        """Put the database back to where it was."""
+        with contextlib.closing(sqlite3.connect(self.file)) as database:
+            put(self.folder / name, database)

@@ -58,3 +58,28 @@ def test_a_database_that_is_in_use_is_upgraded_as_it_is(
         connection.execute(sqlalchemy.text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
     mlflow_database.copying(upgrades.append, utils.InitialBase.metadata, tmp_path_factory)(engine)
     assert upgrades == [engine]
+
+
+def test_tests_begin_where_the_first_of_them_was_whatever_was_written_since(tmp_path: Path) -> None:
+    (tmp_path / "copies").mkdir()
+    begun = mlflow_database.Begun(tmp_path / "toy.db", tmp_path / "copies")
+    writes = list[str]()
+
+    def write(text: str) -> str:
+        writes.append(text)
+        with sqlite3.connect(begun.file) as opened:
+            opened.execute("CREATE TABLE IF NOT EXISTS toys (name)")
+            opened.execute("INSERT INTO toys VALUES (?)", [text])
+        return text.upper()
+
+    def held() -> list[str]:
+        with sqlite3.connect(begun.file) as opened:
+            return [name for (name,) in opened.execute("SELECT name FROM toys ORDER BY name")]
+
+    assert begun.at("one", lambda: write("a")) == "A"
+    assert begun.at("two", lambda: write("b")) == "B"
+    write("c")
+    assert begun.at("two", lambda: write("never")) == "B"
+    assert (held(), writes) == (["a", "b"], ["a", "b", "c"])
+    begun.again("one")
+    assert held() == ["a"]

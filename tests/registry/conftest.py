@@ -45,6 +45,7 @@ from components.resamples import MODEL, Line
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Target, Vocabulary
+from tests.mlflow_database import Begun
 from tests.patience import patient
 
 START_S = patient(120)
@@ -322,6 +323,7 @@ class Shared:
     folders: Folders
     registered: RegisteredParts
     artifacts: Path
+    begun: Begun
 
     def folder_of(self, part: str) -> Path:
         """Where the store keeps the files of a part's model."""
@@ -344,26 +346,22 @@ class Shared:
 
 
 @pytest.fixture(scope="session")
-def kept() -> dict[str, Shared]:
+def kept() -> dict[Path, Shared]:
     return {}
 
 
 @pytest.fixture
-def shared(store: Path, kept: dict[str, Shared], tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """The shared result, without any release or alias."""
-    if str(store) not in kept:
+def shared(store: Path, kept: dict[Path, Shared], tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """The shared result, without any release or alias, and nothing that tests before wrote beside it."""
+    if store not in kept:
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite") else store.parent / "mlflow.db"
+        begun = Begun(file, tmp_path_factory.mktemp("begun"))
         folders = result(tmp_path_factory.mktemp("shared"), seed=0, quality=0.30)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(model_versions, "CODE", CODE)
-            registered = register("shared", folders, lineage=LINEAGE)
-        kept[str(store)] = Shared("shared", folders, registered, store)
-    with mlflow_client.connected() as client:
-        if mlflow_client.registered_model(client, "shared-release"):
-            client.delete_registered_model("shared-release")
-        for part in ("shared-intent", "shared-ranking"):
-            for alias in client.get_registered_model(part).aliases:
-                client.delete_registered_model_alias(part, alias)
-            for version in client.search_model_versions(f"name='{part}'"):  # what another test registered beside it
-                if int(version.version) > 1:
-                    client.delete_model_version(part, version.version)
-    return kept[str(store)]
+            registered = begun.at("shared", lambda: register("shared", folders, lineage=LINEAGE))
+        kept[store] = Shared("shared", folders, registered, store, begun)
+    else:
+        kept[store].begun.again("shared")
+    return kept[store]

@@ -25,7 +25,10 @@ class Killed(BaseException):
 @pytest.fixture
 def releases(shared) -> list[str]:
     """Versions 1, 2 and 3, all passed."""
-    return [shared.release(spec=f"spec0000000{n}").version for n in (1, 2, 3)]
+    made: list[str] = shared.begun.at(
+        "three", lambda: [shared.release(spec=f"spec0000000{n}").version for n in (1, 2, 3)]
+    )
+    return made
 
 
 def test_a_release_rises_from_challenger_to_champion_and_falls_back(shared, releases) -> None:

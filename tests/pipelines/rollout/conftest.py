@@ -17,7 +17,7 @@ from pipelines.rollout import cluster as clusters
 from pipelines.rollout import loop, release_objects
 from tests import kubectl
 from tests.kubernetes_server import Object
-from tests.pipelines.rollout.namespace import Actuator, World
+from tests.pipelines.rollout.namespace import Actuator, Begun, World
 
 QUICK = "promotion: {mode: manual, rollout: {hold_s: 0, steps: [0.5, 1.0], keep_previous_s: 600}}\n"
 
@@ -53,8 +53,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    """What `world` and `adopted` come to."""
+    return Begun(tmp_path_factory.mktemp("begun"))
+
+
 @pytest.fixture
-def world(tmp_path, registry, manifests, cluster, monkeypatch) -> World:
+def world(tmp_path, registry, manifests, cluster, begun, monkeypatch) -> World:
     """Release 1 was applied by hand, and serves; the loop has not looked yet."""
     text = (ROOT / "pipelines" / "specs" / "grocery.yaml").read_text()
     start, end = text.index("promotion:"), text.index("serving:")
@@ -63,21 +69,25 @@ def world(tmp_path, registry, manifests, cluster, monkeypatch) -> World:
     settings = place.environment.kubernetes.model_copy(update={"namespace": "intentflow"})
     place = replace(place, environment=place.environment.model_copy(update={"kubernetes": settings}))
     place.home.joinpath("mlflow").mkdir(parents=True)
-    shutil.copy(registry, place.home / "mlflow" / "mlflow.db")
     (role,) = [found for found in manifests["seed"] if found["kind"] == "Role"]
     cluster.cluster.role = role["rules"]
-    kubectl.apply(cluster.cluster, manifests["r1"])
     monkeypatch.setattr(clusters, "ROUTED_S", 0.0)
     monkeypatch.setattr(clusters, "POLL_S", 0.02)
     monkeypatch.setattr(release_objects, "render", lambda folder: manifests[folder.parent.name])
     made = World(place, cluster.cluster, manifests, Actuator(place))
     monkeypatch.setattr(loop, "actuator_of", lambda _: made.actuator)
+
+    def by_hand() -> None:
+        shutil.copy(registry, place.home / "mlflow" / "mlflow.db")
+        kubectl.apply(made.cluster, manifests["r1"])
+
+    begun.at("world", made, by_hand)
     return made
 
 
 @pytest.fixture
-def adopted(world: World) -> World:
+def adopted(world: World, begun: Begun) -> World:
     """The loop has looked."""
-    world.look()
+    begun.at("adopted", world, world.look)
     world.said.clear()
     return world
