@@ -152,8 +152,8 @@ def _log(release: Release, rows: UserRows, answered: tuple[np.ndarray, list[Reco
     line = requestlog.LoggedAnswer(
         "0" * 32, "recommend", release.id, release.policy, "fresh", rows, probabilities, 1.0, items=items
     )
-    told, texts = requestlog.packed_line(line)
-    to_json(told | {packed_answer.PACKED: texts})
+    told, bodies = requestlog.packed_line(line)
+    to_json(told | {packed_answer.PACKED: {key: packed_answer.text_of(body) for key, body in bodies.items()}})
     spent.append(1000 * (time.process_time() - start))
 
 

@@ -40,6 +40,7 @@ class BoundedPool:
         self._threads, self._typical_s = threads, 0.0
         self._inline, self._resting = inline, 0.0
         self._turns: deque[tuple[asyncio.Future[bool], float]] = deque()  # who waits for a turn in the loop, until when
+        self._taken = False  # this round of the loop has had its call, or will give its turn to one that waits
 
     def require_room(self) -> None:
         """Refuse where the pool is full: at once, before anything of a request is read."""
@@ -85,16 +86,15 @@ class BoundedPool:
         self, call: Callable[[], Answer], late: Callable[[], Answer] | None, patience_s: float, loop: Loop
     ) -> tuple[Answer] | None:
         """Make a call in the loop's thread when its turn comes; None where it is to go to the thread instead."""
-        turn: asyncio.Future[bool] = loop.create_future()
-        if not self._turns:
-            loop.call_soon(self._next, loop)
-        self._turns.append((turn, time.monotonic() + patience_s))
         self._running += 1
         try:
-            if not await turn:
+            if self._taken and not await self._turn(patience_s, loop):
                 if late is not None:
                     return (late(),)
                 raise refused("service", "no answer in time", f"{patience_s} s an answer", status=TIMEOUT)
+            if not self._taken:  # nobody waits: this round is ours
+                self._taken = True
+                loop.call_soon(self._next, loop)
             if time.monotonic() < self._resting:
                 return None
             began = time.monotonic()
@@ -105,6 +105,12 @@ class BoundedPool:
                     self._resting = ended + REST_S
         finally:
             self._running -= 1
+
+    def _turn(self, patience_s: float, loop: Loop) -> "asyncio.Future[bool]":
+        """Wait in line for a round of the loop; False: the time was up before."""
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._turns.append((turn, time.monotonic() + patience_s))
+        return turn
 
     def _next(self, loop: Loop) -> None:
         """Give the first who waits their turn, and tell those whose time is up; the others come in later rounds."""
@@ -117,7 +123,8 @@ class BoundedPool:
             turn, _ = self._turns.popleft()
             if left := not turn.done():  # else who waited is gone
                 turn.set_result(True)
-        if self._turns:
+        self._taken = left or bool(self._turns)
+        if self._taken:
             loop.call_soon(self._next, loop)
 
     @property

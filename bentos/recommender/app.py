@@ -1,7 +1,8 @@
 """The HTTP side of the door: a Starlette application that service.py mounts in BentoML.
 
 Each endpoint of bentos/endpoints reads a strict model from the body, runs its function in a bounded pool, and writes
-the answer or one line of refusal. BentoML's own endpoint would cost about a millisecond more a call.
+the answer or one line of refusal. BentoML's own endpoint would cost about a millisecond more a call. What answers an
+endpoint is an ASGI application of its own (`Endpoint`), which bentos/http/direct.py asks without any router.
 """
 
 import dataclasses
@@ -9,14 +10,16 @@ import datetime as dt
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, State
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bentos.access import Bounds
 from bentos.endpoints import popular
@@ -28,7 +31,7 @@ from bentos.endpoints.recommend import Recommendations
 from bentos.endpoints.shelves import Shelves
 from bentos.http import sse
 from bentos.http.auth import Check
-from bentos.http.bodies import whole_body
+from bentos.http.bodies import BODY_S, received
 from bentos.http.bounded_pool import BoundedPool
 from bentos.http.event_bounds import EventBounds
 from bentos.http.guard import CONTEXT
@@ -42,6 +45,7 @@ from bentos.recommender.words import Words
 from feature_repo.endpoints import POPULAR
 
 OK, NOT_FOUND, WRONG_METHOD = 200, 404, 405
+JSON, EVENT_STREAM = b"application/json", f"{sse.MEDIA_TYPE}; charset=utf-8".encode()
 log = logging.getLogger("intentflow.door")
 
 
@@ -90,16 +94,15 @@ class DoorContext:
 
 def create_app(operations: Sequence[Operation] = OPERATIONS) -> Starlette:
     """Make the application; `app.state.opened` is set when the service starts."""
-    routes = [
-        Route(operation.path, _handler(operation), methods=[operation.endpoint.method]) for operation in operations
-    ]
-    routes += [
+    app = Starlette(exception_handlers={WRONG_METHOD: _wrong_method})
+    app.state.operations = operations
+    app.state.endpoints = {operation.path: Endpoint(operation, app.state) for operation in operations}
+    app.router.routes += [
+        *(Route(path, one, methods=[one.method]) for path, one in app.state.endpoints.items()),
         Route("/docs.json", _docs, methods=["GET"]),
         Route(POPULAR, _popular, methods=["GET"]),
         Route("/{path:path}", _nowhere, methods=["POST"]),  # other methods fall through to BentoML's pages
     ]
-    app = Starlette(routes=routes, exception_handlers={WRONG_METHOD: _wrong_method})
-    app.state.operations = operations
     return app
 
 
@@ -108,32 +111,44 @@ def scopes(operations: Sequence[Operation] = OPERATIONS) -> dict[str, str]:
     return {operation.path: operation.scope for operation in operations}
 
 
-def _handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        started = time.perf_counter()
-        opened: DoorContext = request.app.state.opened
-        pool = "writes" if operation.writes else "reads"
-        opened.metrics.running(pool).inc()
-        events = operation.streams and sse.wanted(request.headers.get("accept", ""))
+class Endpoint:
+    """ASGI application of one operation; it asks no router and no middleware for anything."""
+
+    def __init__(self, operation: Operation, state: State) -> None:
+        self._operation, self._state = operation, state
+        self._path, self._pool = operation.path, "writes" if operation.writes else "reads"
+        self.method, self.streams = operation.endpoint.method, operation.streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        started, operation = time.perf_counter(), self._operation
+        opened: DoorContext = self._state.opened
+        running = opened.metrics.running(self._pool)
+        running.inc()
+        events = operation.streams and sse.wanted(Headers(scope=scope).get("accept", ""))
         try:
-            code, body, headers = await _answer(opened, operation, request, events=events)
+            code, body, headers = await _answer(opened, operation, scope, receive, events=events)
         finally:
-            opened.metrics.running(pool).dec()
+            running.dec()
         if code == OVERLOADED:
-            opened.metrics.shed.labels(pool).inc()
-        opened.metrics.answered(operation.path, code, seconds=time.perf_counter() - started)
+            opened.metrics.shed.labels(self._pool).inc()
+        opened.metrics.answered(self._path, code, seconds=time.perf_counter() - started)
         if not isinstance(body, bytes):
-            return StreamingResponse(body, code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+            streaming = StreamingResponse(body, code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+            await streaming(scope, receive, send)
+            return
+        kind = JSON
         if code == OK and events:
             of, name = operation.contract.pieces
-            return Response(sse.events(body, of=of, name=name), code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
-        return Response(body, code, headers, media_type="application/json")
-
-    return handle
+            body, kind, headers = sse.events(body, of=of, name=name), EVENT_STREAM, sse.HEADERS
+        told = [(name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in headers.items()]
+        told += [(b"content-length", b"%d" % len(body)), (b"content-type", kind)]
+        await send({"type": "http.response.start", "status": code, "headers": told})
+        await send({"type": "http.response.body", "body": body})
 
 
 async def _answer(
-    opened: DoorContext, operation: Operation, request: Request, *, events: bool
+    opened: DoorContext, operation: Operation, scope: Scope, receive: Receive, *, events: bool
 ) -> tuple[int, bytes | AsyncIterator[bytes], dict[str, str]]:
     """Return an answer's status, JSON and headers; every refusal and every fault is one line.
 
@@ -142,8 +157,8 @@ async def _answer(
     asks = operation.asks_of(opened.door)
     try:
         opened.pool(operation).require_room()
-        ask = asks.model_validate_json(await whole_body(request))
-        context: RequestContext = request.scope.get(CONTEXT) or RequestContext()
+        ask = asks.model_validate_json(await received(receive, within_s=BODY_S))
+        context: RequestContext = scope.get(CONTEXT) or RequestContext()
         if operation.endpoint.kind == "write" and not context.mirrored:  # the door of the original has bounded a copy
             operation.require_own(ask, context)  # first: what is refused must not count for an item
             entries, item_of = getattr(ask, operation.endpoint.name), opened.door.item_id

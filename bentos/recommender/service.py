@@ -98,7 +98,10 @@ class Recommender:
 
 guarded = functools.partial(Guard, state=app.state, scopes=scopes())
 Recommender.add_asgi_middleware(  # type: ignore[attr-defined]
-    KnownPaths, known=frozenset((*scopes(), *PAGES, *PROBES, "/metrics", POPULAR)), guard=guarded
+    KnownPaths,
+    known=frozenset((*scopes(), *PAGES, *PROBES, "/metrics", POPULAR)),
+    guard=guarded,
+    endpoints=app.state.endpoints,
 )
 Recommender.add_asgi_middleware(OwnPort, state=app.state)  # type: ignore[attr-defined]
 Recommender.add_asgi_middleware(Guard, state=app.state, scopes=scopes())  # type: ignore[attr-defined]

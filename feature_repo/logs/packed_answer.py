@@ -1,9 +1,9 @@
 """The numbers of a logged answer as compressed text: what a line of an open segment holds in the place of decimals.
 
 A line names its user row and its scores by short keys, `row` and `scores`. The first line of a file that names a key
-holds its text too, below `packed`: users ask again within minutes, and their row is then written once. A key is made of
-the text and of the user, so that no line depends on another user's, which `forget` may blank. Items stand in the line
-in plain: where they are people, `forget` has to find them.
+holds its text too, below `packed`: users ask again within minutes, and their row is then packed and written once. A key
+is made of what the text holds and of the user, so that no line depends on another user's, which `forget` may blank.
+Items stand in the line in plain: where they are people, `forget` has to find them.
 
 A text is `z1:` and base64 of four bytes of size and of zstd: a JSON head, then the arrays as the bytes they are, which
 takes a door little more than copying them. A small text is stored in its frame of zstd and not compressed: to begin
@@ -23,7 +23,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,9 +57,25 @@ PRIMER = (
 
 def pack(arrays: Mapping[str, np.ndarray], more: Mapping[str, Any]) -> str:
     """Return arrays by name, and something more that JSON can hold, as text."""
-    described = [[name, values.dtype.str, len(values)] for name, values in arrays.items()]
-    head = to_json({"arrays": described, "more": more})
-    body = b"".join([struct.pack("<I", len(head)), head, *(values.tobytes() for values in arrays.values())])
+    return text_of(laid_out(arrays, to_json(more)))
+
+
+def laid_out(arrays: Mapping[str, np.ndarray], more: bytes) -> bytes:
+    """Return what a text holds: arrays by name, and something more in JSON."""
+    form = _form(tuple((name, values.dtype) for name, values in arrays.items()), more)
+    head = form % tuple(map(len, arrays.values()))
+    return b"".join([struct.pack("<I", len(head)), head, *(values.tobytes() for values in arrays.values())])
+
+
+@lru_cache(maxsize=64)
+def _form(described: tuple[tuple[str, np.dtype[Any]], ...], more: bytes) -> bytes:
+    """Return a head in which the lengths of the arrays are left out: `%d` stands for each."""
+    arrays = b",".join(b"[%b,%%d]" % to_json([name, kind.str])[1:-1].replace(b"%", b"%%") for name, kind in described)
+    return b'{"arrays":[%b],"more":%b}' % (arrays, more.replace(b"%", b"%%"))
+
+
+def text_of(body: bytes) -> str:
+    """Return what was laid out as text."""
     return BEGIN + base64.b64encode(struct.pack("<I", len(body)) + _compressed(body)).decode("ascii")
 
 
@@ -127,19 +143,29 @@ def _zstd() -> pa.Codec:
     return pa.Codec("zstd", LEVEL)
 
 
-def texts_of(
-    user: str, *, numbers: Mapping[str, float], lists: Mapping[str, np.ndarray], probabilities: np.ndarray
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys that a line names, and their texts: of the user row, and of the scores."""
-    row = pack({**lists, NUMBERS: np.asarray(list(numbers.values()), np.float64)}, {NUMBERS: list(numbers)})
-    scores = pack({PROBABILITIES: np.asarray(probabilities)}, {})
+def bodies_of(
+    user: str, *, numbers: Mapping[str, np.ndarray], lists: Mapping[str, np.ndarray], probabilities: np.ndarray
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return the keys that a line names, and what their texts hold: the user row (numbers [1] each), and the scores."""
+    row = laid_out({**lists, NUMBERS: np.concatenate([*numbers.values()], dtype=np.float64)}, _names(tuple(numbers)))
+    scores = laid_out({PROBABILITIES: probabilities}, b"{}")
     keys = {ROW: key_of(user, row), SCORES: key_of(user, scores)}
     return keys, {keys[ROW]: row, keys[SCORES]: scores}
 
 
-def key_of(user: str, text: str) -> str:
+@lru_cache(maxsize=64)
+def _names(numbers: tuple[str, ...]) -> bytes:
+    return bytes(to_json({NUMBERS: numbers}))
+
+
+def longest(body: bytes) -> int:
+    """Return how long the text of a body is at most."""
+    return 4 * (len(body) + len(body) // 128 + 128) // 3  # base64 of what zstd could not make smaller
+
+
+def key_of(user: str, body: bytes) -> str:
     """Return the key of a user's text."""
-    return hashlib.blake2b(f"{user} {text}".encode(), digest_size=9).hexdigest()
+    return hashlib.blake2b(b"%b %b" % (user.encode(), body), digest_size=9).hexdigest()
 
 
 def whole(

@@ -40,6 +40,22 @@ def test_a_text_of_any_size_comes_back_stored_or_compressed(count: int) -> None:
     assert packed_answer.unpack(packed_answer.pack({"a": values}, {}))[0]["a"] == values.tolist()
 
 
+@pytest.mark.parametrize("count", [0, 1, 200, 20_000])
+def test_a_text_is_no_longer_than_is_said_of_what_it_holds(count: int) -> None:
+    body = packed_answer.laid_out({"a": np.frombuffer(np.random.default_rng(1).bytes(8 * count))}, b"{}")
+    assert 0.9 * packed_answer.longest(body) - 300 < len(packed_answer.text_of(body)) <= packed_answer.longest(body)
+
+
+def test_what_a_text_holds_begins_with_its_description_in_json_whatever_the_names() -> None:
+    arrays = {'50 % of "a"': np.asarray([1, 2], np.int32), "": np.empty(0), "zu": np.asarray([0.5], np.float32)}
+    for _ in range(2):  # the second time from what is remembered
+        body = packed_answer.laid_out(arrays, json.dumps({"100 %": [1, "%d"]}).encode())
+        (length,) = struct.unpack_from("<I", body)
+        described = [['50 % of "a"', "<i4", 2], ["", "<f8", 0], ["zu", "<f4", 1]]
+        assert json.loads(body[4 : 4 + length]) == {"arrays": described, "more": {"100 %": [1, "%d"]}}
+    assert json.loads(packed_answer.laid_out({"": np.zeros(3)}, b"{}")[4:-24])["arrays"] == [["", "<f8", 3]]
+
+
 def test_a_text_of_before_is_read_as_it_was_written() -> None:
     text = (
         "eLv6VIbzW8HAwICS5koyc8E6YBYY6RiaGpgamxgbmBnGAk1G95Mx0DigMEYoAPWBxNPz81KR4tQAohqLm41QnAVXYQVM0UBlSUqxtbVxlk0M"
@@ -66,12 +82,13 @@ def test_a_size_that_no_text_has_is_refused_before_memory_is_taken() -> None:
 
 def line(user: str, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """Return a line and its texts."""
-    keys, texts = packed_answer.texts_of(
+    keys, bodies = packed_answer.bodies_of(
         user,
-        numbers={"events_total": 2.0},
+        numbers={"events_total": np.asarray([2.0])},
         lists={"history_slow": np.asarray(HISTORY, np.float32)},
         probabilities=np.asarray([0.25, 1 / 3]),
     )
+    texts = {key: packed_answer.text_of(body) for key, body in bodies.items()}
     return {"request_id": "r", "user_id": user, "items": ITEMS} | keys | more, texts
 
 

@@ -96,17 +96,18 @@ class RequestLog:
         if sample < 1.0 and not drawn(answer.request_id, sample, key=self._sample_key):
             return
         try:
-            line, texts = packed_line(answer, sample=sample)
+            line, bodies = packed_line(answer, sample=sample)
 
             def referring(noted: set[str]) -> bytes:
-                new = {key: text for key, text in texts.items() if key not in noted}
+                new = {key: packed_answer.text_of(body) for key, body in bodies.items() if key not in noted}
                 written = to_json(line | {packed_answer.PACKED: new} if new else line)
                 noted.update(new)
                 return written
 
             could = answer.asked.get(CHOICE, {}).get("candidates", ())
             shown = LONGEST_ITEM * len(answer.items) + LONGEST_CANDIDATE * len(could)
-            self._lines.append_referring(referring, most=sum(map(len, texts.values())) + LONGEST + shown)
+            packed = sum(map(packed_answer.longest, bodies.values()))
+            self._lines.append_referring(referring, most=packed + LONGEST + shown)
         except OSError as error:
             log.error("request %s was answered but not logged: %s", answer.request_id, error)
             self._on_failure()
@@ -138,16 +139,16 @@ def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
     return {name: line[name] for name in columns.REQUEST_LOG}
 
 
-def packed_line(answer: LoggedAnswer, *, sample: float = 1.0) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the answer as an open segment holds it, and the texts that its keys mean (packed_answer.py)."""
+def packed_line(answer: LoggedAnswer, *, sample: float = 1.0) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the answer as an open segment holds it, and what the texts of its keys hold (packed_answer.py)."""
     rows, line = answer.rows, _bare(answer, sample)
-    keys, texts = packed_answer.texts_of(
+    keys, bodies = packed_answer.bodies_of(
         line[columns.USER_ID],
-        numbers={name: float(column[0]) for name, column in rows.numbers.items()},
+        numbers=rows.numbers,
         lists={name: ragged.row(0) for name, ragged in rows.lists.items()},
-        probabilities=answer.probabilities,
+        probabilities=np.asarray(answer.probabilities),
     )
-    return line | keys, texts
+    return line | keys, bodies
 
 
 def _bare(answer: LoggedAnswer, sample: float) -> dict[str, Any]:

@@ -247,7 +247,8 @@ def test_a_person_who_is_blanked_takes_no_other_answers_along(tmp_path: Path) ->
 
 def of_before(answer: LoggedAnswer) -> bytes:
     """Return a line as doors wrote it while its items lay within the text of its scores."""
-    line, texts = requestlog.packed_line(answer)
+    line, bodies = requestlog.packed_line(answer)
+    texts = {key: packed_answer.text_of(body) for key, body in bodies.items()}
     items = [dict(item) for item in line.pop("items")]
     head = to_json({"arrays": [["probabilities", "d", False, 2, 0]], "more": {"items": items}})
     body = struct.pack("<I", len(head)) + head + answer.probabilities.astype("<f8").tobytes()
