@@ -29,6 +29,7 @@ from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
+from components.ranking.levels import Facts
 from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.numpy_net import NumpyNet
@@ -72,7 +73,7 @@ class Scored:
     """Candidates of B rows with their facts and scores."""
 
     found: CandidateSet
-    facts: dict[str, np.ndarray]  # each [M]
+    facts: Facts
     scores: np.ndarray  # [M] float32, float64 of a baseline and of a choice
     spoke: np.ndarray | None = None  # [B] int64: which of `algorithms` scored the row; None: there is one
     algorithms: tuple[str, ...] = ()
