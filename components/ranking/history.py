@@ -51,6 +51,11 @@ class History:
         return np.asarray(self.calendar.pace.slow ** behind(self.rows, self.calendar))
 
     @cached_property
+    def near_items(self) -> np.ndarray:
+        """Return the items that are near the first row's history at all, ascending, int64."""
+        return np.flatnonzero(self.near[0] > 0)
+
+    @cached_property
     def position(self) -> np.ndarray:
         """Return for every row and item its entry in the history, -1 where the user never had it, int32 [B * I]."""
         position = np.full(self.n_rows * self.n_items, -1, dtype=np.int32)
