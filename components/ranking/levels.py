@@ -59,6 +59,13 @@ class Facts(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._own | self._level_of)
 
+    def at(self, name: str, index: np.ndarray) -> np.ndarray:
+        """Return one fact of a few candidates, by position, without looking it up for all."""
+        if name in self._own:
+            return self._own[name].take(index)
+        level = self._level_of[name]
+        return level.facts[name].take(level.place.take(index))
+
     def take(self, index: np.ndarray) -> "Facts":
         """Return the facts of some candidates, by position or by a mask of all."""
         levels = {
