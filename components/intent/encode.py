@@ -114,18 +114,20 @@ def encode(
     owner = rows.lists["target_ids"].row_of_value()  # [N]
     ages = _ages(rows, owner, calendar)
     pace = calendar.pace
-    sequence = _sequence(rows, ages.week, n_targets, steps=pace.recent)
-    within = np.arange(pace.recent, 0, -1) <= ages.tenure[:, None]  # [B, T]
-    active = np.empty((len(rows), pace.recent, 2), dtype=np.uint8)
-    active[:, :, 0], active[:, :, 1] = sequence.any(axis=2), within
+    sequence, active = _sequence(rows, ages, n_targets, steps=pace.recent)
+    active_weeks = np.add.reduce(active[:, :, 0], axis=1, dtype=np.int64)  # [B]
+    span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B] weeks
+    possible = _possible(pace, span)
     codes, numbers = (
         (None, None) if events is None else tokens(rows, ages.start, events, calendar=calendar, n_targets=n_targets)
     )
     return Encoded(
-        frequency=_frequency(rows, owner, ages, sequence, active[:, :, 0], context.at(ages.week), pace),
+        frequency=_frequency(
+            rows, owner, ages, sequence, active[:, :, 0], active_weeks, span, possible, context.at(ages.week), pace
+        ),
         sequence=sequence,
         active=active,
-        profile=_named(_profile(rows, ages, active[:, :, 0], calendar), windows_of(rows), pace, profile),
+        profile=_profile(rows, ages, active_weeks, span, possible, calendar, profile),
         segment=np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0),
         event_codes=codes,
         event_numbers=numbers,
@@ -152,21 +154,16 @@ def profile_names(windows_days: Sequence[float], pace: Pace = Pace()) -> list[st
     return [*windows, *_RATES, "value_a_session", *_SHARES, *_AGES, *(() if pace.step == WEEK else _PHASE)]
 
 
-def _named(profile: np.ndarray, windows_days: Sequence[float], pace: Pace, wanted: Sequence[str] | None) -> np.ndarray:
-    """Take the wanted columns [B, P] of all of them."""
-    return profile if wanted is None else profile[:, _places(tuple(windows_days), pace, tuple(wanted))]
-
-
 @lru_cache(maxsize=64)
-def _places(windows_days: tuple[float, ...], pace: Pace, wanted: tuple[str, ...]) -> np.ndarray:
-    """Return where wanted columns stand among all, int64 [P]."""
+def _places(windows_days: tuple[float, ...], pace: Pace, wanted: tuple[str, ...]) -> np.ndarray | None:
+    """Return where wanted columns stand among all, int64 [P]; None: they are all of them, in their order."""
     have = {name: place for place, name in enumerate(profile_names(windows_days, pace))}
     if unknown := [name for name in wanted if name not in have]:
         raise DataError(
             f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days has changed, "
             "or data.step; train again"
         )
-    return np.asarray([have[name] for name in wanted], dtype=np.int64)
+    return None if wanted == tuple(have) else np.asarray([have[name] for name in wanted], dtype=np.int64)
 
 
 def windows_of(rows: UserRows) -> list[float]:
@@ -181,40 +178,50 @@ def _windows_among(names: tuple[str, ...]) -> tuple[float, ...]:
 
 def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
     B, N = len(rows), len(owner)
-    known = rows.known
-    state_at, first_at, last_at = (
-        np.where(known, at, rows.now).astype(np.int64)
-        for at in (rows.state_at, rows.numbers["first_at"], rows.numbers["last_at"])
-    )
+    numbers = rows.numbers
+    times = np.asarray([rows.now, rows.state_at, numbers["first_at"], numbers["last_at"]], dtype=np.int64)
+    times[1:] = np.where(rows.known, times[1:], rows.now)
+    last_at = times[3]
     targets_first, targets_last = rows.lists["target_first_at"].values, rows.lists["target_last_at"].values
     # One look at the calendar for all instants: its fixed cost is what a single row would feel.
-    instants = np.concatenate([rows.now - 1, state_at - 1, first_at, last_at, targets_first, targets_last])
+    instants = np.concatenate([times.reshape(-1), targets_first, targets_last])
+    instants[: 2 * B] -= 1
     every = calendar.weeks(instants)
-    ends = (0, B, 2 * B, 3 * B, 4 * B, 4 * B + N, 4 * B + 2 * N)
-    weeks = [every[start:end] for start, end in pairwise(ends)]
-    week = weeks[0] + 1
+    week = every[:B] + 1
     start = np.array([calendar.second(w) for w in week.tolist()], dtype=np.int64)
+    since = np.maximum(_of_owner(week, owner) - every[4 * B :].reshape(2, N), 1)  # [2, N]
     return _Ages(
         week=week,
         start=start,
-        lag=week - weeks[1] - 1,
-        tenure=np.where(known, np.maximum(week - weeks[2], 1), 0),
-        idle=np.maximum(week - weeks[3], 1),
+        lag=week - every[B : 2 * B] - 1,
+        tenure=np.where(rows.known, np.maximum(week - every[2 * B : 3 * B], 1), 0),
+        idle=np.maximum(week - every[3 * B : 4 * B], 1),
         days_idle=np.maximum(start - last_at, 0) / DAY_S,
-        first=np.maximum(week[owner] - weeks[4], 1),
-        last=np.maximum(week[owner] - weeks[5], 1),
-        days_since=np.maximum(start[owner] - targets_last, 0) / DAY_S,
+        first=since[0],
+        last=since[1],
+        days_since=np.maximum(_of_owner(start, owner) - targets_last, 0) / DAY_S,
     )
 
 
-def _sequence(rows: UserRows, week: np.ndarray, n_targets: int, *, steps: int) -> np.ndarray:
+def _of_owner(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Return the values [B] of each list element's row, [N]; of one row [1], which is the same to arithmetic."""
+    return values if len(values) == 1 else values[owner]
+
+
+def _sequence(rows: UserRows, ages: _Ages, n_targets: int, *, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lay out the steps of each target, uint8 [B, T, C], and those with any, and those within tenure, [B, T, 2]."""
+    B = len(rows)
     targets, weeks = (rows.lists[name] for name in columns.RECENT_LISTS)
     owner = targets.row_of_value()  # [N]
-    age = week[owner] - weeks.values  # [N]
-    seen = (age >= 1) & (age <= steps)
-    sequence = np.zeros((len(rows), steps, n_targets), dtype=np.uint8)
-    sequence[owner[seen], steps - age[seen], targets.values[seen]] = 1
-    return sequence
+    age = _of_owner(ages.week, owner) - weeks.values  # [N]
+    seen = np.flatnonzero((age >= 1) & (age <= steps))
+    place = owner.take(seen) * steps + (steps - age.take(seen))  # of row and step
+    sequence = np.zeros((B, steps, n_targets), dtype=np.uint8)
+    sequence.reshape(-1)[place * n_targets + targets.values.take(seen)] = 1
+    active = np.zeros((B, steps, 2), dtype=np.uint8)
+    active.reshape(-1)[place * 2] = 1
+    active[:, :, 1] = np.arange(steps, 0, -1) <= ages.tenure[:, None]
+    return sequence, active
 
 
 def _frequency(
@@ -223,36 +230,41 @@ def _frequency(
     ages: _Ages,
     sequence: np.ndarray,
     active: np.ndarray,
+    active_weeks: np.ndarray,
+    span: np.ndarray,
+    possible: np.ndarray,
     shares: np.ndarray,
     pace: Pace,
 ) -> np.ndarray:
     B, C, _ = shares.shape
-    span = np.maximum(ages.tenure, 1).astype(np.float32)[:, None]  # [B, 1] weeks
-    weeks_active = rows.numbers["weeks_total"].astype(np.float32)[:, None]  # [B, 1]
-    share = np.clip(shares[:, :, 2], EPSILON, 1)  # [B, C]
-    expected = expected_rate(active, ages.tenure, share)
-    slow, fast, weeks, bought, again, recency, gap, days = _dense(rows, owner, ages, span, pace, n_targets=C)
-    recent = sequence.sum(axis=1, dtype=np.float32)  # [B, C] weeks with the target
-    recent_active = active.sum(axis=1, dtype=np.float32)[:, None]  # [B, 1]
+    share = np.minimum(np.maximum(shares[:, :, 2], np.float32(EPSILON)), np.float32(1))  # [B, C]
+    out = np.empty((len(FREQUENCY), B, C), dtype=np.float32)  # each number's values lie together while they are made
+    had = _dense(rows, owner, ages, span, pace, n_targets=C)
+    # Weeks with the target: of all, and of those of the sequence.
+    counts = np.empty((2, B, C), dtype=np.float32)
+    counts[0], counts[1] = had[2], np.add.reduce(sequence, axis=1, dtype=np.uint8)
+    active_of = np.empty((2, B, 1), dtype=np.float32)
+    active_of[0, :, 0], active_of[1, :, 0] = rows.numbers["weeks_total"], active_weeks
+    spans = np.empty((3, B, 1), dtype=np.float32)
+    spans[:2, :, 0], spans[2, :, 0] = possible, span
 
-    out = np.empty((B, C, len(FREQUENCY)), dtype=np.float32)
-    out[:, :, 0] = (slow + PRIOR_WEEKS * expected) / (_possible(pace.slow, span) + PRIOR_WEEKS)
-    out[:, :, 1] = (fast + PRIOR_WEEKS * expected) / (_possible(pace.fast, span) + PRIOR_WEEKS)
-    out[:, :, 2] = (weeks + PRIOR_WEEKS * expected) / (span + PRIOR_WEEKS)
-    out[:, :, 3] = expected
-    out[:, :, 4:LOGITS] = shares
-    out[:, :, :LOGITS] = logit(out[:, :, :LOGITS])
-    out[:, :, 7] = np.log((weeks + PRIOR_WEEKS * share) / ((weeks_active + PRIOR_WEEKS) * share))
-    out[:, :, 8] = np.log((recent + PRIOR_WEEKS * share) / ((recent_active + PRIOR_WEEKS) * share))
-    out[:, :, 9] = bought
-    out[:, :, 10] = again
-    out[:, :, 11] = np.log1p(weeks)
-    out[:, :, 12] = recency
-    out[:, :, 13] = gap
-    out[:, :, 14] = again * (recency - gap)
-    out[:, :, 15] = days
-    out[:, :, 16] = np.log1p(_active_since(sequence, active))
-    return out
+    out[3] = _expected(active_weeks, ages.tenure, share, pace.recent)
+    np.add(had[:3], PRIOR_WEEKS * out[3], out=out[:3])
+    spans += PRIOR_WEEKS
+    out[:3] /= spans
+    out[4:LOGITS] = shares.transpose(2, 0, 1)
+    out[:LOGITS] = logit(out[:LOGITS])
+    ratio = np.add(counts, PRIOR_WEEKS * share, out=out[7:9])
+    active_of += PRIOR_WEEKS
+    ratio /= active_of * share
+    np.log(ratio, out=ratio)
+    out[9:11] = had[3:5]
+    np.log1p(counts[0], out=out[11])
+    out[12:14] = had[5:7]
+    np.multiply(had[4], had[5] - had[6], out=out[14])
+    out[15] = had[7]
+    np.log1p(_active_since(sequence, active), out=out[16])
+    return np.ascontiguousarray(out.transpose(1, 2, 0))
 
 
 def _dense(
@@ -264,17 +276,23 @@ def _dense(
     """
     lists = rows.lists
     count = lists["target_weeks"].values  # [N]
-    gap = np.where(count > 1, (ages.first - ages.last) / np.maximum(count - 1, 1), span[owner, 0])  # [N] weeks
+    several = count > 1
+    logs = np.empty((3, len(owner)))
+    logs[0] = ages.last
+    gap = np.where(several, (ages.first - ages.last) / np.maximum(count - 1, 1), _of_owner(span, owner))  # [N] weeks
+    np.maximum(gap, 1, out=logs[1])
+    np.maximum(ages.days_since, 1 / 24, out=logs[2])
     values = np.empty((8, len(owner)), dtype=np.float32)
-    values[0] = lists["target_slow"].values * pace.slow ** ages.lag[owner]
-    values[1] = lists["target_fast"].values * pace.fast ** ages.lag[owner]
+    values[0] = lists["target_slow"].values * _of_owner(pace.slow**ages.lag, owner)
+    values[1] = lists["target_fast"].values * _of_owner(pace.fast**ages.lag, owner)
     values[2] = count
     values[3] = 1
-    values[4] = count > 1
-    values[5:] = np.log([ages.last, np.maximum(gap, 1), np.maximum(ages.days_since, 1 / 24)])
+    values[4] = several
+    values[5:] = np.log(logs, out=logs)
     out = np.zeros((8, len(rows), n_targets), dtype=np.float32)
-    out[5:7] = np.log(span + 1)
-    out[7] = np.log(pace.days * (span + 1))
+    never = (span + 1)[:, None]  # [B, 1] weeks
+    out[5:7] = np.log(never)
+    out[7] = np.log(pace.days * never)
     out.reshape(8, -1)[:, owner * n_targets + lists["target_ids"].values] = values
     return out
 
@@ -284,8 +302,12 @@ def expected_rate(active: np.ndarray, tenure: np.ndarray, share: np.ndarray) -> 
 
     Activity is the smoothed share of active weeks among the last T weeks of tenure, `active` [B, T].
     """
-    seen = np.minimum(tenure, active.shape[1])
-    activity = (active.sum(axis=1) + 1.0) / (seen + 2.0)  # [B]
+    return _expected(active.sum(axis=1), tenure, share, active.shape[1])
+
+
+def _expected(active_weeks: np.ndarray, tenure: np.ndarray, share: np.ndarray, steps: int) -> np.ndarray:
+    seen = np.minimum(tenure, steps)
+    activity = (active_weeks + 1.0) / (seen + 2.0)  # [B]
     return np.asarray(activity.astype(np.float32)[:, None] * share, dtype=np.float32)
 
 
@@ -299,48 +321,67 @@ def logit(share: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(p / (1 - p)))
 
 
-def _possible(decay: float, span: np.ndarray) -> np.ndarray:
-    """Return the decayed sum of someone who fulfilled a target in each of `span` weeks."""
-    return np.asarray(decay * (1 - decay**span) / (1 - decay), dtype=np.float32)
+def _possible(pace: Pace, span: np.ndarray) -> np.ndarray:
+    """Return the slowly and the fast decayed sum of someone who fulfilled a target in each of `span` weeks, [2, B]."""
+    return np.asarray([decay * (1 - decay**span) / (1 - decay) for decay in (pace.slow, pace.fast)], dtype=np.float32)
 
 
 def _active_since(sequence: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """Count active weeks after the last week with each target, all of them where it has none, int [B, C]."""
-    after = np.cumsum(active[:, ::-1], axis=1, dtype=np.uint8)  # [B, T], latest first: active weeks from there on
-    latest = sequence[:, ::-1].argmax(axis=1)  # [B, C] weeks between the last time and now
-    total = after[:, -1:]  # [B, 1]
-    since = np.take_along_axis(after, latest, axis=1) - 1  # the week itself is active
-    return np.where(sequence.any(axis=1), since, total).astype(np.float32)
+    """Count active weeks after the last week with each target, all of them where it has none, float32 [B, C]."""
+    B, T, _ = sequence.shape
+    places = np.arange(1, T + 1, dtype=np.uint8)
+    last = np.maximum.reduce(sequence * places[:, None], axis=1)  # [B, C] the last week's place, 0 where there is none
+    up_to = np.zeros((B, T + 1), dtype=np.uint8)  # active weeks up to each place
+    np.add.accumulate(active, axis=1, dtype=np.uint8, out=up_to[:, 1:])
+    keys = last if B == 1 else np.arange(B)[:, None] * (T + 1) + last
+    return (up_to[:, -1:] - up_to.take(keys)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The counts over windows, in the order of `profile_names`, and the sums that stand behind them."""
+
+    names: tuple[str, ...]  # of numbers of rows
+    steps: np.ndarray  # [P', 1] of each count's window
+    seconds: np.ndarray  # [P', 1] of it
 
 
 @lru_cache(maxsize=64)
-def _windowed(windows_days: tuple[float, ...]) -> tuple[str, ...]:
-    """Name the counts over windows, in the order of `profile_names`."""
-    return tuple(columns.windowed(name, days) for days in windows_days for name in columns.WINDOWED)
+def _windows(windows_days: tuple[float, ...], pace: Pace) -> _Windows:
+    names = tuple(columns.windowed(name, days) for days in windows_days for name in columns.WINDOWED)
+    days = np.asarray([[days] for days in windows_days for _ in columns.WINDOWED], dtype=np.float64).reshape(-1, 1)
+    return _Windows((*names, *_RATES, "sessions_total", *_SHARES), days / pace.days, days * DAY_S)
 
 
-def _profile(rows: UserRows, ages: _Ages, active: np.ndarray, calendar: Calendar) -> np.ndarray:
-    numbers, pace = rows.numbers, calendar.pace
-    span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B]
-    slow = _possible(pace.slow, span)
-    windows = windows_of(rows)
-    counts = np.asarray([numbers[name] for name in _windowed(tuple(windows))])
-    old = (
-        rows.now - rows.state_at >= np.asarray(windows)[:, None] * DAY_S
-    )  # [W, B]: nothing lies in the window any more
-    each = len(columns.WINDOWED)
-    rates = np.empty((len(counts) + len(_RATES) + 1, len(rows)))  # [P', B]
-    rates[: len(counts)] = np.where(old.repeat(each, axis=0), 0.0, counts)
-    rates[: len(counts)] /= np.repeat([days / pace.days for days in windows], each)[:, None]
-    for place, name in enumerate(_RATES, len(counts)):
-        rates[place] = numbers[name] / (slow if name.endswith("_slow") else span)
-    rates[-1] = numbers["value_total"] / np.maximum(numbers["sessions_total"], 1)
-    ages_of_user = [
-        np.log(np.maximum(ages.days_idle, 1 / 24)),
-        np.log(ages.idle),
-        np.minimum(ages.tenure, TENURE_CAP) / TENURE_CAP,
-        active.mean(axis=1),
-    ]
-    logs = np.log1p(np.maximum(rates, 0))  # [P', B]
-    phase = [] if pace.step == WEEK else [*calendar.phase(ages.week).T]
-    return np.concatenate([logs, [numbers[n] for n in _SHARES], ages_of_user + phase]).T.astype(np.float32)
+def _profile(
+    rows: UserRows,
+    ages: _Ages,
+    active_weeks: np.ndarray,
+    span: np.ndarray,
+    possible: np.ndarray,
+    calendar: Calendar,
+    wanted: Sequence[str] | None,
+) -> np.ndarray:
+    """Lay out the wanted columns of `profile_names`, None: all, float32 [B, P]."""
+    numbers, pace, B = rows.numbers, calendar.pace, len(rows)
+    windows_days = tuple(windows_of(rows))
+    windows = _windows(windows_days, pace)
+    n, R, S = len(windows.steps), len(_RATES), len(_SHARES)
+    found = np.empty((n + R + 1 + S + len(_AGES), B))  # [P, B] counts, rates, a session's value, shares, ages
+    found[: n + R + 1 + S] = [numbers[name] for name in windows.names]
+    counts, rates, a_session, ages_of_user = found[:n], found[n : n + R], found[n + R], found[n + R + 1 + S :]
+    counts[rows.now - rows.state_at >= windows.seconds] = 0.0  # nothing lies in the window any more
+    counts /= windows.steps
+    a_session[:] = numbers["value_total"] / np.maximum(a_session, 1)  # whose place held the sessions until here
+    decayed = sum(name.endswith("_slow") for name in _RATES)  # the last of them
+    rates[:-decayed] /= span
+    rates[-decayed:] /= possible[0]
+    np.maximum(ages.days_idle, 1 / 24, out=ages_of_user[0])
+    ages_of_user[1] = ages.idle
+    np.log(ages_of_user[:2], out=ages_of_user[:2])
+    np.divide(np.minimum(ages.tenure, TENURE_CAP), TENURE_CAP, out=ages_of_user[2])
+    np.divide(active_weeks, pace.recent, out=ages_of_user[3])
+    np.log1p(np.maximum(found[: n + R + 1], 0), out=found[: n + R + 1])
+    every = found if pace.step == WEEK else np.concatenate([found, calendar.phase(ages.week).T])
+    places = None if wanted is None else _places(windows_days, pace, tuple(wanted))
+    return np.ascontiguousarray((every if places is None else every[places]).T, dtype=np.float32)

@@ -15,6 +15,7 @@ import numpy as np
 
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.choice import Choice
+from components.ranking.levels import Facts
 from components.ranking.models import NETWORK
 from components.ranking.models.trees import Trees
 from components.ranking.numpy_net import NumpyNet
@@ -42,14 +43,14 @@ class Bundle:
     def score(
         self,
         spoke: np.ndarray,
-        facts: Mapping[str, np.ndarray],
+        facts: Facts,
         matrix: Callable[[Mapping[str, np.ndarray]], np.ndarray],
     ) -> np.ndarray:
         """Score candidates whose rows' algorithms are `spoke` [M], float64 [M]; `matrix` makes features of facts."""
         scores = np.empty(len(spoke))
         for code in np.unique(spoke):
             mine = np.flatnonzero(spoke == code)
-            some = facts if len(mine) == len(spoke) else {name: fact[mine] for name, fact in facts.items()}
+            some = facts if len(mine) == len(spoke) else facts.take(mine)
             scores[mine] = scored(self.nets[self.choice.algorithms[code]], some, matrix)
         return scores
 

@@ -39,18 +39,15 @@ def candidates(
 ) -> CandidateSet:
     """Find each row's candidates, none of those barred [B, I]; a user without a history gets popular items only."""
     context = context_of(history, catalogue, barred)
-    parts, codes, taken = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int8)], context.taken.reshape(-1)
+    taken, code_of = context.taken.reshape(-1), np.full(history.n_rows * history.n_items, -1, dtype=np.int8)
     for source, code, limit in limits(spec):
         found = source.candidates(context, limit)
-        taken[found] = True
-        parts.append(found)
-        codes.append(np.full(len(found), code, dtype=np.int8))
-    keys, code_of = np.concatenate(parts), np.concatenate(codes)  # [M] row * I + item
-    order = keys.argsort()
+        taken[found], code_of[found] = True, code
+    keys = np.flatnonzero(code_of >= 0)  # [M] row * I + item, ascending
     if history.n_rows == 1:
-        return CandidateSet(keys[order], code_of[order], np.asarray([0, len(keys)]))
-    row, item = np.divmod(keys[order], history.n_items)
-    return CandidateSet(item, code_of[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
+        return CandidateSet(keys, code_of.take(keys), np.asarray([0, len(keys)]))
+    row, item = np.divmod(keys, history.n_items)
+    return CandidateSet(item, code_of[keys], np.searchsorted(row, np.arange(history.n_rows + 1)))
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ Made once per week in training and once per refresh in serving; candidates and e
 Letters: I items, C targets, L levels an item can have (1 where every item has one category).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -72,9 +73,24 @@ class Catalogue:
         return np.flatnonzero(self.pull_of_offers)
 
     @cached_property
-    def numbers(self) -> np.ndarray:
-        """Lay out what was known of each item side by side: a candidate's lie together, float64 [I, ITEM_NUMBERS]."""
-        return np.stack([self.state[name] for name in columns.ITEM_NUMBERS], axis=1)
+    def known(self) -> Mapping[str, np.ndarray]:
+        """Return what was known of each item and candidates' facts tell, columns.ITEM_NUMBERS, each [I]."""
+        return {name: self.state[name] for name in columns.ITEM_NUMBERS}
+
+    @cached_property
+    def derived(self) -> dict[tuple[str, ...], np.ndarray]:
+        """Keep what models see of items, by the features' names; levels.py fills it."""
+        return {}
+
+    @cached_property
+    def kind_place(self) -> np.ndarray:
+        """Return the code of each item's category path, `kinds` where it is unknown, int64 [I]."""
+        return self.kind % (self.kinds + 1)
+
+    @cached_property
+    def brand_place(self) -> np.ndarray:
+        """Return the code of each item's brand, `brands` where it is unknown, int64 [I]."""
+        return self.brand % (self.brands + 1)
 
     @cached_property
     def by_popularity(self) -> np.ndarray:

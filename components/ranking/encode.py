@@ -7,18 +7,20 @@ that the model sees. Ages are whole weeks up to the upcoming week, decayed sums 
 Letters: B rows, I items, C targets, L levels of an item, N history entries, M candidates over all rows, F features.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from components.ranking import places, sources
+from components.ranking import derived, places, sources
 from components.ranking.baselines import FORMULAS
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
+from components.ranking.derived import AGES as AGES
+from components.ranking.derived import KNOWLEDGE, NEVER, SINCE_OF, SLOW_OF, UNWANTED
 from components.ranking.graph import Ties
-from components.ranking.history import History, behind
+from components.ranking.history import History
+from components.ranking.levels import ITEM, RECORD, TARGET, USER, Facts, Level
 from components.ranking.sources import OF_LEARNT, graph
 from feature_repo import columns
 from feature_repo.calendar import Calendar
@@ -26,7 +28,6 @@ from feature_repo.records import RECORDS
 from feature_repo.rows import DAY_S, UserRows
 from feature_repo.signs import NONE, Signs
 
-NEVER = 60.0  # weeks since, where something never happened; the model sees no larger age, since tenure only grows
 FEATURES = (
     "had", "weeks_bought", "week_rate", "slow", "fast", "slow_rate", "fast_slow", "weeks_since", "last_week", "gap",
     "overdue", "first_since",  # the user's record with the item
@@ -51,17 +52,12 @@ PEOPLE = (
 )  # fmt: skip
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
-# Where knowledge is declared: how much of the history shares entities with the item.
-KNOWLEDGE = ("knowledge",)
-# And where sources that are fitted are asked for, what each makes of the item (OF_LEARNT).
+# Where knowledge is declared, KNOWLEDGE, and where sources that are fitted are asked for, what each makes of the item (OF_LEARNT).
 KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + KNOWLEDGE + tuple(OF_LEARNT.values())
 # Where training starts from a baseline's order: the item's place in it.
 PLACES = tuple(places.feature(name) for name in FORMULAS)
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
-AGES = ("unwanted_since", "shown_since")
-UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
-SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged
-SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by kind: slow:cart, since:cart
+SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged; SLOW_OF and SINCE_OF are records by kind
 
 
 def features(
@@ -110,10 +106,12 @@ class User:
 def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calendar: Calendar) -> User:
     """Compute the rows' own facts; zeros for a user without a row."""
     numbers, B = rows.numbers, len(rows)
-    times = [np.where(rows.known, numbers[c], rows.now).astype(np.int64) for c in columns.PROFILE_TIMES]
-    weeks = calendar.weeks(np.concatenate([rows.now - 1, *times]))  # one look at the calendar for all of them
-    week, first, last = weeks[:B] + 1, weeks[B : 2 * B], weeks[2 * B :]
-    rebase = behind(rows, calendar)
+    times = np.asarray([rows.now, rows.state_at, *(numbers[name] for name in columns.PROFILE_TIMES)], dtype=np.int64)
+    times[1:] = np.where(rows.known, times[1:], rows.now)
+    times[:2] -= 1  # up to the upcoming week
+    weeks = calendar.weeks(times.reshape(-1))  # one look at the calendar for all of them
+    week, first, last = weeks[:B] + 1, weeks[2 * B : 3 * B], weeks[3 * B :]
+    rebase = week - (weeks[B : 2 * B] + 1)
     sessions = np.maximum(numbers["sessions_total"], 1.0)
     undiscounted = numbers["value_total"] + numbers["discount_total"]
     facts = {
@@ -141,147 +139,66 @@ def facts(
     calendar: Calendar,
     signs: Signs = NONE,
     starts: Sequence[str] = (),
-) -> dict[str, np.ndarray]:
+) -> Facts:
     """Say what is so of each candidate and its user, in natural units; each array [M] float64."""
     shared = user(rows, probabilities, catalogue, calendar)
-    row = found.row
-    result = dict(zip(shared.numbers, np.asarray(list(shared.numbers.values()))[:, row], strict=True))
-    result |= _own(rows, found, row, history=history, shared=shared, calendar=calendar)
-    result |= _targets(rows, found, row, shared=shared, catalogue=catalogue, calendar=calendar)
-    result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
-    result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue, calendar=calendar)
-    known = catalogue.numbers[found.item].T.copy()  # [ITEM_NUMBERS, M]
-    result |= dict(zip(columns.ITEM_NUMBERS, known, strict=True))
-    result |= _by_kind(rows, found, row, signs=signs, shared=shared, catalogue=catalogue, calendar=calendar)
-    result["near"] = history.near[row, found.item]
-    result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
+    row, keys = found.row, _keys(found.row, found.item, history.n_items, history.n_rows)
+    aged = history.slow * (calendar.pace.slow**shared.rebase).take(history.row)  # [N] of now
+    weeks = _weeks(rows, calendar)
+    kinds = _group(history, aged, catalogue.kind_place, catalogue.kinds)
+    intents = _intents(probabilities, catalogue)
+    levels = {
+        USER: Level(shared.numbers, row),
+        ITEM: Level(catalogue.known, found.item, kept=catalogue.derived),
+        RECORD: _records(
+            rows,
+            history.position.take(keys),
+            history=history,
+            shared=shared,
+            weeks=weeks,
+            aged=aged,
+            kinds=kinds,
+            intents=intents,
+            catalogue=catalogue,
+            calendar=calendar,
+        ),
+    }
+    own: dict[str, np.ndarray] = {}
+    of_targets = _targets(rows, shared=shared, weeks=weeks, catalogue=catalogue, calendar=calendar) | {
+        "intent": intents
+    }
+    if catalogue.targets.shape[1] == 1:  # every item has one category, or none
+        place = _keys(row, catalogue.targets[:, 0].take(found.item), catalogue.n_targets + 1, len(rows))
+        tenure = shared.numbers["tenure"] if len(rows) == 1 else np.repeat(shared.numbers["tenure"], intents.shape[1])
+        flat = {name: dense.reshape(-1) for name, dense in of_targets.items()}
+        levels[TARGET] = Level(flat, place, beside={"tenure": tenure})
+    else:
+        wanted = catalogue.targets[found.item]  # [M, L]
+        own |= {name: _of_targets(dense, row, wanted) for name, dense in of_targets.items()}
+        since = -_widest(-of_targets["target_since"][:, :-1], row, wanted)  # the most recent
+        own["target_since"] = np.where(wanted[:, 0] == catalogue.n_targets, NEVER, since)
+    own["kind_slow"] = kinds.take(_keys(row, catalogue.kind_place.take(found.item), catalogue.kinds + 1, len(rows)))
+    own["brand_share"] = _brand_share(found, row, history=history, aged=aged, catalogue=catalogue)
+    own |= _by_kind(rows, found, row, signs=signs, shared=shared, catalogue=catalogue, calendar=calendar)
+    own["near"] = history.near.take(keys)
+    tastes = history.tastes if len(rows) == 1 else history.tastes[row]
+    own["affinity"] = history.neighbours.affinity(tastes, found.item)
     if history.content is not None:
-        result["content"] = history.content.of_candidates(row, found.item)
+        own["content"] = history.content.of_candidates(row, found.item)
         known = history.content.known[row] & history.content.vectors.known[found.item]
-        result["content_known"] = known.astype(np.float64)
+        own["content_known"] = known.astype(np.float64)
     if catalogue.entities is not None:
-        result["knowledge"] = graph.known(history, catalogue)[found.row, found.item]
+        own["knowledge"] = graph.known(history, catalogue)[row, found.item]
     for name in history.neighbours.learnt:
-        result[OF_LEARNT[name]] = sources.learnt(name).scores(history)[found.row, found.item]
+        own[OF_LEARNT[name]] = sources.learnt(name).scores(history)[row, found.item]
     if history.ties is not None:
-        result |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
-    return result | places.places(starts, rows, found, history=history, catalogue=catalogue)
+        own |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
+    return Facts(levels, own | places.places(starts, rows, found, history=history, catalogue=catalogue))
 
 
 def matrix(facts: Mapping[str, np.ndarray], names: Sequence[str] = FEATURES) -> np.ndarray:
-    """Turn facts into what the model sees: logs of rates and ages, ratios, flags; float32 [M, F] in names' order."""
-    derived = _Derived(facts)
-    out = np.empty((len(facts["slow"]), len(names)), dtype=np.float32)
-    for f, name in enumerate(names):
-        out[:, f] = derived.of(name)
-    return out
-
-
-class _Derived:
-    """What a model sees of facts, each [M]; made when it is asked for, since no model sees all."""
-
-    def __init__(self, facts: Mapping[str, np.ndarray]) -> None:
-        self.facts = facts
-
-    def of(self, name: str) -> np.ndarray:
-        """Return one feature."""
-        f = self.facts
-        if (derive := _DERIVED.get(name)) is not None:
-            return derive(self)
-        if name.startswith((*UNWANTED, "shown", SLOW_OF, SINCE_OF)):
-            return _log_age(f[name]) if name.startswith((*AGES, SINCE_OF)) else np.log1p(f[name])
-        if name.startswith(places.PLACE_OF):
-            return np.asarray(np.log(f[name]))
-        if name in _BY_SOURCE:
-            return np.asarray(np.log1p(np.maximum(f[name], 0.0)))
-        return self.of_people[name] if "wrote_weeks" in f and name in self.of_people else f[name]
-
-    @cached_property
-    def had(self) -> np.ndarray:
-        return (self.facts["weeks_bought"] > 0).astype(np.float64)
-
-    @cached_property
-    def gap(self) -> np.ndarray:
-        f = self.facts
-        return np.where(self.had > 0, f["first_since"] / np.maximum(f["weeks_bought"], 1.0), NEVER)
-
-    @cached_property
-    def target_gap(self) -> np.ndarray:
-        return np.asarray(self.facts["tenure"] / np.maximum(self.facts["target_weeks"], 0.5))
-
-    @cached_property
-    def price(self) -> np.ndarray:
-        return _log_price(self.facts["price"])
-
-    @cached_property
-    def item_gap(self) -> np.ndarray:
-        return np.where(self.facts["gap_weeks"] > 0, self.facts["gap_weeks"], NEVER)
-
-    @cached_property
-    def of_people(self) -> dict[str, np.ndarray]:
-        return _derived_of_people(self.facts)
-
-
-_DERIVED: Mapping[str, Callable[[_Derived], np.ndarray]] = {
-    "had": lambda d: d.had,
-    "weeks_bought": lambda d: np.log1p(d.facts["weeks_bought"]),
-    "week_rate": lambda d: d.facts["weeks_bought"] / np.maximum(d.facts["user_weeks"], 1.0),
-    "slow": lambda d: np.log1p(d.facts["slow"]),
-    "fast": lambda d: np.log1p(d.facts["fast"]),
-    "slow_rate": lambda d: np.log(d.facts["slow"] / np.maximum(d.facts["user_slow"], 0.1) + 0.003),
-    "fast_slow": lambda d: d.facts["fast"] / np.maximum(d.facts["slow"], 1e-3),
-    "weeks_since": lambda d: _log_age(d.facts["weeks_since"]),
-    "last_week": lambda d: (d.facts["weeks_since"] <= 1).astype(np.float64),
-    "gap": lambda d: _log_age(d.gap),
-    "overdue": lambda d: np.log(np.clip(d.facts["weeks_since"] / d.gap, 0.02, 50.0)) * d.had,
-    "first_since": lambda d: _log_age(d.facts["first_since"]),
-    "share_1w": lambda d: np.log(d.facts["share_1w"] + 3e-4),
-    "share_4w": lambda d: np.log(d.facts["share_4w"] + 1e-4),
-    "share_slow": lambda d: np.log(d.facts["share_slow"] + 1e-4),
-    "trend": lambda d: np.log((d.facts["share_1w"] + 3e-4) / (d.facts["share_slow"] + 3e-4)),
-    "price": lambda d: _zero_where_unknown(d.price),
-    "price_relative": lambda d: np.clip(
-        _zero_where_unknown(d.price - np.log(np.maximum(d.facts["mean_price"], 0.01))), -3.0, 3.0
-    ),
-    "price_known": lambda d: np.isfinite(d.price).astype(np.float64),
-    "near": lambda d: np.log(d.facts["near"] + 1e-4),
-    "intent": lambda d: _logit(d.facts["intent"]),
-    "intent_share": lambda d: np.log(d.facts["intent"] * d.facts["of_target"] + 1e-3),
-    "target_weeks": lambda d: np.log1p(d.facts["target_weeks"]),
-    "target_slow": lambda d: np.log1p(d.facts["target_slow"]),
-    "target_since": lambda d: _log_age(d.facts["target_since"]),
-    "target_gap": lambda d: np.log(np.clip(d.target_gap, 0.1, NEVER)),
-    "kind_slow": lambda d: np.log1p(d.facts["kind_slow"]),
-    "visit": lambda d: _logit(d.facts["visit"]),
-    "user_rate": lambda d: d.facts["user_weeks"] / np.maximum(d.facts["tenure"], 1.0),
-    "user_slow": lambda d: np.log1p(d.facts["user_slow"]),
-    "tenure": lambda d: _log_age(d.facts["tenure"] + 1),
-    "idle": lambda d: _log_age(d.facts["idle"]),
-    "basket": lambda d: np.log1p(d.facts["basket"]),
-    "price_change": lambda d: np.clip(_zero_where_unknown(d.price - _log_price(d.facts["price_usual"])), -3.0, 3.0),
-    "item_gap": lambda d: _log_age(d.item_gap),
-    "item_gap_spread": lambda d: d.facts["gap_spread"] / d.item_gap,
-    "item_overdue": lambda d: np.log(np.clip(d.facts["weeks_since"] / d.item_gap, 0.02, 50.0)) * d.had,
-    "ctr": lambda d: np.log((d.facts["share_slow"] + 1e-4) / (d.facts[columns.SHOWN_SLOW] + 1e-3)),
-}
-_BY_SOURCE = frozenset((*OF_LEARNT.values(), *KNOWLEDGE))
-
-
-def _derived_of_people(f: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    wrote = f["wrote_weeks"] > 0
-    return {
-        "wrote_weeks": np.log1p(f["wrote_weeks"]),
-        "wrote_slow": np.log1p(f["wrote_slow"]),
-        "wrote_since": _log_age(f["wrote_since"]),
-        "wrote_days": _log_days(f["wrote_days"]),
-        "acted_days": _log_days(f["acted_days"]),
-        "contact_days": _log_days(np.minimum(f["wrote_days"], f["acted_days"])),
-        "unanswered": f["unanswered"],
-        "mutual": (wrote & (f["weeks_bought"] > 0)).astype(np.float64),
-        "common_acquaintances": np.log1p(f["common_acquaintances"]),
-        "adamic_adar": np.log1p(f["adamic_adar"]),
-        "friends_of_friends": np.log1p(f["friends_of_friends"]),
-    }
+    """Turn facts into what the model sees, float32 [M, F] in names' order (derived.py)."""
+    return derived.matrix(facts, names)
 
 
 def _ties(
@@ -310,77 +227,102 @@ def _ties(
     }
 
 
-_OWN = ("weeks_bought", "slow", "fast", "acted_at", "weeks_since", "first_since")
+def _keys(row: np.ndarray, place: np.ndarray, width: int, rows: int) -> np.ndarray:
+    """Return where places [M] of rows lie in a table [rows, width] laid out flat; of one row they are the same."""
+    return place if rows == 1 else row * width + place
 
 
-def _own(
-    rows: UserRows, found: CandidateSet, row: np.ndarray, *, history: History, shared: User, calendar: Calendar
-) -> dict[str, np.ndarray]:
-    """Look up the user's own record of each candidate; an item never had is NEVER weeks ago."""
-    entry = history.position[row * history.n_items + found.item]  # [M], -1 never had
-    had = entry >= 0
-    entry, mine = entry[had], row[had]
-    lists, rebase = rows.lists, shared.rebase[mine]
-    last, first = (lists[column].values[entry] for column in ("history_last_at", "history_first_at"))
-    weeks = calendar.weeks(np.concatenate([last, first])).reshape(2, -1)
-    found_of = np.zeros((6, len(had)))
-    found_of[4:] = NEVER
-    found_of[:, had] = [
-        lists["history_weeks"].values[entry],
-        history.slow[entry] * calendar.pace.slow**rebase,
-        lists["history_fast"].values[entry] * calendar.pace.fast**rebase,
-        last,
-        *np.maximum(shared.week[mine] - weeks, 1),
-    ]
-    return dict(zip(_OWN, found_of, strict=True))
+@dataclass(frozen=True)
+class _Weeks:
+    """When the rows' lists say that something happened, in weeks."""
+
+    last: np.ndarray  # [N] of an item
+    first: np.ndarray  # [N] of an item
+    target: np.ndarray  # of a target, the last time
 
 
-def _targets(
-    rows: UserRows, found: CandidateSet, row: np.ndarray, *, shared: User, catalogue: Catalogue, calendar: Calendar
-) -> dict[str, np.ndarray]:
-    """Look up the user's record of each candidate's target (category); the liveliest one where it has several."""
-    lists, shape = rows.lists, (len(rows), catalogue.n_targets)
-    owner, target = lists["target_ids"].row_of_value(), lists["target_ids"].values
-    since = np.maximum(shared.week[owner] - calendar.weeks(lists["target_last_at"].values), 1).astype(np.float64)
-    wanted = catalogue.targets[found.item]  # [M, L]
-    values = {
-        "target_weeks": lists["target_weeks"].values,
-        "target_slow": lists["target_slow"].values * calendar.pace.slow ** shared.rebase[owner],
-        "target_since": -since,  # widest of the negated age: the most recent
-    }
-    result = {}
-    for name, value in values.items():
-        dense = np.full(shape, -NEVER if name == "target_since" else 0.0)
-        dense[owner, target] = value
-        result[name] = _widest(dense, row, wanted)
-    result["target_since"] = np.where(result["target_since"] < 0, -result["target_since"], NEVER)
-    return result
+def _weeks(rows: UserRows, calendar: Calendar) -> _Weeks:
+    """Look all instants of the lists up in the calendar at once: its fixed cost is what a single row would feel."""
+    lists = [rows.lists[name].values for name in ("history_last_at", "history_first_at", "target_last_at")]
+    weeks, N = calendar.weeks(np.concatenate(lists)), len(lists[0])
+    return _Weeks(weeks[:N], weeks[N : 2 * N], weeks[2 * N :])
 
 
-def _affinity(
-    found: CandidateSet,
-    row: np.ndarray,
+_OWN = ("weeks_bought", "slow", "fast", "acted_at", "weeks_since", "first_since", "of_kind", "of_target")
+
+
+def _records(
+    rows: UserRows,
+    place: np.ndarray,
     *,
     history: History,
     shared: User,
+    weeks: _Weeks,
+    aged: np.ndarray,
+    kinds: np.ndarray,
+    intents: np.ndarray,
     catalogue: Catalogue,
     calendar: Calendar,
+) -> Level:
+    """Lay out the users' own records, and that of an item that a user never had: last, NEVER weeks ago.
+
+    `place` [M] is each candidate's record, -1 where there is none. A record's shares are of what the user had of its
+    category path, and of its category.
+    """
+    lists, row, item, N = rows.lists, history.row, history.item, len(history.item)
+    week = shared.week.take(row)
+    own = np.zeros((len(_OWN), N + 1))
+    own[4:6, N] = NEVER
+    own[0, :N] = lists["history_weeks"].values
+    own[1, :N] = aged
+    np.multiply(lists["history_fast"].values, (calendar.pace.fast**shared.rebase).take(row), out=own[2, :N])
+    own[3, :N] = lists["history_last_at"].values
+    np.maximum(week - weeks.last, 1, out=own[4, :N])
+    np.maximum(week - weeks.first, 1, out=own[5, :N])
+    kind = kinds.take(_keys(row, catalogue.kind_place.take(item), catalogue.kinds + 1, len(rows)))
+    np.divide(aged, np.maximum(kind, 1e-9), out=own[6, :N])
+    first = catalogue.targets[:, 0]
+    of_target = _group(history, aged, first, catalogue.n_targets + 1)  # what has no target is a group, too
+    target = of_target.take(_keys(row, first.take(item), catalogue.n_targets + 2, len(rows)))
+    np.divide(aged, np.maximum(target, 1e-9), out=own[7, :N])
+    intent = np.zeros(N + 1)
+    intent[:N] = _of_targets(intents, row, catalogue.targets.take(item, axis=0))
+    beside = {name: shared.numbers[name] for name in ("user_weeks", "user_slow")}
+    if len(rows) > 1:
+        beside = {name: np.append(values[row], 0.0) for name, values in beside.items()}
+    return Level(dict(zip(_OWN, own, strict=True)), place, beside | {"intent": intent})
+
+
+def _targets(
+    rows: UserRows, *, shared: User, weeks: _Weeks, catalogue: Catalogue, calendar: Calendar
 ) -> dict[str, np.ndarray]:
-    """Sum the user's decayed weight by category path and by brand, and the item's share of it."""
-    slow = history.slow * calendar.pace.slow ** shared.rebase[history.row]
-    total = np.maximum(np.bincount(history.row, slow, minlength=history.n_rows), 1e-9)[row]
-    kind = _group(history, slow, catalogue.kind, catalogue.kinds)[row, catalogue.kind[found.item]]
-    brand = _group(history, slow, catalogue.brand, catalogue.brands)[row, catalogue.brand[found.item]]
-    target = catalogue.targets[:, 0]
-    of_target = _group(history, slow, target, catalogue.n_targets + 1)[row, target[found.item]]
-    entry = history.position[row * history.n_items + found.item]
-    mine = np.where(entry >= 0, slow[entry] if len(slow) else 0.0, 0.0)
-    return {
-        "kind_slow": kind,
-        "of_kind": mine / np.maximum(kind, 1e-9),
-        "of_target": mine / np.maximum(of_target, 1e-9),
-        "brand_share": brand / total,
-    }
+    """Spread the user's record of each target (category), float64 [B, C + 1]; the last is that of no target."""
+    lists, width = rows.lists, catalogue.n_targets + 1
+    owner, target = lists["target_ids"].row_of_value(), lists["target_ids"].values
+    dense = np.zeros((3, len(rows), width))
+    dense[2] = NEVER
+    flat, keys = dense.reshape(3, -1), _keys(owner, target, width, len(rows))
+    flat[0, keys] = lists["target_weeks"].values
+    flat[1, keys] = lists["target_slow"].values * (calendar.pace.slow**shared.rebase).take(owner)
+    flat[2, keys] = np.maximum(shared.week.take(owner) - weeks.target, 1)
+    return dict(zip(("target_weeks", "target_slow", "target_since"), dense, strict=True))
+
+
+def _intents(probabilities: np.ndarray, catalogue: Catalogue) -> np.ndarray:
+    """Lay the probability of no target, 0, behind those of targets [B, C], float64 [B, C + 1]."""
+    padded = np.zeros((len(probabilities), catalogue.n_targets + 1))
+    padded[:, :-1] = probabilities
+    return padded
+
+
+def _brand_share(
+    found: CandidateSet, row: np.ndarray, *, history: History, aged: np.ndarray, catalogue: Catalogue
+) -> np.ndarray:
+    """Return how much of the user's decayed weight is of each candidate's brand."""
+    total = np.maximum(np.bincount(history.row, aged, minlength=history.n_rows), 1e-9)
+    brands = _group(history, aged, catalogue.brand_place, catalogue.brands)
+    keys = _keys(row, catalogue.brand_place.take(found.item), catalogue.brands + 1, history.n_rows)
+    return np.asarray(brands.take(keys) / (total if history.n_rows == 1 else total[row]))
 
 
 def _by_kind(
@@ -433,41 +375,24 @@ def _by_kind(
     return result
 
 
-def _group(history: History, weight: np.ndarray, code: np.ndarray, size: int) -> np.ndarray:
-    """Sum history weights by row and group, [B, size + 1]; unknown groups (-1) fall on the last column, 0."""
+def _group(history: History, weight: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
+    """Sum history weights by row and group, `place` [I], [B, size + 1]; what is of no group has the last one, 0."""
     size += 1
-    sums = np.bincount(history.row * size + code[history.item] % size, weight, minlength=history.n_rows * size)
-    sums = sums.reshape(history.n_rows, size)
+    keys = _keys(history.row, place.take(history.item), size, history.n_rows)
+    sums = np.bincount(keys, weight, minlength=history.n_rows * size).reshape(history.n_rows, size)
     sums[:, -1] = 0.0
     return sums
 
 
+def _of_targets(dense: np.ndarray, row: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the largest of the values [B, C + 1] of each candidate's targets [M, L], the last where it has none, 0."""
+    if wanted.shape[1] == 1:
+        return np.asarray(dense.take(_keys(row, wanted[:, 0], dense.shape[1], len(dense))))
+    return _widest(dense[:, :-1], row, wanted)
+
+
 def _widest(dense: np.ndarray, row: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the largest of a candidate's targets' values, 0 where it has none; dense [B, C], wanted [M, L] -> [M]."""
-    if wanted.shape[1] == 1 and dense.shape[1]:  # every item has one category, or none
-        only = wanted[:, 0]
-        return np.where(only == dense.shape[1], 0.0, dense[row, np.minimum(only, dense.shape[1] - 1)])
     padded = np.concatenate([dense, np.full((len(dense), 1), dense.min(initial=0.0))], axis=1)  # C: no target
     best: np.ndarray = padded[row[:, None], wanted].max(axis=1)
     return np.where(wanted[:, 0] == dense.shape[1], 0.0, best)
-
-
-def _zero_where_unknown(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), 0.0, values)
-
-
-def _log_price(price: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(np.where(price > 0, price, np.nan)))
-
-
-def _log_age(weeks: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(np.minimum(weeks, NEVER)))
-
-
-def _log_days(days: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(days + 0.02))  # half an hour, below which nothing is told apart
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(p / (1 - p)))

@@ -34,7 +34,6 @@ class History:
     learnt: int | None = None  # items that training knew; the others came later. None: all
     last_at: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [N] epoch seconds
     segment: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [B] of the row's user
-    aged: np.ndarray = field(default_factory=lambda: np.ones(0))  # [B] what the decay from state_at to now left of slow
     rows: UserRows | None = None  # what this is read from, and by which calendar; of sources that read signals
     calendar: Calendar | None = None
     scored: dict[str, np.ndarray] = field(default_factory=dict)  # by fitted source: its scores, made once
@@ -43,6 +42,18 @@ class History:
     def n_items(self) -> int:
         """Count the items of the vocabulary."""
         return len(self.neighbours)
+
+    @cached_property
+    def aged(self) -> np.ndarray:
+        """Return what the decay from `state_at` to now left of `slow`, 1 where no calendar tells, float64 [B]."""
+        if self.rows is None or self.calendar is None:
+            return np.ones(self.n_rows)
+        return np.asarray(self.calendar.pace.slow ** behind(self.rows, self.calendar))
+
+    @cached_property
+    def near_items(self) -> np.ndarray:
+        """Return the items that are near the first row's history at all, ascending, int64."""
+        return np.flatnonzero(self.near[0] > 0)
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -80,7 +91,6 @@ class History:
             content,
             last_at=rows.lists["history_last_at"].values,
             segment=rows.numbers[columns.SEGMENT].astype(np.int64),
-            aged=np.ones(len(rows)) if calendar is None else calendar.pace.slow ** behind(rows, calendar),
             rows=rows,
             calendar=calendar,
         )

@@ -54,8 +54,8 @@ class Neighbours:
         return tastes
 
     def affinity(self, tastes: np.ndarray, item: np.ndarray) -> np.ndarray:
-        """Return how well items [M] fit tastes [M, D], float64 [M]."""
-        fit = np.einsum("md,md->m", tastes, self.factors[item]) * self.scale[item]
+        """Return how well items [M] fit tastes [M, D], or [1, D] of one row, float64 [M]."""
+        fit = np.einsum("md,md->m", tastes, self.factors.take(item, axis=0)) * self.scale.take(item)
         return np.asarray(fit, dtype=np.float64)
 
     def save(self, folder: Path) -> None:

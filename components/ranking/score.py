@@ -29,6 +29,7 @@ from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
+from components.ranking.levels import Facts
 from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.numpy_net import NumpyNet
@@ -72,7 +73,7 @@ class Scored:
     """Candidates of B rows with their facts and scores."""
 
     found: CandidateSet
-    facts: dict[str, np.ndarray]  # each [M]
+    facts: Facts
     scores: np.ndarray  # [M] float32, float64 of a baseline and of a choice
     spoke: np.ndarray | None = None  # [B] int64: which of `algorithms` scored the row; None: there is one
     algorithms: tuple[str, ...] = ()
@@ -160,7 +161,7 @@ class Ranker:
         scored = self._of_one(rows, probabilities, history, found)
         allowed = ~np.isin(found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
         chosen = self.best(scored, rows, min(k, max(len(found.item), 1)), allowed=allowed)[0]
-        answer = [_recommended(scored, int(m)) for m in chosen if m >= 0]
+        answer = _all_recommended(scored, chosen[chosen >= 0])
         if len(answer) < k and len(found.item) < len(self.catalogue):
             unwanted = {*exclude, *found.item, *([] if barred is None else np.flatnonzero(barred[0]))}
             answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted=unwanted)
@@ -248,7 +249,7 @@ class Ranker:
     @staticmethod
     def told(scored: Scored, m: int) -> Recommended:
         """Return a scored candidate as answers have it."""
-        return _recommended(scored, m)
+        return _all_recommended(scored, np.asarray([m]))[0]
 
     def similar(
         self, item: int, *, k: int, exclude: Collection[int] = frozenset(), by: str | None = None
@@ -275,7 +276,7 @@ class Ranker:
         last = answer if self.diversity is not None else answer[-1:]  # where they were ordered anew, scores do not fall
         ceiling = min((one.score for one in last), default=np.inf)
         falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
-        return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
+        return _all_recommended(replace(scored, scores=falling), np.arange(len(items)))
 
     def _of_one(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
         """Score one user's candidates: an item that came later at least as a typical one of its category.
@@ -419,6 +420,8 @@ def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndar
     A network's scores that are closer than `TIE` are ties: their last bits depend on how many rows were scored at once.
     """
     found = scored.found
+    if len(found.offsets) == 2:  # of one row, as a service asks
+        return _top_of_one(scored, k, allowed)
     member = np.arange(len(found.item)) if allowed is None else np.flatnonzero(allowed)
     row = found.row[member]
     order = np.lexsort((found.item[member], -_compared(scored, member, row), row))
@@ -426,6 +429,20 @@ def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndar
     best = np.full((len(found.offsets) - 1, k), -1, dtype=np.int64)
     keep = rank < k
     best[row[keep], rank[keep]] = member[order][keep]
+    return best
+
+
+def _top_of_one(scored: Scored, k: int, allowed: np.ndarray | None) -> np.ndarray:
+    """Do the same for one row, sorting no more than may be among its best."""
+    M = len(scored.found.item)
+    member = np.arange(M) if allowed is None else np.flatnonzero(allowed)
+    compared = _compared(scored, member, np.zeros(len(member), dtype=np.int64))
+    if len(member) > k > 0:
+        likely = compared >= np.partition(compared, len(compared) - k)[len(compared) - k]
+        member, compared = member[likely], compared[likely]
+    order = np.lexsort((scored.found.item[member], -compared))[:k]
+    best = np.full((1, k), -1, dtype=np.int64)
+    best[0, : len(order)] = member[order]
     return best
 
 
@@ -438,13 +455,20 @@ def _compared(scored: Scored, member: np.ndarray, row: np.ndarray) -> np.ndarray
     return np.asarray(np.where(exact, scores, np.rint(scores / TIE)))
 
 
-def _recommended(scored: Scored, m: int) -> Recommended:
-    source = NAMES[scored.found.source[m]]
-    values = {name: float(scored.facts[FACT.get(name, name)][m]) for name in finder(source).REASONS}
-    return Recommended(
-        item_index=int(scored.found.item[m]),
-        score=float(scored.scores[m]),
-        source=source,
-        reasons={name: round(value, 4) for name, value in values.items() if value > 0},
-        algorithm=None if scored.spoke is None else scored.algorithms[scored.spoke[scored.found.row[m]]],
-    )
+def _all_recommended(scored: Scored, places: np.ndarray) -> list[Recommended]:
+    """Return scored candidates as answers have them, in the order of `places`."""
+    found, facts = scored.found, scored.facts
+    items, scores, codes = (values[places].tolist() for values in (found.item, scored.scores, found.source))
+    spoke = [None] * len(places) if scored.spoke is None else scored.spoke[found.row[places]].tolist()
+    reasons = {code: {name: FACT.get(name, name) for name in finder(NAMES[code]).REASONS} for code in set(codes)}
+    told = {fact: facts.at(fact, places).tolist() for fact in {f for names in reasons.values() for f in names.values()}}
+    return [
+        Recommended(
+            item_index=item,
+            score=score,
+            source=NAMES[code],
+            reasons={name: round(told[fact][m], 4) for name, fact in reasons[code].items() if told[fact][m] > 0},
+            algorithm=None if by is None else scored.algorithms[by],
+        )
+        for m, (item, score, code, by) in enumerate(zip(items, scores, codes, spoke, strict=True))
+    ]

@@ -121,5 +121,4 @@ def only(scored: Scored, kept: np.ndarray, *, n_rows: int) -> Scored:
     counts = np.bincount(scored.found.row[kept], minlength=n_rows)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     found = CandidateSet(scored.found.item[kept], scored.found.source[kept], offsets)
-    facts = {name: fact[kept] for name, fact in scored.facts.items()}
-    return replace(scored, found=found, facts=facts, scores=scored.scores[kept])
+    return replace(scored, found=found, facts=scored.facts.take(kept), scores=scored.scores[kept])

@@ -14,6 +14,7 @@ from components.ranking import steps
 from components.ranking.candidates import CandidateSet
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
+from components.ranking.levels import Facts
 from components.ranking.score import Ranker, Scored
 from components.ranking.train import Trained
 from components.ranking.twin import Twin, renamed
@@ -97,7 +98,7 @@ def test_baselines_are_the_candidates(
 
 def test_items_are_named_by_the_candidates_and_unknown_ones_are_passed_over() -> None:
     found = CandidateSet(np.array([0, 2, 1, 2]), np.array([0, 1, 0, 1], dtype=np.int8), np.array([0, 2, 4]))
-    scored = Scored(found, {"weeks_bought": np.array([3.0, 0.0, 1.0, 2.0])}, np.array([0.1, 0.2, 0.3, 0.4]))
+    scored = Scored(found, Facts({}, {"weeks_bought": np.array([3.0, 0.0, 1.0, 2.0])}), np.array([0.1, 0.2, 0.3, 0.4]))
     named = renamed(scored, np.array([5, -1, 3]))  # the candidate has no item of the twin's second
     assert named.found.item.tolist() == [5, 3, 3]
     assert named.found.offsets.tolist() == [0, 2, 3]

@@ -12,6 +12,7 @@ from components.ranking import train as training
 from components.ranking import value_lists
 from components.ranking.candidates import CandidateSet
 from components.ranking.examples import World
+from components.ranking.levels import Facts
 from components.ranking.score import Ranker, Scored
 from components.ranking.spec import Ranking
 from components.ranking.train import Trained
@@ -51,7 +52,7 @@ def test_wanted_values_are_those_of_wanted_items_each_once() -> None:
 
 def test_a_softmax_is_over_each_rows_own_candidates_and_a_formulas_scores_are_shared_out() -> None:
     found = CandidateSet(np.array([4, 7, 4]), np.zeros(3, np.int8), np.array([0, 2, 3]))
-    scored = Scored(found, {}, np.log(np.array([1.0, 3.0, 5.0])))
+    scored = Scored(found, Facts({}, {}), np.log(np.array([1.0, 3.0, 5.0])))
     assert value_lists.shares(scored, formula=False) == pytest.approx([0.25, 0.75, 1.0])
     counted = replace(scored, scores=np.array([1.0, 4.0, -1.0]))
     assert value_lists.shares(counted, formula=True) == pytest.approx([0.2, 0.8, 0.0])

@@ -56,11 +56,15 @@ def largest(free: np.ndarray, limit: int) -> np.ndarray:
 def _largest_of_one(free: np.ndarray, limit: int) -> np.ndarray:
     """Do the same for one row [I]: what a service asks."""
     keys = (free > 0).nonzero()[0]
-    values = free[keys]
+    return largest_among(keys, free[keys], limit)
+
+
+def largest_among(keys: np.ndarray, values: np.ndarray, limit: int) -> np.ndarray:
+    """Return the keys [N] of the `limit` largest of their values [N], largest first, ties by key."""
     if len(values) > limit:
         cut = values.copy()
         cut.partition(len(cut) - limit)
-        keep = values >= cut[-limit]
+        keep = values >= cut[len(cut) - limit]
         keys, values = keys[keep], values[keep]
     chosen: np.ndarray = keys[np.lexsort((keys, -values))[:limit]]
     return chosen

@@ -40,7 +40,7 @@ def known(history: History, n_items: int) -> Iterator[Known]:
         mine = np.arange(ends[b], ends[b + 1])
         mine = mine[history.item[mine] < n_items]
         segment = int(history.segment[b]) if len(history.segment) else 0
-        slow = history.slow[mine] * (history.aged[b] if len(history.aged) else 1.0)
+        slow = history.slow[mine] * history.aged[b]
         yield Known(history.item[mine], slow, history.last_at[mine], segment)
 
 

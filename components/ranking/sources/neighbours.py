@@ -6,7 +6,7 @@ Letters: B rows, I items.
 import numpy as np
 
 from components.ranking.history import History
-from components.ranking.sources.context import Context, largest
+from components.ranking.sources.context import Context, largest, largest_among
 
 REASONS = ("near_history", "intent", "category_weeks", "popular_share")
 
@@ -28,6 +28,8 @@ def nearest(context: Context, weight: np.ndarray, limit: int, *, among: np.ndarr
     With `among`, positions in their order, no other items are looked at.
     """
     near, had, taken = context.history.near, context.had, context.taken  # [B, I] each
+    if len(near) == 1:
+        return _nearest_of_one(context, weight, limit, among=among)
     if among is not None:
         near, had, taken, weight = near[:, among], had[:, among], taken[:, among], weight[among]
     free = near * weight
@@ -38,3 +40,11 @@ def nearest(context: Context, weight: np.ndarray, limit: int, *, among: np.ndarr
         return keys
     row, place = np.divmod(keys, len(among))
     return np.asarray(row * context.history.n_items + among[place])
+
+
+def _nearest_of_one(context: Context, weight: np.ndarray, limit: int, *, among: np.ndarray | None) -> np.ndarray:
+    """Do the same for one row, what a service asks: looks only at items that are near at all."""
+    near = context.history.near[0]
+    keys = context.history.near_items if among is None else among[near.take(among) > 0]
+    keys = keys[~(context.taken[0] | context.had[0]).take(keys)]
+    return largest_among(keys, near.take(keys) * weight.take(keys), limit)

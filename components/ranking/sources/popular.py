@@ -14,6 +14,9 @@ REASONS = ("popular_share", "intent", "category_weeks")
 def candidates(context: Context, limit: int) -> np.ndarray:
     """Return keys of the most popular items that are not taken."""
     taken = context.taken  # [B, I]
+    if len(taken) == 1:  # what a service asks
+        head = context.catalogue.by_popularity[: limit + np.count_nonzero(taken)]
+        return np.asarray(head[~taken[0].take(head)][:limit])
     most = int(taken.sum(axis=1).max(initial=0))
     head = context.catalogue.by_popularity[: limit + most]
     free = ~taken[:, head]
