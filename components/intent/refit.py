@@ -133,6 +133,7 @@ def regrow(
     epochs: int,
     calibration: Calibration | None = None,
     report: Report = lambda share, note: None,
+    checkpoints: Checkpoints | None = None,
 ) -> Refitted:
     """Grow as many trees as validation chose on the rows of `weeks`, by the judged forest's cells and projection."""
     index = np.flatnonzero(np.isin(examples.week, weeks))
@@ -147,6 +148,7 @@ def regrow(
         spec=spec,
         given={name: values.numpy() for name, values in beginning.weights.items()},
         positives=weights_of_positives(spec.loss.positives, examples.train_rate),
+        checkpoints=checkpoints,
     )
     fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
     return _refitted(train.scorer_of(fit, examples).calibrated(calibration), fit, examples, index)

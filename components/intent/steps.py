@@ -79,7 +79,7 @@ def run_train_intent(
             _draw(Path(intent), curves)
             return
         with ranks.joined() as group:
-            from components.intent.ensemble_train import train
+            from components.intent.ensemble_train import networks_of, train
             from components.intent.refit import described
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
@@ -89,8 +89,8 @@ def run_train_intent(
             kept = _checkpoints("train_intent", found, spec, asked, data, Path(intent), group=group)
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept)
             progress.count(**_sees(trained.inputs))
-            if trained.scorer.shape.architecture not in (TREES, ENSEMBLE):  # which one process makes
-                progress.count(**group.agreed(trained.scorer.net.state_dict()))
+            if trained.scorer.shape.architecture != TREES:  # which one process grows
+                progress.count(**group.agreed(networks_of(trained.scorer)))
             if group.first:
                 under = asked | described(inputs.again(found, trained.inputs), trained.scorer.shape)
                 save(trained, spec, Path(intent), under=under)
@@ -225,6 +225,7 @@ def run_refit_intent(
             conditions.unasked(Path(refitted))
             progress.count(**{conditions.ASKED: False})
             return
+        from components.intent import ensemble_train
         from components.intent import refit as refits
 
         judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
@@ -236,19 +237,23 @@ def run_refit_intent(
         under = asked | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, together = conditions.ripe(found.split), spec.architecture == ENSEMBLE
-        epochs = 0 if together else refits.epochs_of(training)
+        each = ensemble_train.epochs_of(training, spec.members) if together else {}
+        epochs = sum(each.values()) if together else refits.epochs_of(training)
         mapping, small = Calibration.read(judged, found.vocabulary), compression.read(judged)
         told: dict[str, Any] = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
         data = {"data": Path(rows), "judged": judged / BEGINNING}
-        kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": epochs}, data, Path(refitted))
+        kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": each or epochs}, data, Path(refitted))
         if together:
-            from components.intent import ensemble_train
-
-            each, weights = ensemble_train.epochs_of(training, spec.members), ensemble.weights_of(judged)
             made = ensemble_train.refitted(
-                found, spec, beginning, weights=weights, weeks=weeks, epochs=each, report=progress.at
+                found,
+                spec,
+                beginning,
+                weights=ensemble.weights_of(judged),
+                weeks=weeks,
+                epochs=each,
+                report=progress.at,
+                checkpoints=kept,
             )
-            epochs = sum(each.values())
         elif spec.architecture == TREES:
             made = refits.regrow(found, spec, beginning, **told)
         else:

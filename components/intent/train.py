@@ -143,7 +143,8 @@ def train(
         report(0.05, "encoded")
         examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
         if spec.architecture == TREES:
-            fit: Fit | Boosting = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
+            seeded = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
+            fit: Fit | Boosting = replace(seeded, checkpoints=checkpoints)
         else:
             net = _untrained(examples, spec, rows, device, projection)
             rows, validate, nobody = once(net, rows), once(net, validate), read_once(net, unknown(examples))
