@@ -96,6 +96,9 @@ def test_a_saved_ensemble_answers_as_it_was_trained_one_row_or_all_without_torch
         np.testing.assert_allclose(found.predict(rows), want, atol=1e-5)
         singles = [found.predict(rows.take(np.array([row])))[0] for row in range(5)]
         np.testing.assert_allclose(singles, want[:5], atol=1e-5)
+    form = IntentScorer.served(tmp_path / "model").served_form
+    assert isinstance(form, Ensemble)
+    np.testing.assert_allclose(form.of_target(scorer.encode(rows), 1), want[:, 1], atol=1e-5)
     held = {path.name for path in (tmp_path / "model" / "members").iterdir()}
     assert held == set(members), "a version bundles its members"
 

@@ -172,6 +172,7 @@ def test_tables_of_leaves_come_to_what_the_walk_comes_to(leaves: int, *, lacking
     walked = forest._walked(forest.pairs(asked))
     np.testing.assert_array_equal(forest.logits(forest.pairs(asked)), walked)
     np.testing.assert_allclose(forest.probabilities(asked), expit(walked).reshape(90, 7), atol=1e-7)
+    np.testing.assert_allclose(forest.of_target(asked, 4), forest.probabilities(asked)[:, 4], atol=1e-7)
     for row in range(3):
         alone = forest.probabilities(asked.take(np.array([row])))
         np.testing.assert_array_equal(alone[0], forest.probabilities(asked)[row])
@@ -238,6 +239,7 @@ def test_a_forest_without_trees_says_the_personal_decayed_rate() -> None:
     bare = Forest(fit.shape, {"roots": np.empty(0, np.int32)})
     asked = seen(4, 5)
     np.testing.assert_allclose(bare.probabilities(asked), expit(asked.frequency[:, :, 0]))
+    np.testing.assert_allclose(bare.of_target(asked, 2), expit(asked.frequency[:, 2, 0]))
 
 
 def test_the_checkerboards_trees_are_small_and_stop_early(training: Training, tmp_path: Path) -> None:
