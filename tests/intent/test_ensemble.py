@@ -130,6 +130,10 @@ def test_on_the_judged_weeks_the_refit_comes_to_the_judged_members(rows_folder: 
     )  # fmt: skip
     training = files.read_json(tmp_path / "judged" / steps.TRAINING)
     assert set(training["members"]) == {"transformer", TREES}
+    page = (tmp_path / "curves.html").read_text()
+    assert "transformer: Validation mAP" in page
+    assert "gbdt: Validation loss (binary cross-entropy)" in page
+    assert "gbdt: Validation mAP" not in page, "trees have figures of losses alone"
     assert "weighted mean of the probabilities of transformer (" in _made(training, "week")
     steps.run_refit_intent(
         INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, code="", refit=True,
