@@ -1,17 +1,19 @@
-"""What do the forms cost in which a door asks intent networks? A text encoder, causes of an intent, smaller networks.
+"""What do forms cost in which a door asks intent models? A text encoder, trees, causes of an intent, small networks.
 
-Networks have the grocery's sizes and untrained weights: neither bytes nor times depend on what was learnt. Milliseconds
-are of the processor, one thread, the quickest of ten rounds. `text` is the packaged MiniLM by texts and tokens, in
-numpy and in ONNX Runtime's int8, every text a new one, and the network around it where the text was read before.
+Networks have the grocery's sizes and untrained weights: neither bytes nor times depend on what was learnt. The trees,
+300 of 15 leaves, are grown over noise, so that they split by every column. Milliseconds are of the processor, one
+thread, the quickest of ten rounds. `text` is the packaged MiniLM by texts and tokens, in numpy and in ONNX Runtime's
+int8, every text a new one, and the network around it where the text was read before. `trees` is their answer, by rows.
 `causes` is what `/explain` adds for one intent of a user in whose every step something happened, as finely as a door
-cuts. `smaller` is each network as it is, pruned by half, with int8 weights, and both: bytes of its files, milliseconds
-by rows.
+cuts; `ensemble` is of `rnn` and these trees. `smaller` is each network as it is, pruned by half, with int8 weights, and
+both: bytes of its files, milliseconds by rows.
 """
 
 import argparse
 import importlib.util
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,15 @@ from components.intent.behaviour.numpy_bert import NumpyBert
 from components.intent.behaviour.onnx_bert import OnnxBert
 from components.intent.behaviour.spec import Text
 from components.intent.behaviour.template import ITEMS
+from components.intent.boosting import Boosting
+from components.intent.encode import Encoded
+from components.intent.ensemble import Ensemble
+from components.intent.fit import Rows
+from components.intent.forest import Forest
 from components.intent.model import IntentNet
-from components.intent.networks import NETWORKS, TEXT
+from components.intent.networks import ENSEMBLE, NETWORKS, TEXT, TREES
 from components.intent.shape import GRAPH, Shape
+from components.intent.spec import IntentModel
 from feature_repo.errors import DataError, SpecError
 
 TEXTS = ((1, 24), (1, 64), (64, 64))  # texts at once, tokens of each
@@ -46,6 +54,7 @@ MADE: Mapping[str, Callable[[IntentNet], IntentNet]] = {
 }
 WORDS = (1000, 30_000)  # ids of whole words in BERT's English vocabulary
 MB = 1e6
+TREES_OF, QUICK_TREES, PAIRS = 300, 10, 100_000  # trees; pairs of a made-up user and a target that they learn from
 
 
 def measure(asked: argparse.Namespace) -> Document:
@@ -58,8 +67,12 @@ def measure(asked: argparse.Namespace) -> Document:
         found["text"] = _text(size, QUICK_TEXTS if asked.quick else TEXTS)
     elif not asked.quick:
         raise SpecError("text: the package of MiniLM is not installed; install intentflow[vectors]")
+    script.note("trees …")
+    forest = _forest(size, trees=QUICK_TREES if asked.quick else TREES_OF)
+    rows = {str(n): _drawn(size, rows=n) for n in steps.BATCHES}
+    found["trees"] = measuring.cpu_ms({n: partial(forest.probabilities, some) for n, some in rows.items()})
     script.note("causes …")
-    found["causes"] = _causes(size)
+    found["causes"] = _causes(size, forest)
     script.note("smaller …")
     found["smaller"] = {name: _smaller(_net(name, size)) for name in OF_SMALLER}
     return found
@@ -67,6 +80,29 @@ def measure(asked: argparse.Namespace) -> Document:
 
 def _net(architecture: str, size: Mapping[str, Any]) -> IntentNet:
     return IntentNet(Shape(architecture, dropout=0.1, **size, **SIZES)).eval()
+
+
+def _drawn(size: Mapping[str, Any], *, rows: int) -> Encoded:
+    """Make up encoded users."""
+    form = _form("rnn", size)
+    return numpy_net.drawn(form.shape, form.weights, rows=rows)
+
+
+def _form(architecture: str, size: Mapping[str, Any]) -> numpy_net.NumpyNet:
+    net = _net(architecture, size)
+    return numpy_net.NumpyNet.of(net.shape, {name: values.numpy() for name, values in net.state_dict().items()})
+
+
+def _forest(size: Mapping[str, Any], *, trees: int) -> Forest:
+    """Grow trees over made-up users, whose labels are chance."""
+    spec = IntentModel.model_validate({"architecture": TREES, "trees": {"leaves": 15, "columns": 0.5, "pairs": PAIRS}})
+    some, rng = _drawn(size, rows=PAIRS // 50), np.random.default_rng(1)
+    labels = (rng.random(some.frequency.shape[:2]) < 0.3).astype(np.uint8)
+    rows = Rows(some, labels, np.zeros(len(some), dtype=np.int64))
+    shape = Shape(TREES, dropout=0.0, **size, **SIZES)
+    fit = Boosting.begun(shape, rows, None, unknown=some.take(np.arange(1)), rate=labels.mean(axis=0), spec=spec)
+    fit.rerun("full", np.arange(len(some)), epochs=trees, report=lambda share, note: None)
+    return fit.forest
 
 
 def _text(size: Mapping[str, Any], texts: tuple[tuple[int, int], ...]) -> Document:
@@ -114,16 +150,16 @@ def _served(folder: Path) -> numpy_net.NumpyNet:
     return form
 
 
-def _causes(size: Mapping[str, Any]) -> Document:
+def _causes(size: Mapping[str, Any], forest: Forest) -> Document:
     """Measure the causes of one intent by architecture."""
-    asks = {}
-    for architecture in NETWORKS:
-        net = _net(architecture, size)
-        form = numpy_net.NumpyNet.of(net.shape, {name: values.numpy() for name, values in net.state_dict().items()})
-        both = numpy_net.drawn(form.shape, form.weights, rows=2)  # nobody and a user
+    asks, both = {}, _drawn(size, rows=2)  # nobody and a user
+    forms: dict[str, Any] = {architecture: _form(architecture, size) for architecture in NETWORKS} | {TREES: forest}
+    members = {name: forms[name] for name in ("rnn", TREES)}
+    forms[ENSEMBLE] = Ensemble(replace(forest.shape, architecture=ENSEMBLE), members, dict.fromkeys(members, 0.5))
+    for architecture, form in forms.items():
         asks[architecture] = partial(
             attribution.attribute, form, both.take(np.array([1])), both.take(np.array([0])), 0,
-            names=[str(number) for number in range(net.shape.profile)], most=causes.QUICK,
+            names=[str(number) for number in range(form.shape.profile)], most=causes.QUICK,
         )  # fmt: skip
     return measuring.cpu_ms(asks)
 
@@ -148,6 +184,7 @@ def text(document: Document) -> str:
         alike = f"vectors less their mean: cosine {of_text['int8_cosine']}"
         table = script.table(["texts x tokens", "ms", "ms in int8"], lines)
         tables.append(f"MiniLM, a folder of {sizes}; {alike}\n\n{table}")
+    tables.append(script.table(["rows", "ms, trees"], list(document["trees"].items())))
     tables.append(script.table(["causes of an intent", "ms"], list(document["causes"].items())))
     lines = [
         [f"{name}, {made}", round(one["size_bytes"] / 1024, 1), *one["cpu_ms"].values()]

@@ -22,9 +22,9 @@ from benchmarks.script import Document
 from components import verdicts
 from components.intent import examples as intent_examples
 from components.intent import inputs, metrics
+from components.intent.ensemble_train import train
 from components.intent.examples import Examples
 from components.intent.spec import IntentModel
-from components.intent.train import train
 from components.verdicts import Least, Sample
 from feature_repo.dropped_features import NOTHING, Asked, Reduction, Relevance
 

@@ -11,9 +11,9 @@ import contextlib
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from feature_repo.errors import ServerError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+T = TypeVar("T")
 PATIENCE = dt.timedelta(minutes=10)  # that ranks wait for each other, at most
+BY_ITSELF = dt.timedelta(days=1)  # that they wait for what one makes by itself; a job's own `minutes` end it before
 # How torch says that a peer has gone, in its different backends.
 LOSSES = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting", "NCCL", "gloo")
 
@@ -113,6 +115,21 @@ class Ranks:
         found = [torch.empty_like(mine) for _ in range(self.world)]
         dist.all_gather(found, mine)
         return found
+
+    def of_first(self, work: "Callable[[], T]") -> T:
+        """Return what the first rank makes by itself, the same on all of them; the others wait for it.
+
+        What it makes is pickled for them. Where it fails they end with it, as lost ranks do.
+        """
+        if self.world == 1:
+            return work()
+        import torch.distributed as dist
+
+        waiting = dist.new_group(backend="gloo", timeout=BY_ITSELF)
+        made = [work() if self.first else None]
+        dist.broadcast_object_list(made, src=0, group=waiting)
+        dist.destroy_process_group(waiting)
+        return made[0]  # type: ignore[return-value]
 
     def agreed(self, weights: "Mapping[str, Tensor]") -> dict[str, Any]:
         """Check that all ranks ended with equal weights; return what there is to say about it."""

@@ -231,8 +231,8 @@ def _occluded(
     for row, place in zip(rows[before + len(left) :], steps, strict=True):
         for name in ("sequence", "active"):
             each[name][row, place] = getattr(nobody, name)[0, place]
-    without = _log_odds(net.probabilities(Encoded(**each))[:, target])  # [G]
-    said, least = (float(_log_odds(net.probabilities(one))[0, target]) for one in (user, nobody))
+    without = _log_odds(_said(net, Encoded(**each), target))  # [G]
+    said, least = (float(_log_odds(_said(net, one, target))[0]) for one in (user, nobody))
     kinds = [*((NUMBER, name) for name in FREQUENCY), *((PROFILE, name) for name in names), (SEGMENT, "segment")]
     kinds += [(RATE, str(c)) for c in others]
     kinds += [(TEXT, "text")] * texts
@@ -240,6 +240,11 @@ def _occluded(
     kinds += [(STEP, str(user.sequence.shape[1] - place)) for place in steps]
     causes = [Cause(kind, name, said - float(odds)) for (kind, name), odds in zip(kinds, without, strict=True)]
     return Attribution(target, said, least, _ordered(causes), OCCLUSION)
+
+
+def _said(net: NumpyNet | Forest | Ensemble, encoded: Encoded, target: int) -> np.ndarray:
+    """Return the probability of a target for encoded rows, [B]."""
+    return net.probabilities(encoded)[:, target] if isinstance(net, NumpyNet) else net.of_target(encoded, target)
 
 
 def _events(user: Encoded) -> list[int]:

@@ -2,14 +2,14 @@
 
 The trees (Ke et al., 2017) are turned into arrays that forest.py reads, and both are compared on training pairs before
 anything is saved. Each stage draws pairs of a user-week and a target, grows until the validation rows say stop, and
-keeps the trees up to the best one.
+keeps the trees up to the best one. A stage that ended is a checkpoint; one that was killed begins anew.
 
 Letters: R rows, C targets, n pairs, X columns of a pair, W weeks.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from components.intent.projection import Projection
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from components.served_form import CLOSE
+from components.training.checkpoints import Checkpoints, State
 from feature_repo.errors import DataError
 
 PROJECTED = ("mean", "scale", "matrix")
@@ -56,6 +57,7 @@ class Boosting:
     forest: Forest
     positives: np.ndarray | None = None  # [C] float32, what pairs that came true count; None: as all others
     epochs: list[Epoch] = field(default_factory=list)  # one a tree
+    checkpoints: Checkpoints | None = None
 
     @classmethod
     def begun(
@@ -70,12 +72,14 @@ class Boosting:
         projection: Projection | None = None,
         given: dict[str, np.ndarray] | None = None,
         positives: np.ndarray | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> "Boosting":
         """Begin without a tree; `given` are a judged forest's cells and projection, for a refit."""
         start = {"cell": cells(rate)} if given is None else given
         if projection is not None:
             start |= {f"profile_{name}": getattr(projection, name).astype(np.float32) for name in PROJECTED}
-        return cls(shape, rows, validate, unknown, spec, Forest(shape, start | nodes_of([])), positives)
+        bare = Forest(shape, start | nodes_of([]))
+        return cls(shape, rows, validate, unknown, spec, bare, positives, checkpoints=checkpoints)
 
     @property
     def sees(self) -> dict[str, torch.Tensor]:
@@ -86,6 +90,8 @@ class Boosting:
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Grow trees on the rows in `index` until the validation rows say stop; keep those up to the best."""
         assert self.validate is not None, "without validation rows nothing says when to stop"
+        if self._ended(stage):
+            return
         start, rng, rounds = time.monotonic(), np.random.default_rng(self.spec.seed), self.spec.trees.rounds
         learns = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
         every = np.arange(len(self.validate.week))
@@ -97,18 +103,39 @@ class Boosting:
         each = round((time.monotonic() - start) / len(losses), 3)
         told = [(round(a, 6), round(b, 6)) for a, b in losses]
         best = int(np.argmin([found for _, found in told])) + 1  # of what is written down, as a refit reads it
-        self.epochs += [Epoch(stage, a, b, each) for a, b in told]
         self._take(model, best, learns.x)
+        self._finished(stage, [Epoch(stage, a, b, each) for a, b in told])
 
     def rerun(self, stage: str, index: np.ndarray, *, epochs: int, report: Callable[[float, str], None]) -> None:
         """Grow so many trees on the rows in `index`."""
+        if self._ended(stage):
+            return
         start, rng = time.monotonic(), np.random.default_rng(self.spec.seed)
         learns = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
         _require_both(learns.label)
         model, losses = grow(learns, self.spec, rounds=epochs, told=_told(report, stage, epochs))
         seconds = round(time.monotonic() - start, 2)
-        self.epochs.append(Epoch(stage, round(losses[-1][0], 6), None, seconds))
         self._take(model, epochs, learns.x)
+        self._finished(stage, [Epoch(stage, round(losses[-1][0], 6), None, seconds)])
+
+    def _ended(self, stage: str) -> bool:
+        """Take a stage that ended before from its checkpoint; False where there is none."""
+        found = None if self.checkpoints is None else self.checkpoints.load(stage)
+        if self.checkpoints is None or found is None:
+            return False
+        self.checkpoints.tell(stage, found)
+        self.epochs += [Epoch(**epoch) for epoch in found.numbers["epochs"]]
+        self.forest = Forest(self.shape, {name: values.numpy() for name, values in found.tensors.items()})
+        return True
+
+    def _finished(self, stage: str, epochs: list[Epoch]) -> None:
+        """Write the forest that a stage came to."""
+        self.epochs += epochs
+        if self.checkpoints is None:
+            return
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in self.forest.weights.items()}
+        told = [asdict(epoch) for epoch in epochs]
+        self.checkpoints.save(stage, State(tensors, {"position": len(epochs), "done": True, "epochs": told}))
 
     def _drawn(self, rows: Rows, index: np.ndarray, rng: np.random.Generator, *, pairs: int, learns: bool) -> Pairs:
         """Draw pairs of the rows in `index` and targets.

@@ -52,6 +52,15 @@ class Ensemble:
         says = {name: one.probabilities for name, one in self.members.items() if isinstance(one, NumpyNet | Forest)}
         return self.said_by(says, encoded)
 
+    def of_target(self, encoded: Encoded, target: int) -> np.ndarray:
+        """Return the probability of one target for encoded rows, float32 [B]; of members that need no torch."""
+        said = {
+            name: one.of_target(encoded, target) if isinstance(one, Forest) else one.probabilities(encoded)[:, target]
+            for name, one in self.members.items()
+            if self.weights[name] and isinstance(one, NumpyNet | Forest)
+        }
+        return mean(said, self.weights)
+
     def said_by(self, says: Mapping[str, Says], encoded: Encoded) -> np.ndarray:
         """Return the weighted mean of what members say of encoded rows, float32 [B, C]."""
         asked = {name: says[name](encoded) for name, weight in self.weights.items() if weight}

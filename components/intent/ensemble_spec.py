@@ -32,9 +32,10 @@ def require_fits(model: "IntentModel") -> None:
             f"{odd[0]}: not of architecture {ENSEMBLE}, whose members share none; drop {odd[0]}, or use one of "
             f"{', '.join(model.members)}"
         )
-    if model.trainer.checkpoint is not None or model.trainer.parallel != DDP:
+    if model.trainer.parallel != DDP:
         raise ValueError(
-            f"trainer.checkpoint and trainer.parallel: of one network, and an {ENSEMBLE} has several models; drop both"
+            f"trainer.parallel: {model.trainer.parallel} is of one network, and an {ENSEMBLE} has several models; use "
+            f"{DDP}"
         )
 
 

@@ -5,12 +5,16 @@ of stage `full` say of them, and hold for what the early ones say of the ranker'
 that scores out of time know of later labels. Thresholds are those of the mean. A refit refits each member, and takes
 over the judged weights.
 
+Several processes train each network together, and the first one grows the forest, for which the others wait. A member
+has checkpoints of its own, so one that was finished is not trained again.
+
 Letters: B rows, C targets.
 """
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +26,13 @@ from components.intent import train as training
 from components.intent.ensemble import Ensemble
 from components.intent.examples import Examples
 from components.intent.fit import Epoch
+from components.intent.model import IntentNet
 from components.intent.networks import ENSEMBLE, TREES
 from components.intent.refit import GENERATOR, Refitted
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
 from components.intent.train import Beginning, OutOfTime, Report, Trained
 from components.training.checkpoints import Checkpoints
-from feature_repo.errors import SpecError
 
 
 def train(
@@ -45,19 +49,15 @@ def train(
     told: dict[str, Any] = {"ranking_weeks": ranking_weeks, "device": device}
     if spec.architecture != ENSEMBLE:
         return training.train(examples, spec, **told, report=report, ranks=ranks, checkpoints=checkpoints)
-    if ranks.world > 1:
-        raise SpecError(
-            f"models.intent.architecture: an {ENSEMBLE} is trained by one process, and {ranks.world} were started; "
-            "take train_intent out of the environment's trainers, or use a network"
-        )
     start, made = time.monotonic(), dict[str, Trained]()
     for at, name in enumerate(spec.members):
-        made[name] = training.train(
-            examples,
-            spec.of_member(name),
-            **told,
-            report=_part(report, at, spec.members, name),
+        member = partial(
+            training.train, examples, spec.of_member(name), **told, report=_part(report, at, spec.members, name)
         )
+        if name == TREES:
+            made[name] = ranks.of_first(partial(member, checkpoints=_of_member(checkpoints, name, ALONE)))
+        else:
+            made[name] = member(ranks=ranks, checkpoints=_of_member(checkpoints, name, ranks))
     validate, test = examples.part("validate"), examples.part("test")
     first = made[spec.members[0]]
     scored = len(first.out_of_time.week) - len(validate) - len(test)  # rows of the ranker's weeks come before these
@@ -87,6 +87,7 @@ def refitted(
     weeks: list[int],
     epochs: Mapping[str, int],
     report: Report,
+    checkpoints: Checkpoints | None = None,
 ) -> Refitted:
     """Refit all members on the rows of `weeks`, each for its own epochs; the judged weights stay."""
     made: dict[str, Refitted] = {}
@@ -99,6 +100,7 @@ def refitted(
             weeks=weeks,
             epochs=epochs[name],
             report=_part(report, at, spec.members, name),
+            checkpoints=_of_member(checkpoints, name, ALONE),
         )
     scorer = joined({name: one.scorer for name, one in made.items()}, weights)
     index = np.flatnonzero(np.isin(examples.week, weeks))
@@ -134,6 +136,21 @@ def joined(scorers: Mapping[str, IntentScorer], weights: Mapping[str, float]) ->
     return IntentScorer(
         Ensemble(shape, members, dict(weights)), first.vocabulary, first.context, first.calendar, first.profile
     )
+
+
+def networks_of(scorer: IntentScorer) -> dict[str, torch.Tensor]:
+    """Return the weights of what several processes train together: of a network, or of an ensemble's networks."""
+    if scorer.shape.architecture != ENSEMBLE:
+        return dict(scorer.net.state_dict())
+    nets = {name: one.state_dict() for name, one in scorer.members.items() if isinstance(one, IntentNet)}
+    return {f"{name}/{part}": value for name, state in nets.items() for part, value in state.items()}
+
+
+def _of_member(whole: Checkpoints | None, name: str, ranks: Ranks) -> Checkpoints | None:
+    """Return the checkpoints of a member that those ranks train."""
+    if whole is None:
+        return None
+    return replace(whole, folder=whole.folder / name, key={**whole.key, "member": name}, ranks=ranks)
 
 
 def _named(epochs: Sequence[Epoch], name: str) -> list[Epoch]:

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import expit
 
 from components.intent.encode import Encoded
-from components.intent.forest_tables import Tables, Together
+from components.intent.forest_pruned import Pruned
+from components.intent.forest_tables import Tables
 from components.intent.numpy_net import CONFIG, WEIGHTS, shape_of
 from components.intent.shape import Shape
 from feature_repo import files
@@ -50,31 +51,34 @@ class Forest:
         """Return the probability of each target for encoded rows, float32 [B, C]."""
         if not len(self.weights["roots"]):
             return np.asarray(expit(encoded.frequency[:, :, 0].astype(np.float32)))
+        if self._pruned is not None and not np.isnan(encoded.frequency).any():
+            return np.asarray(expit(self._by_user(encoded, self._pruned)), dtype=np.float32)
         B, C = encoded.frequency.shape[:2]
         logits = np.empty((B, C))
         step = max(AT_ONCE // (C * len(self.weights["roots"])), 1)
         for start in range(0, B, step):
             part = encoded.take(np.arange(start, min(start + step, B)))
-            found = self.logits(self.pairs(part)) if self._tables is None else self._by_user(part, self._tables)
-            logits[start : start + len(part)] = found.reshape(len(part), C)
+            logits[start : start + len(part)] = self.logits(self.pairs(part)).reshape(len(part), C)
         return np.asarray(expit(logits), dtype=np.float32)
 
-    def _by_user(self, encoded: Encoded, tables: Tables) -> np.ndarray:
-        """Return the log odds of all pairs [B, C], what is the user's looked up once for all of them."""
-        (B, C, F), w = encoded.frequency.shape, self.weights
-        users = of_users(encoded, weights=w, segments=self.shape.segments)  # [B, 1 + P]
+    def of_target(self, encoded: Encoded, target: int) -> np.ndarray:
+        """Return the probability of one target for encoded rows, float32 [B], at a share of the cost of all."""
+        B = len(encoded)
+        if not len(self.weights["roots"]):
+            return self.probabilities(encoded)[:, target]
+        row, of = np.arange(B), np.full(B, target)
+        x = columns_of(encoded, row, of, weights=self.weights, segments=self.shape.segments)
+        return np.asarray(expit(self.logits(x)), dtype=np.float32)
+
+    def _by_user(self, encoded: Encoded, pruned: Pruned) -> np.ndarray:
+        """Return the log odds of all pairs [B, C], user by user."""
         frequency = encoded.frequency.astype(np.float32, copy=False)
-        alive = np.tile(tables.every, (B, C, 1))  # [B, C, N]
-        if self._profile is not None:
-            alive &= self._profile.alive(users[:, np.array(self._profile.columns) - TARGET - F])[:, None, :]
-        for column in tables.columns:
-            if column == SEGMENT:
-                alive &= tables.alive(column, users[:, 0])[:, None, :]
-            elif column == TARGET:
-                alive &= tables.alive(column, w["cell"])
-            elif column < CATEGORIES + F:
-                alive &= tables.alive(column, frequency[:, :, column - CATEGORIES])
-        return np.asarray(w["baseline"] + tables.summed(alive))
+        segments, numbers = of_users(encoded, weights=self.weights, segments=self.shape.segments)
+        logits = np.empty(frequency.shape[:2])
+        for row, own in enumerate(zip(segments.tolist(), numbers.tolist(), strict=True)):
+            logits[row] = pruned.logits(*own, frequency[row])
+        logits += self.weights["baseline"]
+        return logits
 
     def pairs(self, encoded: Encoded) -> np.ndarray:
         """Return the columns of all pairs, float32 [B * C, X]; the first two are categories."""
@@ -115,10 +119,19 @@ class Forest:
         return Tables.of(self.weights)
 
     @cached_property
-    def _profile(self) -> Together | None:
-        """The tables of the user's own numbers as one, made once."""
-        first = CATEGORIES + self.shape.frequency
-        return None if self._tables is None else self._tables.together(range(first, first + self.shape.user_inputs))
+    def _pruned(self) -> Pruned | None:
+        """The tables as the targets of one user are asked about them, made once."""
+        if self._tables is None:
+            return None
+        own = CATEGORIES + self.shape.frequency
+        return Pruned.of(
+            self._tables,
+            self.weights["cell"],
+            segment=SEGMENT,
+            target=TARGET,
+            numbers=range(CATEGORIES, own),
+            own=range(own, own + self.shape.user_inputs),
+        )
 
     @cached_property
     def _walk(self) -> "_Walk":
@@ -166,18 +179,18 @@ def columns_of(
     encoded: Encoded, row: np.ndarray, target: np.ndarray, *, weights: Mapping[str, np.ndarray], segments: int
 ) -> np.ndarray:
     """Return the columns of pairs, float32 [n, X]: segment, the target's cell, numbers of the target, of the user."""
-    users = of_users(encoded, weights=weights, segments=segments)
-    categories = [users[row, 0], weights["cell"][target]]
-    return np.column_stack([*categories, encoded.frequency[row, target], users[row, 1:]]).astype(np.float32)
+    segment, numbers = of_users(encoded, weights=weights, segments=segments)
+    categories = [segment[row], weights["cell"][target]]
+    return np.column_stack([*categories, encoded.frequency[row, target], numbers[row]]).astype(np.float32)
 
 
-def of_users(encoded: Encoded, *, weights: Mapping[str, np.ndarray], segments: int) -> np.ndarray:
-    """Return what all pairs of a user share, float32 [B, 1 + P]: the segment, and the numbers of the user."""
+def of_users(encoded: Encoded, *, weights: Mapping[str, np.ndarray], segments: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what all pairs of a user share: the segment as a category, [B], and the numbers, float32 [B, P]."""
     profile = encoded.profile.astype(np.float32, copy=False)
     if "profile_matrix" in weights:  # trees need no common scale, components do
         profile = ((profile - weights["profile_mean"]) * weights["profile_scale"]) @ weights["profile_matrix"]
     segment = np.where(encoded.segment > segments, 0, encoded.segment)  # a new segment is unknown
-    return np.column_stack([np.minimum(segment, MOST_CELLS - 1), profile]).astype(np.float32)
+    return np.minimum(segment, MOST_CELLS - 1), profile.astype(np.float32, copy=False)
 
 
 def cells(rate: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.intent import compress, encode, inputs, train
+from components.intent import compress, encode, encoded_rows, inputs, train
 from components.intent.boosting import Boosting
 from components.intent.calibration import Calibration
 from components.intent.examples import Examples
@@ -69,7 +69,7 @@ def described(examples: Examples, shape: Shape) -> dict[str, Any]:
 
 def shape(examples: Examples, spec: IntentModel) -> Shape:
     """Return the sizes of a network for these rows."""
-    return train.shape(examples, spec, train.encoded(examples, np.arange(1)).encoded)
+    return train.shape(examples, spec, encoded_rows.encoded(examples, np.arange(1)).encoded)
 
 
 def refit(
@@ -91,7 +91,7 @@ def refit(
     """
     index = np.flatnonzero(np.isin(examples.week, weeks))
     with torch.random.fork_rng(devices=[]):
-        rows = train.encoded(examples, index)
+        rows = encoded_rows.encoded(examples, index)
         report(0.05, "encoded")
         net = IntentNet(shape(examples, spec))
         net.load_state_dict(beginning.weights)
@@ -105,7 +105,7 @@ def refit(
         )
         torch.random.set_rng_state(beginning.generator)
         positives = weights_of_positives(spec.loss.positives, examples.train_rate)
-        rows, nobody = train.once(scorer.net, rows), read_once(scorer.net, train.unknown(examples))
+        rows, nobody = encoded_rows.once(scorer.net, rows), read_once(scorer.net, encoded_rows.unknown(examples))
         fit = Fit(
             scorer.net,
             rows,
@@ -133,20 +133,22 @@ def regrow(
     epochs: int,
     calibration: Calibration | None = None,
     report: Report = lambda share, note: None,
+    checkpoints: Checkpoints | None = None,
 ) -> Refitted:
     """Grow as many trees as validation chose on the rows of `weeks`, by the judged forest's cells and projection."""
     index = np.flatnonzero(np.isin(examples.week, weeks))
-    rows = train.encoded(examples, index)
+    rows = encoded_rows.encoded(examples, index)
     report(0.05, "encoded")
     fit = Boosting.begun(
         shape(examples, spec),
         rows,
         None,
-        unknown=train.unknown(examples),
+        unknown=encoded_rows.unknown(examples),
         rate=examples.train_rate,
         spec=spec,
         given={name: values.numpy() for name, values in beginning.weights.items()},
         positives=weights_of_positives(spec.loss.positives, examples.train_rate),
+        checkpoints=checkpoints,
     )
     fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
     return _refitted(train.scorer_of(fit, examples).calibrated(calibration), fit, examples, index)
@@ -154,7 +156,7 @@ def regrow(
 
 def _refitted(scorer: IntentScorer, fit: Fit | Boosting, examples: Examples, index: np.ndarray) -> Refitted:
     means = sane(scorer, examples, index)
-    return Refitted(scorer, tuple(fit.epochs), len(index), train.present(examples, index), means)
+    return Refitted(scorer, tuple(fit.epochs), len(index), encoded_rows.present(examples, index), means)
 
 
 def sane(scorer: IntentScorer, examples: Examples, index: np.ndarray) -> dict[str, tuple[float, float]]:

@@ -5,7 +5,7 @@ network as it was trained, `served` as a door serves it: in numpy where the fold
 torch is not imported. How many threads either uses is the caller's matter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,11 @@ class IntentScorer:
         if isinstance(self._model, RateNet | Ensemble):
             raise TypeError(f"intent model: '{self.shape.architecture}' is no member of an ensemble")
         return self._model
+
+    @property
+    def members(self) -> "Mapping[str, IntentNet | NumpyNet | Forest]":
+        """The models of an ensemble, by name; none where one model answers."""
+        return self._model.members if isinstance(self._model, Ensemble) else {}
 
     @property
     def said_of(self) -> "Callable[[Encoded], np.ndarray] | None":

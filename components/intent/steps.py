@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from components import compression, conditions, measure, resamples, twins
-from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import ensemble, events, examples, inputs, material, numpy_net
+from components.intent import ensemble, events, examples, inputs, loss_page, material, numpy_net
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded
@@ -45,17 +44,6 @@ BEGINNING = "early.safetensors"  # where the stage `full` began, for a refit
 PROBABILITIES = "probabilities"
 ROUNDS_OF_TEXTS = 2  # of measuring what they cost: 64 texts take seconds
 BATCHES = (1, 64)  # rows, of which compression says what the network costs
-STAGES = {
-    "early": "early network, scores for the ranker",
-    "full": "the model that is kept",
-    "pruned": "the smaller model, after pruning",
-}  # on the page of the losses
-CURVES = {
-    "map": ("mAP", False),
-    "macro_auroc": ("macro AUROC", False),
-    "micro_f1": ("micro F1", False),
-    "ece": ("calibration error", True),
-}  # figures of epochs on that page, and whether lower is better
 NO_TITLES = "it reads titles, and its rows hold no vectors of texts to train it anew on"
 PRIVACY = "privacy"  # of training.json and metrics.json: budget, noise and cost
 SPENT = ("epsilon", "delta", "sigma")  # of a model that was trained with privacy, as metrics
@@ -76,10 +64,10 @@ def run_train_intent(
             task = trainjob.Task("components.intent", words, {"rows": Path(rows)}, output="intent")
             progress.count(**trainjob.run(task, settings, Path(intent), at=progress.at))
             progress.count(**_sees(inputs.read(Path(intent))), **_small(Path(intent)))
-            _draw(Path(intent), curves)
+            loss_page.write(Path(intent) / TRAINING, curves)
             return
         with ranks.joined() as group:
-            from components.intent.ensemble_train import train
+            from components.intent.ensemble_train import networks_of, train
             from components.intent.refit import described
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
@@ -89,13 +77,13 @@ def run_train_intent(
             kept = _checkpoints("train_intent", found, spec, asked, data, Path(intent), group=group)
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept)
             progress.count(**_sees(trained.inputs))
-            if trained.scorer.shape.architecture not in (TREES, ENSEMBLE):  # which one process makes
-                progress.count(**group.agreed(trained.scorer.net.state_dict()))
+            if trained.scorer.shape.architecture != TREES:  # which one process grows
+                progress.count(**group.agreed(networks_of(trained.scorer)))
             if group.first:
                 under = asked | described(inputs.again(found, trained.inputs), trained.scorer.shape)
                 save(trained, spec, Path(intent), under=under)
                 progress.count(**_small(Path(intent)))
-                _draw(Path(intent), curves)
+                loss_page.write(Path(intent) / TRAINING, curves)
             if kept is not None:
                 kept.clear()
             progress.count(**stalls.told(epoch.stall_share for epoch in trained.epochs))
@@ -225,6 +213,7 @@ def run_refit_intent(
             conditions.unasked(Path(refitted))
             progress.count(**{conditions.ASKED: False})
             return
+        from components.intent import ensemble_train
         from components.intent import refit as refits
 
         judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
@@ -236,19 +225,23 @@ def run_refit_intent(
         under = asked | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, together = conditions.ripe(found.split), spec.architecture == ENSEMBLE
-        epochs = 0 if together else refits.epochs_of(training)
+        each = ensemble_train.epochs_of(training, spec.members) if together else {}
+        epochs = sum(each.values()) if together else refits.epochs_of(training)
         mapping, small = Calibration.read(judged, found.vocabulary), compression.read(judged)
         told: dict[str, Any] = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
         data = {"data": Path(rows), "judged": judged / BEGINNING}
-        kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": epochs}, data, Path(refitted))
+        kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": each or epochs}, data, Path(refitted))
         if together:
-            from components.intent import ensemble_train
-
-            each, weights = ensemble_train.epochs_of(training, spec.members), ensemble.weights_of(judged)
             made = ensemble_train.refitted(
-                found, spec, beginning, weights=weights, weeks=weeks, epochs=each, report=progress.at
+                found,
+                spec,
+                beginning,
+                weights=ensemble.weights_of(judged),
+                weeks=weeks,
+                epochs=each,
+                report=progress.at,
+                checkpoints=kept,
             )
-            epochs = sum(each.values())
         elif spec.architecture == TREES:
             made = refits.regrow(found, spec, beginning, **told)
         else:
@@ -266,38 +259,6 @@ def run_refit_intent(
         if kept is not None:
             kept.clear()
         progress.count(rows_in=made.rows, asked=True, epochs=epochs, weeks=len(made.weeks))
-
-
-def _draw(intent: Path, page: str) -> None:
-    """Write the page of the losses: of the network that scores out of time (early), and of the one that is kept."""
-    if not page:
-        return
-    epochs = files.read_json(intent / TRAINING)["epochs"]
-    stages = list(dict.fromkeys(epoch["stage"] for epoch in epochs))
-    charts = [
-        pages.Chart(
-            f"{title} loss (binary cross-entropy)",
-            lower_is_better=True,
-            series={
-                STAGES.get(stage, stage): [epoch[key] for epoch in epochs if epoch["stage"] == stage]
-                for stage in stages
-            },
-        )
-        for title, key in (("Training", "train_bce"), ("Validation", "validate_bce"))
-    ]
-    charts += [
-        pages.Chart(
-            f"Validation {CURVES[name][0]}",
-            lower_is_better=CURVES[name][1],
-            series={
-                STAGES.get(stage, stage): [epoch["figures"][name] or 0.0 for epoch in epochs if epoch["stage"] == stage]
-                for stage in stages
-            },
-        )
-        for name in CURVES
-        if all(epoch.get("figures") for epoch in epochs)
-    ]
-    pages.write(Path(page), "Training of the intent model", charts)
 
 
 def out_of_time_table(scores: "OutOfTime") -> pa.Table:

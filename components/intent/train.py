@@ -31,7 +31,8 @@ from components.intent import (
 )
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
-from components.intent.encode import Encoded, encode
+from components.intent.encode import Encoded
+from components.intent.encoded_rows import encoded, once, present, unknown
 from components.intent.events import EventCodes
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows, bce
@@ -39,17 +40,15 @@ from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device, read_once
 from components.intent.networks import TREES
 from components.intent.projection import Projection
-from components.intent.score import ROWS, IntentScorer
+from components.intent.score import IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import EVENTS, IntentModel
 from components.training.checkpoints import Checkpoints
 from components.training.parallel import data_ranks
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError
-from feature_repo.rows import Ragged, UserRows
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
-HALVED = ("frequency", "event_numbers")  # of encoded rows, kept as float16
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
 Report = Callable[[float, str], None]
 Watch = Callable[[str, int, float], None]  # of a stage, its epoch from 1, and the loss on the rows that search reads
@@ -143,7 +142,8 @@ def train(
         report(0.05, "encoded")
         examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
         if spec.architecture == TREES:
-            fit: Fit | Boosting = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
+            seeded = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
+            fit: Fit | Boosting = replace(seeded, checkpoints=checkpoints)
         else:
             net = _untrained(examples, spec, rows, device, projection)
             rows, validate, nobody = once(net, rows), once(net, validate), read_once(net, unknown(examples))
@@ -265,63 +265,6 @@ def mapped(scorer: IntentScorer, examples: Examples, uses: Mapping[str, np.ndarr
     rows = uses["calibrate"]
     said = scorer.predict(examples.rows.take(rows))
     return scorer.calibrated(calibrate.fit(spec.calibrate, examples.labels[rows], said, examples.vocabulary))
-
-
-def encoded(examples: Examples, index: np.ndarray) -> Rows:
-    """Encode the rows in `index` once for all epochs; most numbers are kept as float16, which halves the memory."""
-    whole: dict[str, np.ndarray] = {}
-    for start in range(0, len(index), ROWS):
-        part = _encode(examples, examples.rows.take(index[start : start + ROWS]))
-        for name, values in part.arrays().items():
-            if start == 0:
-                kept = np.float16 if name in HALVED else values.dtype
-                whole[name] = np.empty((len(index), *values.shape[1:]), dtype=kept)
-            whole[name][start : start + len(values)] = values
-    week = np.searchsorted(_weeks(examples), examples.week[index])
-    return Rows(Encoded(**whole), examples.labels[index], week, examples.weights(index))
-
-
-def once(net: IntentNet, rows: Rows) -> Rows:
-    """Return rows with their texts read, where the network's encoder of texts is not trained."""
-    return replace(rows, encoded=read_once(net, rows.encoded))
-
-
-def present(examples: Examples, index: np.ndarray) -> list[int]:
-    """List the weeks of the rows in `index`."""
-    return [int(week) for week in np.unique(examples.week[index])]
-
-
-def _encode(examples: Examples, rows: UserRows) -> Encoded:
-    n_targets = len(examples.vocabulary.targets)
-    names = inputs.names_of(examples)
-    found = encode(
-        rows,
-        examples.context,
-        calendar=examples.calendar,
-        n_targets=n_targets,
-        profile=names,
-        events=examples.events,
-    )
-    return found if examples.material is None else examples.material.reader.with_text(found, rows)
-
-
-def _weeks(examples: Examples) -> np.ndarray:
-    return np.unique(examples.week)
-
-
-def unknown(examples: Examples) -> Encoded:
-    """Encode a user of whom nothing is known, at the start of each week, [W] rows."""
-    weeks, rows = _weeks(examples), examples.rows
-    n = len(weeks)
-    nobody = UserRows(
-        user_id=np.full(n, "", dtype=object),
-        now=np.array([int(examples.calendar.start(int(w)).timestamp()) for w in weeks], dtype=np.int64),
-        state_at=np.zeros(n, dtype=np.int64),
-        known=np.zeros(n, dtype=bool),
-        numbers={name: np.zeros(n) for name in rows.numbers},
-        lists={name: Ragged(v.values[:0], np.zeros(n + 1, dtype=np.int64)) for name, v in rows.lists.items()},
-    )
-    return _encode(examples, nobody)
 
 
 def scorer_of(fit: Fit | Boosting, examples: Examples) -> IntentScorer:

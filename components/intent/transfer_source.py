@@ -35,7 +35,9 @@ def located(source: str, base: Path) -> Path:
             "fetches one), or drop source"
         )
     if files.read_json(folder / CONFIG).get("network", {}).get("architecture") not in NETWORKS:
-        raise DataError(f"{PLACE}: {folder} holds trees or a rate, which have no encoder; name a network's folder")
+        raise DataError(
+            f"{PLACE}: {folder} holds trees, a rate or an ensemble, which have no one encoder; name a network's folder"
+        )
     found = files.file_digest(folder / WEIGHTS)
     if found != digest:
         raise DataError(f"{PLACE}: {folder} is {found} now, not {digest}; write {name}@{found} to take it as it is")

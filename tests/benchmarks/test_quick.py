@@ -29,7 +29,7 @@ SCRIPTS = {
     "tuned": {"trials", "settings", "sides", "less"},
     "pretrain": {"worlds", "sides"},
     "private": {"users", "rows", "sides", "less_untrained", "noise"},
-    "forms": {"text", "causes", "smaller"},
+    "forms": {"text", "causes", "trees", "smaller"},
     "selection": {"rows", "sides", "difference"},
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "lists": {"attributes", "values", "audiences", "similar"},

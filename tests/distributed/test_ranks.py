@@ -40,6 +40,7 @@ def test_one_process_is_left_as_it_is() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
     assert ALONE.parallel(net) is net
     assert (ALONE.total(0.1), ALONE.mean(0.1), ALONE.decided(0.1)) == (0.1, 0.1, 0.1)
+    assert ALONE.of_first(lambda: "made") == "made"
     assert ALONE.agreed(net.state_dict()) == {}
     mine, share = ALONE.shard(5)
     assert (mine.tolist(), share) == ([0, 1, 2, 3, 4], 1.0)

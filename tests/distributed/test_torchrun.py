@@ -11,6 +11,7 @@ import pytest
 
 from components.distributed.ranks import digest
 from components.intent import steps as intent_steps
+from components.intent.spec import IntentModel
 from components.ranking import steps as ranking_steps
 from tests.distributed.worlds import (
     INTENTS_JSON,
@@ -86,6 +87,41 @@ def test_a_transformer_trains_on_two_ranks_though_one_of_its_tables_is_never_use
     assert code == 0, said
     first, second = closing_lines(said)
     assert first["weights"] == second["weights"]
+
+
+@pytest.mark.slow
+def test_two_ranks_share_the_network_of_an_ensemble_and_one_of_them_grows_its_trees(tmp_path: Path) -> None:
+    """Each rank waits for the trees, and both end with the same; the trees are those of one process, to the byte."""
+    rows = write_rows(tmp_path / "rows", checkerboard())
+    asked = {"architecture": "ensemble", "members": ["gbdt", "cnn"], "trees": {"rounds": 20, "least": 20, "leaves": 8}}
+    model = IntentModel.model_validate(MODEL.model_dump(exclude_unset=True) | asked)
+    code, said = ended(started(intent_words(rows, tmp_path / "two", model), processes=2))
+    assert code == 0, said
+    first, second = closing_lines(said)
+    assert first["weights"] == second["weights"]
+    assert (first["validate_bce"], first["epochs"]) == (second["validate_bce"], second["epochs"])
+    intent_steps.run_train_intent(
+        INTENTS_JSON, model.model_dump_json(), ranking_weeks=4, rows=str(rows), intent=str(tmp_path / "one")
+    )
+    trees = [(tmp_path / name / "members" / "gbdt" / "weights.safetensors").read_bytes() for name in ("one", "two")]
+    assert trees[0] == trees[1]
+    two, one = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("two", "one"))
+    assert (two["rows"], two["weeks"]) == (one["rows"], one["weeks"])
+    best = [min(e["validate_bce"] for e in found["epochs"] if e["stage"] == "full.cnn") for found in (two, one)]
+    assert best[0] == pytest.approx(best[1], abs=BCE)
+    assert two["members"]["cnn"] == pytest.approx(one["members"]["cnn"], abs=0.25)
+
+
+@pytest.mark.slow
+def test_trees_of_an_ensemble_that_cannot_grow_fail_the_job_with_their_reason(tmp_path: Path) -> None:
+    world = checkerboard()
+    never = {user: {week: [] for week in weeks} for user, weeks in world.items()}
+    rows = write_rows(tmp_path / "rows", never)
+    model = MODEL.model_copy(update={"architecture": "ensemble", "members": ("cnn", "gbdt")})
+    code, said = ended(started(intent_words(rows, tmp_path / "two", model), processes=2))
+    assert code != 0
+    assert "gbdt needs pairs of both kinds" in said
+    assert not (tmp_path / "two").exists()
 
 
 @pytest.mark.slow

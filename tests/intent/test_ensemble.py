@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from components import conditions
-from components.distributed.ranks import Ranks
-from components.intent import attribution, ensemble, ensemble_train, importance, inputs, steps
+from components.distributed.ranks import ALONE, Ranks
+from components.intent import attribution, boosting, ensemble, ensemble_train, importance, inputs, steps
+from components.intent import fit as fitting
 from components.intent.card import _made
 from components.intent.encode import profile_names, windows_of
 from components.intent.ensemble import Ensemble
@@ -23,8 +24,9 @@ from components.intent.networks import ENSEMBLE, NETWORKS, TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
 from components.intent.train import Trained
+from components.training.checkpoints import Checkpoints
 from feature_repo import files
-from feature_repo.errors import DataError, SpecError
+from feature_repo.errors import DataError
 
 from .conftest import INTENTS, SPLIT
 
@@ -33,6 +35,18 @@ MODEL = IntentModel.model_validate(
     {"architecture": ENSEMBLE, "width": 16, "layers": 1, "epochs": 2, "batch_size": 64, "learning_rate": 1e-2,
      "trees": {"rounds": 20, "least": 40, "leaves": 8}}
 )  # fmt: skip
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+def dies(*arguments: Any, **named: Any) -> Any:
+    raise Killed
+
+
+def kept(folder: Path) -> Checkpoints:
+    return Checkpoints(folder, 3, {"data": "one"}, False, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +96,9 @@ def test_a_saved_ensemble_answers_as_it_was_trained_one_row_or_all_without_torch
         np.testing.assert_allclose(found.predict(rows), want, atol=1e-5)
         singles = [found.predict(rows.take(np.array([row])))[0] for row in range(5)]
         np.testing.assert_allclose(singles, want[:5], atol=1e-5)
+    form = IntentScorer.served(tmp_path / "model").served_form
+    assert isinstance(form, Ensemble)
+    np.testing.assert_allclose(form.of_target(scorer.encode(rows), 1), want[:, 1], atol=1e-5)
     held = {path.name for path in (tmp_path / "model" / "members").iterdir()}
     assert held == set(members), "a version bundles its members"
 
@@ -113,6 +130,10 @@ def test_on_the_judged_weeks_the_refit_comes_to_the_judged_members(rows_folder: 
     )  # fmt: skip
     training = files.read_json(tmp_path / "judged" / steps.TRAINING)
     assert set(training["members"]) == {"transformer", TREES}
+    page = (tmp_path / "curves.html").read_text()
+    assert "transformer: Validation mAP" in page
+    assert "gbdt: Validation loss (binary cross-entropy)" in page
+    assert "gbdt: Validation mAP" not in page, "trees have figures of losses alone"
     assert "weighted mean of the probabilities of transformer (" in _made(training, "week")
     steps.run_refit_intent(
         INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, code="", refit=True,
@@ -125,16 +146,24 @@ def test_on_the_judged_weeks_the_refit_comes_to_the_judged_members(rows_folder: 
     assert IntentScorer.served(tmp_path / "refit").served_form is not None
 
 
-def test_a_refit_on_the_training_weeks_alone_comes_to_the_judged_weights(together: Trained, examples: Examples) -> None:
-    assert isinstance(together.scorer._model, Ensemble)
+def test_a_refit_on_the_training_weeks_alone_comes_to_the_judged_weights_killed_or_not(
+    together: Trained, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = together.scorer._model, examples.rows.take(examples.part("test"))
+    assert isinstance(model, Ensemble)
     epochs = ensemble_train.epochs_of({"epochs": [vars(one) for one in together.epochs]}, MODEL.members)
-    again = ensemble_train.refitted(
-        inputs.again(examples, together.inputs), MODEL, together.beginning, weights=together.scorer._model.weights,
-        weeks=SPLIT["train"], epochs=epochs, report=lambda share, note: None,
-    )  # fmt: skip
-    rows = examples.rows.take(examples.part("test"))
-    judged, refit = together.scorer.predict(rows), again.scorer.predict(rows)
-    assert np.abs(judged - refit).mean() < 0.02
+
+    def again() -> np.ndarray:
+        made = ensemble_train.refitted(
+            inputs.again(examples, together.inputs), MODEL, together.beginning, weights=model.weights,
+            weeks=SPLIT["train"], epochs=epochs, report=lambda share, note: None, checkpoints=kept(tmp_path),
+        )  # fmt: skip
+        return made.scorer.predict(rows)
+
+    refit = again()
+    assert np.abs(together.scorer.predict(rows) - refit).mean() < 0.02
+    monkeypatch.setattr(boosting, "grow", dies)  # as if it had been killed before it wrote the model
+    np.testing.assert_array_equal(again(), refit)
 
 
 def test_causes_of_an_ensemble_are_occlusions_of_steps_too(training: Any, examples: Examples, tmp_path: Path) -> None:
@@ -167,10 +196,7 @@ def test_causes_of_an_ensemble_are_occlusions_of_steps_too(training: Any, exampl
         ({"architecture": ENSEMBLE, "calibrate": "isotonic"}, "calibrate: not of architecture ensemble"),
         ({"architecture": ENSEMBLE, "compress": {"prune": 0.5}}, "compress: not of architecture ensemble"),
         ({"architecture": ENSEMBLE, "privacy": {"epsilon": 3}}, "privacy: not of architecture ensemble"),
-        (
-            {"architecture": ENSEMBLE, "trainer": {"checkpoint": {"every": 5}}},
-            "trainer.checkpoint and trainer.parallel",
-        ),
+        ({"architecture": ENSEMBLE, "trainer": {"parallel": "fsdp"}}, "trainer.parallel: fsdp is of one network"),
         ({"architecture": ENSEMBLE, "members": ["lstm", "cnn"], "trees": {"rounds": 9}}, "trees are of architecture"),
         ({"architecture": ENSEMBLE, "search": {"space": {"width": [32, 64]}}}, "search: not of architecture ensemble"),
         ({"search": {"space": {"architecture": ["lstm", ENSEMBLE]}}}, "search: not of architecture ensemble"),
@@ -189,6 +215,37 @@ def test_an_old_spec_is_written_as_before() -> None:
     assert set(NETWORKS) | {TREES} >= set(MODEL.members)
 
 
-def test_several_processes_are_refused(examples: Examples) -> None:
-    with pytest.raises(SpecError, match="an ensemble is trained by one process, and 2 were started"):
-        train(examples, MODEL, ranking_weeks=4, device="cpu", ranks=Ranks(0, 2))
+def test_a_killed_training_keeps_the_members_that_were_done_and_comes_to_the_same(
+    together: Trained, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trees are killed first; the next time the network is not trained again, and then neither is."""
+
+    def again() -> Trained:
+        return train(examples, MODEL, ranking_weeks=4, device="cpu", checkpoints=kept(tmp_path))
+
+    monkeypatch.setattr(boosting, "grow", dies)
+    with pytest.raises(Killed):
+        again()
+    monkeypatch.undo()
+    assert {path.name for path in (tmp_path / "transformer").iterdir()} == {"early.safetensors", "full.safetensors"}
+    monkeypatch.setattr(fitting, "_step", dies)
+    for undone in (True, False):
+        if not undone:
+            monkeypatch.setattr(boosting, "grow", dies)
+        found = again()
+        np.testing.assert_array_equal(found.out_of_time.probabilities, together.out_of_time.probabilities)
+        assert [one.validate_bce for one in found.epochs] == [one.validate_bce for one in together.epochs]
+        assert set(found.beginning.weights) == set(together.beginning.weights)
+
+
+def test_checkpoints_of_a_member_are_another_s_to_no_member(examples: Examples, tmp_path: Path) -> None:
+    one = ensemble_train._of_member(kept(tmp_path), "cnn", Ranks(1, 2))
+    assert one is not None
+    assert (one.folder, one.key, one.ranks) == (tmp_path / "cnn", {"data": "one", "member": "cnn"}, Ranks(1, 2))
+    assert ensemble_train._of_member(None, "cnn", ALONE) is None
+
+
+def test_what_ranks_train_together_is_compared_and_trees_are_not(together: Trained, training: Any) -> None:
+    names = set(ensemble_train.networks_of(together.scorer))
+    assert {name.partition("/")[0] for name in names} == {"transformer"}
+    assert set(ensemble_train.networks_of(training("cnn").scorer)) == set(training("cnn").scorer.net.state_dict())

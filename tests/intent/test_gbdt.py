@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from scipy.special import expit
 
 from components import conditions
+from components.boosted_trees import Tree
 from components.distributed.ranks import Ranks
 from components.intent import boosting, forest_tables, steps
 from components.intent import examples as intent_examples
@@ -154,23 +155,56 @@ def test_a_forest_that_an_older_version_registered_answers_as_it_did() -> None:
     np.testing.assert_allclose(forest.probabilities(asked), told, atol=1e-6)
 
 
+@pytest.mark.parametrize("lacking", [False, True])
 @pytest.mark.parametrize("leaves", [4, 31, 64])
-def test_tables_of_leaves_come_to_what_the_walk_comes_to(leaves: int) -> None:
-    """Bit for bit, over numbers that are none, thresholds themselves, and segments that are new."""
+def test_tables_of_leaves_come_to_what_the_walk_comes_to(leaves: int, *, lacking: bool) -> None:
+    """Over numbers that are none, of targets too, thresholds themselves, and segments that are new."""
     forest = grown(7, lambda e: by_noise(by_sign(e)), leaves=leaves, least=3, learning_rate=0.3).forest
     assert (forest._tables is None) == (leaves == 64)
     asked = seen(90, 7, seed=5)
     asked.profile[::4, 1] = np.nan
-    asked.frequency[::5, :, 2] = np.nan
+    if lacking:  # else trees are pruned user by user
+        asked.frequency[::5, :, 2] = np.nan
     asked.segment[::6] = 99
     edges = forest.weights["threshold"][(forest.weights["column"] == 2) & (forest.weights["split"] < 0)]
     asked.frequency[:, 0, 0] = np.resize(edges, 90)
+    asked.frequency[:, 1, 0] = np.nextafter(asked.frequency[:, 0, 0], np.float32(np.inf))
     walked = forest._walked(forest.pairs(asked))
     np.testing.assert_array_equal(forest.logits(forest.pairs(asked)), walked)
-    np.testing.assert_array_equal(forest.probabilities(asked), expit(walked).reshape(90, 7).astype(np.float32))
+    np.testing.assert_allclose(forest.probabilities(asked), expit(walked).reshape(90, 7), atol=1e-7)
+    np.testing.assert_allclose(forest.of_target(asked, 4), forest.probabilities(asked)[:, 4], atol=1e-7)
     for row in range(3):
         alone = forest.probabilities(asked.take(np.array([row])))
         np.testing.assert_array_equal(alone[0], forest.probabilities(asked)[row])
+
+
+def by_hand(*trees: tuple[int, float, float, float]) -> Forest:
+    """Make a forest of trees with one split each: column, threshold, and what is said left and right of it."""
+    grown = [
+        Tree(np.array([column]), np.array([threshold]), np.array([-1]), np.array([-2]), np.array([True]),
+             {}, np.array([left, right]))
+        for column, threshold, left, right in trees
+    ]  # fmt: skip
+    shape = Shape(TREES, 8, 1, 0.0, targets=3, weeks=2, frequency=3, profile=2, segments=2)
+    return Forest(shape, {"cell": np.arange(3, dtype=np.int32)} | nodes_of(grown))
+
+
+def test_what_a_user_settles_is_every_target_s_and_the_rest_is_each_one_s_own() -> None:
+    """Column 3 is a number of the target, column 5 the user's; the first tree is the user's alone."""
+    asked = replace(seen(1, 3), frequency=np.array([[[0, 1, 0], [0, 2, 0], [0, 3, 0]]], np.float32))
+    asked.profile[0] = 0.5, 9.0
+    forest = by_hand((5, 0.4, -1.0, 1.0), (3, 2.0, 0.25, 0.5), (3, 9.0, 2.0, 99.0))
+    np.testing.assert_allclose(forest.probabilities(asked)[0], expit([3.25, 3.25, 3.5]), atol=1e-7)
+    asked.profile[0, 0] = 0.25
+    np.testing.assert_allclose(forest.probabilities(asked)[0], expit([1.25, 1.25, 1.5]), atol=1e-7)
+
+
+def test_a_threshold_between_two_float32_parts_the_same_numbers() -> None:
+    low, high = np.float32(0.1), np.nextafter(np.float32(0.1), np.float32(1))
+    asked = replace(seen(1, 3), frequency=np.array([[[0, low, 0], [0, high, 0], [0, 0, 0]]], np.float32))
+    for threshold, said in ((float(low), [1, 2, 1]), ((float(low) + float(high)) / 2, [1, 2, 1])):
+        forest = by_hand((3, threshold, 1.0, 2.0))
+        np.testing.assert_allclose(forest.probabilities(asked)[0], expit(np.array(said, float)), atol=1e-7)
 
 
 def test_tables_that_would_fill_the_memory_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +239,7 @@ def test_a_forest_without_trees_says_the_personal_decayed_rate() -> None:
     bare = Forest(fit.shape, {"roots": np.empty(0, np.int32)})
     asked = seen(4, 5)
     np.testing.assert_allclose(bare.probabilities(asked), expit(asked.frequency[:, :, 0]))
+    np.testing.assert_allclose(bare.of_target(asked, 2), expit(asked.frequency[:, 2, 0]))
 
 
 def test_the_checkerboards_trees_are_small_and_stop_early(training: Training, tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from components.intent import card, inputs
+from components.intent.encoded_rows import encoded
 from components.intent.evaluate import evaluate
 from components.intent.examples import Examples, load
 from components.intent.model import Batch, IntentNet
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
 from components.intent.steps import run_train_intent, save
-from components.intent.train import Trained, encoded, train
+from components.intent.train import Trained, train
 from feature_repo import files
 from feature_repo.dropped_features import FILE, Asked, Reduction, Relevance
 from feature_repo.errors import DataError

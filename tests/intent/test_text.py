@@ -20,12 +20,12 @@ from components import served_form
 from components.intent import causes, material, metrics, model, refit
 from components.intent.behaviour.numpy_bert import NumpyBert
 from components.intent.behaviour.template import DIGEST
+from components.intent.encoded_rows import encoded as encoded_rows
 from components.intent.examples import Examples
 from components.intent.model import IntentNet
 from components.intent.numpy_net import NumpyNet, drawn
 from components.intent.score import IntentScorer
 from components.intent.train import Trained, shape, train
-from components.intent.train import encoded as encoded_rows
 from feature_repo import columns, files
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows

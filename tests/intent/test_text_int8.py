@@ -16,6 +16,7 @@ from components.intent.behaviour import onnx_graph
 from components.intent.behaviour.numpy_bert import NumpyBert
 from components.intent.behaviour.onnx_bert import TOKENS, OnnxBert
 from components.intent.behaviour.spec import Text
+from components.intent.encoded_rows import encoded as encoded_rows
 from components.intent.examples import Examples
 from components.intent.model import IntentNet
 from components.intent.numpy_net import NumpyNet, drawn
@@ -23,7 +24,6 @@ from components.intent.quantize import quantized, restored
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
 from components.intent.train import Trained, shape, train
-from components.intent.train import encoded as encoded_rows
 from feature_repo.errors import DataError, SpecError
 from tests import text_worlds
 from tests.intent.conftest import SPLIT

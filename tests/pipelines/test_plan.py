@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from feature_repo import files
 from pipelines import plan
@@ -67,9 +68,12 @@ def test_a_changed_gate_trains_nothing(shop: Path) -> None:
 
 def test_a_changed_model_keeps_data_and_profiles(shop: Path) -> None:
     _done(_at(shop))
-    found = plan.plan(_at(shop, **{"architecture: transformer": "architecture: lstm"}))
+    document = yaml.safe_load(GROCERY.read_text())
+    document["models"]["intent"]["seed"] = 7
+    shop.write_text(yaml.safe_dump(document))
+    found = plan.plan(place(shop, "local", variables={"INTENTFLOW_STATE": str(shop.parent / "state")}))
     changed = {layer.name: layer.changes for layer in found.layers if layer.state == "changed"}
-    assert changed == {"intent model": ['models.intent.architecture: "transformer" -> "lstm"']}
+    assert changed == {"intent model": ["models.intent.seed: 0 -> 7"]}
     assert found.steps[0] == "train_intent"
     assert "training_set" not in found.steps
 

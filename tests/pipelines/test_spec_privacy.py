@@ -12,6 +12,7 @@ from feature_repo.errors import SpecError
 from pipelines import spec
 
 GROCERY: dict[str, Any] = spec.split(yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text()))[0]
+GROCERY["models"]["intent"] = {"architecture": "transformer"}  # which takes either, as not every architecture does
 
 
 def asked(intent: dict[str, Any], **promotion: Any) -> spec.Recommender:

@@ -74,7 +74,7 @@ def test_a_run_trains_with_it_and_its_slice_changes_when_the_alias_moves(
     told = transfer.begin(net, vocabulary(*TITLES), source)
     assert told["alike"] == told["targets"] == 3
     files.write_json(home / "encoders" / "shared" / made.version / "config.json", {})
-    with pytest.raises(DataError, match="holds trees or a rate"):
+    with pytest.raises(DataError, match="holds trees, a rate or an ensemble"):
         located(source, tmp_path)
     unresolved = parameters.slices(spec, source="s", base=tmp_path)
     assert json.loads(unresolved["intent_model"])["pretrain"]["source"] == "shared@challenger"

@@ -61,7 +61,11 @@ def test_the_named_folder_passes_plan_and_the_first_step(tmp_path: Path, monkeyp
     [
         ("cnn", "none", "none holds no trained network; name the `intent` folder of a release"),
         ("cnn", "theirs", f" now, not {OTHER}; write ./theirs@"),
-        (TREES, "theirs", "theirs holds trees or a rate, which have no encoder; name a network's folder"),
+        (
+            TREES,
+            "theirs",
+            "theirs holds trees, a rate or an ensemble, which have no one encoder; name a network's folder",
+        ),
     ],
 )
 def test_another_is_refused_by_both_in_one_line(
