@@ -28,6 +28,7 @@ BLOCK_WEEKS = 4  # training weeks that share a neighbour table
 SCRAMBLE = (48_271, 11, 2_147_483_647)
 
 Report = Callable[[float], None]
+Fitted = Callable[[World, int], Neighbours]  # what was known at the start of a week
 
 
 @dataclass(frozen=True)
@@ -46,24 +47,22 @@ class Lists:
         return len(self.wanted)
 
 
-def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
+def tables(world: World, weeks: list[int], *, fitted: Fitted | None = None) -> dict[int, Neighbours]:
     """Fit a neighbour table for each training week, known before it; weeks of a block share one."""
-    n_items = world.vocabulary.items.num_rows
+    fitted = fitted or fitted_until
     found: dict[int, Neighbours] = {}
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
-        found |= dict.fromkeys(
-            block,
-            fit_until(
-                world.examples,
-                n_items,
-                until=block[0],
-                learn=world.learn,
-                calendar=world.calendar,
-                ahead=world.ahead,
-            ),
-        )
+        found |= dict.fromkeys(block, fitted(world, block[0]))
     return found
+
+
+def fitted_until(world: World, until: int) -> Neighbours:
+    """Fit neighbours and the world's sources on what was known at a week, by which alone they differ."""
+    n_items = world.vocabulary.items.num_rows
+    return fit_until(
+        world.examples, n_items, until=until, learn=world.learn, calendar=world.calendar, ahead=world.ahead
+    )
 
 
 def fit_until(
