@@ -29,6 +29,7 @@ from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.net_fit import Epoch
 from components.ranking.score import Ranker
+from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 from components.ranking.train import Report
@@ -108,6 +109,7 @@ def _lists(world: World, spec: Ranking, weeks: list[int], report: Report) -> Lis
         spec.candidates,
         report=lambda done: report(0.1 + 0.5 * done, "lists"),
         passed_over=spec.passed_over,
+        short=Short.of(world, spec, weeks),
     )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.net_fit import Epoch, fit_net, ndcg_at_k
 from components.ranking.score import Ranker, latest, top
+from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 from components.training.checkpoints import Checkpoints
@@ -85,13 +87,16 @@ class Material:
 
     def require(self, world: World, spec: Ranking) -> None:
         """Refuse to be what another world or spec is fitted to."""
-        asked, other = Material.of(world, spec), "its weeks"
-        if (asked.weeks, asked.validate_weeks) == (self.weeks, self.validate_weeks):
-            limits = (spec.candidates, spec.passed_over), (self.spec.candidates, self.spec.passed_over)
-            other = "its candidates" if limits[0] != limits[1] else "its features"
-            if limits[0] == limits[1] and world.features == self.world.features:
-                return
-        raise TypeError(f"train: the material is of another spec, {other} differ")
+        asked = Material.of(world, spec)
+        compared: dict[str, list[Any]] = {
+            "weeks": [(one.weeks, one.validate_weeks) for one in (self, asked)],
+            "candidates": [one.spec.candidates for one in (self, asked)],
+            "rows": [(one.spec.passed_over, one.spec.short_histories) for one in (self, asked)],
+            "features": [one.world.features for one in (self, asked)],
+        }
+        for name, both in compared.items():
+            if both[0] != both[1]:
+                raise TypeError(f"train: the material is of another spec, its {name} differ")
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -108,6 +113,7 @@ class Material:
             self.spec.candidates,
             report=lambda done: self.report(0.1 + 0.3 * done, "training lists"),
             passed_over=self.spec.passed_over,
+            short=Short.of(self.world, self.spec, self.weeks),
         )
 
     @cached_property
