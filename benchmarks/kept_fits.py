@@ -6,6 +6,7 @@ week; the folder says of which rows and which code, and is refused for others.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,31 @@ from pipelines.graphs.code_digests import package_digest
 
 ABOUT, COST = "about.json", "cost.json"
 NOTHING = "neighbours"  # what is fitted where no source is
+
+
+def open_folder(folder: Path, about: dict[str, Any]) -> None:
+    """Make a folder that says what it is about; SpecError where it is there and of something else."""
+    if (folder / ABOUT).is_file():
+        had = files.read_json(folder / ABOUT)
+        if odd := [key for key in about if had.get(key) != about[key]]:
+            raise SpecError(f"--keep: {folder} holds fits of other {odd[0]}; name a new folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / ABOUT, about)
+
+
+def kept_arrays(folder: Path | None, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return arrays from a folder, made and written whole where they are not there."""
+    path = None if folder is None else folder / f"{name}.npz"
+    if path is not None and path.is_file():
+        with np.load(path) as there:
+            return dict(there)
+    made = make()
+    if path is not None:
+        part = path.with_suffix(".part.npz")
+        np.savez(part, **made)  # type: ignore[arg-type]  # its stub takes a flag of another type among the names
+        part.replace(path)
+    return made
 
 
 def about_rows(world: World) -> dict[str, Any]:
@@ -54,14 +80,7 @@ class Fits:
         """Open a folder, made if it is not there; SpecError where it holds fits of other rows or by other code."""
         if folder is None:
             return cls(None)
-        asked = about_rows(world)
-        if (folder / ABOUT).is_file():
-            had = files.read_json(folder / ABOUT)
-            if odd := [key for key in asked if had.get(key) != asked[key]]:
-                raise SpecError(f"--keep: {folder} holds fits of other {odd[0]}; name a new folder")
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            files.write_json(folder / ABOUT, asked)
+        open_folder(folder, about_rows(world))
         return cls(folder)
 
     def until(self, world: World, week: int) -> Neighbours:
