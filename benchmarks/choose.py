@@ -8,18 +8,24 @@ sees the intents that are shuffled or true: every ranker scores with the predict
 `shuffled` deals the predicted intents out among the rows of each part, so it must gain nothing over `no`; `oracle` has
 the target of most of what the user did in the step to come. `best_alone` is the algorithm that is best for all on the
 choosing steps, `ceiling` takes the best of each test row after the fact: no choice can be above it. Values of a row are
-means over `--seeds`; `ci95` are intervals over resampled users, `less_no` of the paired difference to `no`.
+means over `--seeds`; `ci95` are intervals over resampled users, `less_no` of the paired difference to `no`. Seeds share
+what they are fitted to. `--train-weeks N` learns from the last N training steps alone, `--without NAME` leaves an
+algorithm out, `--keep FOLDER` keeps fits and seeds, and a run that was broken off goes on behind them.
 
 Letters: R rows, A algorithms.
 """
 
 import argparse
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import script, subject
+from benchmarks.cells import Cells
+from benchmarks.kept_fits import Fits, Materials, about
+from benchmarks.ranking import capped
 from benchmarks.script import Document
 from components.ranking import choose, chosen, metrics, worth
 from components.ranking import examples as ranking_examples
@@ -31,7 +37,7 @@ from components.ranking.spec import Ranking
 from components.ranking.steps import users_key
 from components.ranking.train import train
 from components.ranking.worth import Worth
-from feature_repo.errors import SpecError
+from feature_repo.errors import SpecError, nearest
 
 AMONG = ("network", TREES, "tifu", "basket", "sequence", "frequency", "popular")
 NO, PREDICTED, SHUFFLED, ORACLE = "no", "predicted", "shuffled", "oracle"
@@ -48,31 +54,33 @@ class Seeds:
     moved: dict[str, list[int]] = field(default_factory=dict)  # cells that leave their parent's algorithm, a seed
     users: np.ndarray = field(default_factory=lambda: np.empty(0))
 
-    def add(self, name: str, values: np.ndarray) -> None:
-        """Note the values of one more seed."""
-        self.values.setdefault(name, []).append(values)
+    def add(self, cell: Document) -> None:
+        """Note one more seed."""
+        for name, values in cell["values"].items():
+            self.values.setdefault(name, []).append(np.asarray(values))
+        for name, moved in cell["moved"].items():
+            self.moved.setdefault(name, []).append(moved)
+        self.users = np.asarray(cell["users"])
 
 
 def measure(asked: argparse.Namespace) -> Document:
     """Train the algorithms with each seed, learn the choices and judge them."""
     with subject.subject(asked) as found:
-        spec, skipped = _spec(found.ranking, asked)
+        spec, skipped = _spec(capped(found.ranking, asked.train_weeks), asked)
+        key = users_key(spec, found.variables)
+        world = ranking_examples.load(found.rows, found.trained_intent, spec, key=key)
+        materials = Materials(Fits.of(asked.keep and asked.keep / "fits", world))
+        cells = Cells(asked.keep and asked.keep / "choose.jsonl", about(found.name, world, spec))
         told = Seeds()
-        weeks: dict[str, list[int]] = {}
-        of_rows: dict[str, int] = {}
         for seed in range(asked.seeds):
-            script.note(f"seed {seed} …")
-            seeded = spec.model_copy(update={"seed": spec.seed + seed})
-            key = users_key(seeded, found.variables)
-            world = ranking_examples.load(found.rows, found.trained_intent, seeded, key=key)
-            weeks, of_rows = _one_seed(world, seeded, told, seed=seed)
+            told.add(cell := cells.kept(f"seed {seed}", lambda: _one_seed(world, spec, materials, seed=seed)))  # noqa: B023
     return {
         "recommender": found.name,
         "seeds": asked.seeds,
         "among": list(spec.algorithms),
         "skipped": skipped,
-        "weeks": weeks,
-        "rows": of_rows,
+        "weeks": cell["weeks"],
+        "rows": cell["rows"],
         "least_users": spec.choose.least_users if spec.choose else 0,
     } | _document(told)
 
@@ -85,33 +93,44 @@ def _spec(spec: Ranking, asked: argparse.Namespace) -> tuple[Ranking, dict[str, 
     except SpecError as error:
         skipped[TREES] = str(error)
     named = spec.choose.among if spec.choose else dict.fromkeys((spec.algorithm, *AMONG))
-    among = tuple(name for name in named if name not in skipped)
+    for name in asked.without:
+        if name not in named:
+            raise SpecError(f"--without: '{name}' is not among {', '.join(named)}{nearest(name, list(named))}")
+    among = tuple(name for name in named if name not in skipped and name not in asked.without)
+    if spec.algorithm not in among or len(among) < 2:
+        raise SpecError(f"--without: {spec.algorithm}, which answers where nothing is better, and one more are needed")
     said: dict[str, Any] = {} if spec.choose is None else spec.choose.model_dump(exclude={"by", "among"})
     said |= {} if asked.least_users is None else {"least_users": asked.least_users}
     return spec.model_copy(update={"choose": Choose(among=among, **said)}), skipped
 
 
-def _one_seed(world: World, spec: Ranking, told: Seeds, *, seed: int) -> tuple[dict[str, list[int]], dict[str, int]]:
-    """Train all once, learn a choice of each kind of intent, and note what each is worth on the test rows."""
+def _one_seed(world: World, spec: Ranking, materials: Materials, *, seed: int) -> Document:
+    """Train all once, learn a choice of each kind of intent, and say what each is worth on the test rows."""
+    script.note(f"seed {seed} …")
+    spec = spec.model_copy(update={"seed": spec.seed + seed})
     assert spec.choose is not None
-    trained = train(world, spec)
+    trained = train(world, spec, material=materials.of(world, spec)[0])
     test = world.weeks("test")
     earlier, later = (worth.of_weeks(trained.ranker, world, weeks) for weeks in (trained.chosen_on, test))
     rng = np.random.default_rng(seed)
+    values: dict[str, np.ndarray] = {}
+    moved: dict[str, int] = {}
     for kind in KINDS:
         asked = spec.choose.model_copy(update={"by": (COHORT,)}) if kind == NO else spec.choose
         before, after = (_with(kind, one, world, rng) for one in (earlier, later))
         choice = choose.learn(before, asked, default=spec.algorithm, targets=world.vocabulary.targets)
-        told.add(kind, after.of(choice.codes(after.intent, after.cohort)))
-        told.moved.setdefault(kind, []).append(sum(cell.gain > 0 for cell in choice.cells.values()))
+        values[kind] = after.of(choice.codes(after.intent, after.cohort))
+        moved[kind] = sum(cell.gain > 0 for cell in choice.cells.values())
     alone = np.full(len(later.ndcg), int(earlier.ndcg.mean(axis=0).argmax()))
-    told.add(BEST_ALONE, later.of(alone))
-    told.add(CEILING, later.ndcg.max(axis=1))
-    for place, name in enumerate(spec.algorithms):
-        told.add(name, later.ndcg[:, place])
-    told.users = later.user_id
-    weeks = {"stop": chosen.periods(world)[0], "choose": trained.chosen_on, "test": test}
-    return weeks, {"choose": len(earlier.ndcg), "test": len(later.ndcg)}
+    values |= {BEST_ALONE: later.of(alone), CEILING: later.ndcg.max(axis=1)}
+    values |= {name: later.ndcg[:, place] for place, name in enumerate(spec.algorithms)}
+    return {
+        "values": {name: found.tolist() for name, found in values.items()},
+        "moved": moved,
+        "users": later.user_id.tolist(),
+        "weeks": {"stop": chosen.periods(world)[0], "choose": trained.chosen_on, "test": test},
+        "rows": {"choose": len(earlier.ndcg), "test": len(later.ndcg)},
+    }
 
 
 def _with(kind: str, of: Worth, world: World, rng: np.random.Generator) -> Worth:
@@ -190,4 +209,7 @@ if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--seeds", type=int, default=3, help="trainings of each algorithm")
     switches.add_argument("--least-users", type=int, help="of an intent and cohort that chooses; default: the spec's")
+    switches.add_argument("--train-weeks", type=int, help="training steps at most; default: the spec's")
+    switches.add_argument("--without", action="append", default=[], help="an algorithm to leave out; may be repeated")
+    switches.add_argument("--keep", type=Path, help="folder that keeps what was fitted, and each seed")
     script.main(switches, measure, text)

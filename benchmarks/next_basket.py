@@ -10,7 +10,8 @@ the form that does better on the validation trip; `basket_and_tifu` and `basket_
 and `tifu_sized`. `trees` is the platform's `lambdamart` over all of these scores, learnt from the two trips before the
 validation one, as two-stage rankers learn; `trees_refit` is as many trees learnt from that trip as well, as the
 platform's refit does. `ci95` are intervals over resampled users. `of_usual` leaves out of the judgement whom the
-papers' code calls noise (trips.py).
+papers' code calls noise (trips.py). `--keep FOLDER` keeps what peers and `basket` make of each trip, and a run that was
+broken off goes on behind it; `cpu_s` are those of this run.
 
 Letters: U users, I items, L lines, N pairs of a user and an item that are scored, F features.
 """
@@ -28,12 +29,16 @@ import numpy as np
 
 from benchmarks import next_basket_ours as ours
 from benchmarks import next_basket_sized, script
+from benchmarks.kept_fits import kept_arrays, open_folder
 from benchmarks.script import Document
 from benchmarks.trips import Past, Trips, at_pairs, best_new, near_mean, up_cf
+from components.ranking.basket_fit import FORMS, Told
 from components.ranking.metrics import K, intervals
 from components.ranking.models import lambdamart
+from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.environment import place
+from pipelines.graphs.code_digests import package_digest
 
 VALIDATE, TEST = 1, 0  # trips from the end
 HALF_LIVES = (20.0, 40.0, 80.0, 160.0)  # days
@@ -47,7 +52,9 @@ FINE_SHARES = tuple(round(0.1 * n, 1) for n in range(11))  # of one of two parts
 TREE_TRIPS, LEARNT_TRIPS = 2, 4  # before the validation trip: what trees learn from; before these, what `basket` does
 TREE_ITEMS = 120  # of a user, by `tifu_knn_sized`, that trees order
 PEERS = ("decay", "up_cf", "tifu_knn")  # those with settings
+PAIR = ("user", "item", "wanted")
 Metrics = tuple[np.ndarray, np.ndarray]  # recall and NDCG of each user, [U]
+Again = dict[str, tuple[dict[int, np.ndarray], Told]]  # by form: chances by trip from the end, [N]; what it was worth
 
 
 @dataclass(frozen=True)
@@ -66,21 +73,30 @@ def measure(asked: argparse.Namespace) -> Document:
     trips = _made() if asked.quick else read(asked)
     seconds: dict[str, float] = {}
     start = time.process_time()
-    check = pairs_of(trips, VALIDATE)
+    if asked.keep is not None:
+        open_folder(asked.keep, {"code": package_digest("components/ranking", "benchmarks"), "lines": len(trips.user)})
+    check = pairs_of(trips, VALIDATE, keep=asked.keep)
     chosen = {peer: best_of(check, peer) for peer in (*PEERS, *next_basket_sized.NAMES)}
-    test = pairs_of(trips, TEST, only=chosen.values())
+    test = pairs_of(trips, TEST, only=chosen.values(), keep=asked.keep)
     sides = {"popular": test.scores["popular"], "personal": test.scores["personal"]}
     sides |= {peer: test.scores[name] for peer, name in chosen.items()}
     shares = mixed(check, {peer: chosen[peer] for peer in PEERS})
     sides["blend"] = mix(test, chosen, shares)
-    seconds["peers"] = time.process_time() - start
     notes: dict[str, Any] = {"chosen": chosen | {"blend": shares}, "skipped": {}}
+    judge = {VALIDATE: check, TEST: test}
+    if why := _lacking():
+        notes["skipped"] = {"trees": why}
+    else:
+        judge |= {
+            VALIDATE + back: pairs_of(trips, VALIDATE + back, only=chosen.values(), keep=asked.keep)
+            for back in range(1, TREE_TRIPS + 1)
+        }
+    seconds["peers"] = time.process_time() - start
     told: dict[str, list[np.ndarray]] = {name: [scores] for name, scores in sides.items()}
     for seed in range(asked.seeds):
         script.note(f"seed {seed} …")
-        for name, scores in our_scores(
-            trips, check, test, chosen, seed=seed, basket=not asked.without_basket, notes=notes, seconds=seconds
-        ).items():
+        again: Again = {} if asked.without_basket else basket(trips, judge, seed=seed, keep=asked.keep, seconds=seconds)
+        for name, scores in our_scores(judge, chosen, again, seed=seed, notes=notes, seconds=seconds).items():
             told.setdefault(name, []).append(scores)
     return {
         "users": test.past.n_users,
@@ -123,8 +139,15 @@ def _made() -> Trips:
     return Trips(whole[:, 0], whole[:, 1], whole[:, 2], table[:, 3], 80)
 
 
-def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None) -> Pairs:
-    """Find the pairs of a trip, and let the peers score them with every setting, or with some."""
+def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None, keep: Path | None = None) -> Pairs:
+    """Find the pairs of a trip, and let the peers score them with every setting, or with some, once in a folder."""
+    few = None if only is None else sorted(only)
+    arrays = kept_arrays(keep, f"peers-{back}-{files.digest(few)}", lambda: _scored(trips, back, few))
+    user, item, wanted = (arrays.pop(name) for name in PAIR)
+    return Pairs(trips.before(back), user, item, wanted, arrays)
+
+
+def _scored(trips: Trips, back: int, only: Iterable[str] | None) -> dict[str, np.ndarray]:
     settings = None if only is None else {*only}
 
     def asked(name: str) -> bool:
@@ -158,7 +181,7 @@ def pairs_of(trips: Trips, back: int, *, only: Iterable[str] | None = None) -> P
         if asked(name := f"{sized} {days:g}"):
             scores[name] = next_basket_sized.scores(past, user, item, sized, days)
     wanted = np.isin(user * trips.n_items + item, past.wanted_user * trips.n_items + past.wanted_item)
-    return Pairs(past, user, item, wanted, scores)
+    return dict(zip(PAIR, (user, item, wanted), strict=True)) | scores
 
 
 def _at(matrix: Any, user: np.ndarray, item: np.ndarray) -> np.ndarray:
@@ -209,67 +232,77 @@ def mixed_with(check: Pairs, one: np.ndarray, other: np.ndarray) -> float:
     return max(FINE_SHARES, key=lambda share: per_user(check, share * one + (1 - share) * other)[1].mean())
 
 
+def basket(
+    trips: Trips, judge: Mapping[int, Pairs], *, seed: int, keep: Path | None, seconds: dict[str, float]
+) -> Again:
+    """Fit both forms of `basket` on earlier trips; return of each the chances of all pairs, by trip, and its worth."""
+    start, first = time.process_time(), VALIDATE + TREE_TRIPS + 1
+
+    def made() -> dict[str, np.ndarray]:
+        earlier = [trips.before(back) for back in range(first, first + LEARNT_TRIPS)]
+        forms = ours.fit_forms(earlier, judge[VALIDATE].past, trips.n_items, seed=seed)
+        found = {f"{form} told": np.asarray(told) for form, (_, told) in forms.items()}
+        return found | {
+            f"{form} {back}": ours.chances(net, of.past, of.user, of.item)
+            for form, (net, _) in forms.items()
+            for back, of in judge.items()
+        }
+
+    arrays = kept_arrays(keep, f"basket-{seed}-{len(judge)}", made)
+    seconds[f"basket {seed}"] = time.process_time() - start
+    return {form: ({back: arrays[f"{form} {back}"] for back in judge}, tuple(arrays[f"{form} told"].tolist()))
+            for form in FORMS}  # fmt: skip
+
+
 def our_scores(
-    trips: Trips,
-    check: Pairs,
-    test: Pairs,
+    judge: Mapping[int, Pairs],
     chosen: Mapping[str, str],
+    again: Again,
     *,
     seed: int,
-    basket: bool,
     notes: dict[str, Any],
     seconds: dict[str, float],
 ) -> dict[str, np.ndarray]:
-    """Fit `basket`, if asked for, and the trees over all scores, and score the test trip."""
-    start = time.process_time()
-    forms = _forms(trips, check, seed=seed, notes=notes) if basket else {}
-    again = {form: {id(of): ours.chances(net, of.past, of.user, of.item) for of in (check, test)}
-             for form, (net, _) in forms.items()}  # fmt: skip
-    seconds[f"basket {seed}"] = time.process_time() - start
-    found = {f"basket_{form}": again[form][id(test)] + 1e-4 * test.scores["popular"] for form in forms}
-    if forms:
-        best = max(forms, key=lambda form: forms[form][1])
+    """Score the test trip by `basket`, where it was fitted, by its mixes, and by trees over all scores."""
+    check, test = judge[VALIDATE], judge[TEST]
+    found = {f"basket_{form}": by_trip[TEST] + 1e-4 * test.scores["popular"] for form, (by_trip, _) in again.items()}
+    if again:
+        notes.setdefault("forms", []).append({form: told[0] for form, (_, told) in again.items()})
+        best = max(again, key=lambda form: again[form][1])
         found["basket"] = found[f"basket_{best}"]
         for side, peer in (("basket_and_tifu", "tifu_knn"), ("basket_and_sized", next_basket_sized.DAYS)):
-            both = {id(of): [_unit(of, again[best][id(of)]), _unit(of, of.scores[chosen[peer]])]
-                     for of in (check, test)}  # fmt: skip
-            share = mixed_with(check, *both[id(check)])
+            both = {back: [_unit(of, again[best][0][back]), _unit(of, of.scores[chosen[peer]])]
+                    for back, of in ((VALIDATE, check), (TEST, test))}  # fmt: skip
+            share = mixed_with(check, *both[VALIDATE])
             notes.setdefault(side, []).append(share)
-            found[side] = share * both[id(test)][0] + (1 - share) * both[id(test)][1]
-    try:
-        lambdamart.library()
-    except SpecError as error:
-        notes["skipped"] = {"trees": str(error)}
+            found[side] = share * both[TEST][0] + (1 - share) * both[TEST][1]
+    if notes["skipped"]:
         return found
     start = time.process_time()
-    learn = [pairs_of(trips, VALIDATE + back, only=chosen.values()) for back in range(1, TREE_TRIPS + 1)]
-    for of in learn:
-        for form, (net, _) in forms.items():
-            again[form][id(of)] = ours.chances(net, of.past, of.user, of.item)
-    columns = {id(of): ours.features(of, chosen, {form: again[form][id(of)] for form in forms})
-               for of in (*learn, check, test)}  # fmt: skip
-    few = {id(of): best_few(of, of.scores[chosen[next_basket_sized.NEAREST]]) for of in (*learn, check, test)}
-    cut = {key: values[few[key]] for key, values in columns.items()}
-    parts = [replace(of, user=of.user[few[id(of)]], item=of.item[few[id(of)]], wanted=of.wanted[few[id(of)]])
-             for of in (*learn, check)]  # fmt: skip
-    columns = {id(part): cut[id(of)] for part, of in zip(parts, (*learn, check), strict=True)}
-    trees, told = ours.fit_trees(parts[:-1], parts[-1], columns, seed=seed)
+    few = {back: best_few(of, of.scores[chosen[next_basket_sized.NEAREST]]) for back, of in judge.items()}
+    cut = {back: ours.features(of, chosen, {form: again[form][0][back] for form in again})[few[back]]
+           for back, of in judge.items()}  # fmt: skip
+    parts = {back: replace(of, user=of.user[few[back]], item=of.item[few[back]], wanted=of.wanted[few[back]])
+             for back, of in judge.items()}  # fmt: skip
+    columns = {id(part): cut[back] for back, part in parts.items()}
+    learn = [parts[VALIDATE + back] for back in range(1, TREE_TRIPS + 1)]
+    trees, told = ours.fit_trees(learn, parts[VALIDATE], columns, seed=seed)
     best_at = int(np.argmax(told)) + 1
     notes.setdefault("trees", []).append(best_at)
-    again_fit, _ = ours.fit_trees(parts[:-1], parts[-1], columns, seed=seed, trees=best_at)
+    again_fit, _ = ours.fit_trees(learn, parts[VALIDATE], columns, seed=seed, trees=best_at)
     for name, made in (("trees", trees), ("trees_refit", again_fit)):
         found[name] = np.full(len(test.user), -np.inf)
-        found[name][few[id(test)]] = made.score(cut[id(test)])
+        found[name][few[TEST]] = made.score(cut[TEST])
     seconds[f"trees {seed}"] = time.process_time() - start
     return found
 
 
-def _forms(trips: Trips, check: Pairs, *, seed: int, notes: dict[str, Any]) -> dict[str, Any]:
-    first = VALIDATE + TREE_TRIPS + 1
-    earlier = [trips.before(back) for back in range(first, first + LEARNT_TRIPS)]
-    forms = ours.fit_forms(earlier, check.past, trips.n_items, seed=seed)
-    notes.setdefault("forms", []).append({form: told[0] for form, (_, told) in forms.items()})
-    return forms
+def _lacking() -> str:
+    try:
+        lambdamart.library()
+    except SpecError as error:
+        return str(error)
+    return ""
 
 
 def best_few(of: Pairs, scores: np.ndarray, most: int = TREE_ITEMS) -> np.ndarray:
@@ -311,4 +344,5 @@ if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--without-basket", action="store_true", help="leave out `basket`, most of the time it takes")
     switches.add_argument("--seeds", type=int, default=1, help="fits of basket and trees")
+    switches.add_argument("--keep", type=Path, help="folder that keeps what peers and basket make of each trip")
     script.main(switches, measure, text)

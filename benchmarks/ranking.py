@@ -4,8 +4,9 @@ All are trained on that run's rows and its intents, which are out of time, and j
 is the spec's own ranker trained anew, the others differ from it by their algorithm alone. `--source NAME` adds the
 default with a candidate source more, `--seeds N` trains each with N seeds and gives the means. TIFU-KNN, over whole
 baskets, and the baselines stand beside them. The document has an entry a model under its name. `fit_cpu_s` is what
-fitting took of the processor, neighbours and lists included; `ci95` are intervals over resampled users; `less_default`
-is the paired difference.
+fitting took of the processor, neighbours and lists included, also where several sides share these; `ci95` are intervals
+over resampled users; `less_default` is the paired difference. A formula has no seed, so it is fitted once. `--keep
+FOLDER` keeps fits and lists of items, and a run that was broken off goes on behind them.
 
 Letters: R rows.
 """
@@ -13,14 +14,18 @@ Letters: R rows.
 import argparse
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import script, subject, tifu
+from benchmarks.cells import Cells
+from benchmarks.kept_fits import Fits, Materials, about, is_formula
 from benchmarks.script import Document
 from components.ranking import examples as ranking_examples
 from components.ranking import lists, metrics
+from components.ranking.baseline_net import BaselineNet
 from components.ranking.baselines import BASELINES
 from components.ranking.evaluate import EXPLORE
 from components.ranking.examples import Examples, World
@@ -30,7 +35,7 @@ from components.ranking.score import Ranker, top
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from components.ranking.steps import users_key
-from components.ranking.train import train
+from components.ranking.train import ranker_of, train
 from feature_repo.errors import SpecError, nearest
 
 DEFAULT, PEER = "default", "tifu_knn"
@@ -47,41 +52,71 @@ class Side:
     fit_cpu_s: float = 0.0
     by_seed: list[Lists] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, cells: list[Document]) -> "Side":
+        """Read what was kept of each seed."""
+        pairs = [(np.asarray(cell["whole"]), np.asarray(cell["fresh"])) for cell in cells]
+        return cls(float(np.mean([cell["fit_cpu_s"] for cell in cells])), pairs)
+
 
 def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
     with subject.subject(asked) as found:
-        sides, skipped = _sides(found.ranking, asked.source, asked.only), {}
-        rows = _world(found, found.ranking).examples
-        made: dict[str, Side] = {}
-        for name, spec in sides.items():
-            if spec.algorithm == TREES and (why := _lacking()):
-                skipped[name] = why
+        spec = capped(found.ranking, asked.train_weeks)
+        sides, skipped = _sides(spec, asked.source, asked.only), {}
+        world = _world(found, spec)
+        if TREES in {side.algorithm for side in sides.values()} and (why := _lacking()):
+            skipped = {name: why for name, side in sides.items() if side.algorithm == TREES}
+        fits = Fits.of(asked.keep and asked.keep / "fits", world)
+        cells = Cells(asked.keep and asked.keep / "ranking.jsonl", about(found.name, world, spec))
+        materials, made = Materials(fits), dict[str, Side]()
+        for name, side in sides.items():
+            if name in skipped:
                 continue
-            made[name] = Side()
-            for seed in range(asked.seeds):
-                script.note(f"{name}, seed {seed} …")
-                seeded = spec.model_copy(update={"seed": spec.seed + seed})
-                world = _world(found, seeded)
-                start = time.process_time()
-                ranker = train(world, seeded).ranker
-                made[name].fit_cpu_s += (time.process_time() - start) / asked.seeds
-                made[name].by_seed.append(_of_ranker(ranker, world))
-        baskets = tifu.Baskets.read(found.clean / "events.parquet", ranker.vocabulary.item_ids,
-                                    event=found.ranking.event)  # fmt: skip
-        peers = _peers(ranker, world, baskets)
-        made |= {f"{name}{OF_ALL}" if name in made else name: side for name, side in peers.items()}
+            seeds = 1 if is_formula(side.algorithm) else asked.seeds
+            trained = [
+                cells.kept(f"{name}, seed {seed}", lambda: _trained(found, side, seed, materials))  # noqa: B023
+                for seed in range(seeds)
+            ]
+            made[name] = Side.of(trained)
+        peers = cells.kept("peers", lambda: _peers(found, world, fits, spec))
+        made |= {f"{name}{OF_ALL}" if name in made else name: Side.of([side]) for name, side in peers.items()}
     judged = _test(world)
-    document = _document(made, judged, len(ranker.catalogue))
+    document = _document(made, judged, world.vocabulary.items.num_rows)
     return {
         "recommender": found.name,
         "weeks": [int(week) for week in np.unique(judged.week)],
         "rows": len(judged),
         "seeds": asked.seeds,
-        "train_rows": int(np.isin(rows.week, world.weeks("train")[-found.ranking.train_weeks :]).sum()),
+        "train_rows": int(np.isin(world.examples.week, world.weeks("train")[-spec.train_weeks :]).sum()),
         "ranked": sorted(document, key=lambda name: -(document[name][METRICS[0]] or 0.0)),  # names, best first
         "skipped": skipped,
     } | document
+
+
+def capped(spec: Ranking, train_weeks: int | None) -> Ranking:
+    """Return a spec that learns from so many training steps at most."""
+    if train_weeks is None:
+        return spec
+    if train_weeks < 2:
+        raise SpecError(f"--train-weeks: {train_weeks} is too few to learn from; say 2 or more")
+    return spec.model_copy(update={"train_weeks": min(spec.train_weeks, train_weeks)})
+
+
+def _trained(found: subject.Subject, spec: Ranking, seed: int, materials: Materials) -> Document:
+    """Train one side with one seed and let it rank the test rows."""
+    script.note(f"{spec.algorithm}, seed {seed} …")
+    seeded = spec.model_copy(update={"seed": spec.seed + seed})
+    world = _world(found, seeded)
+    material, shared = materials.of(world, seeded)
+    start = time.process_time()
+    ranker = train(world, seeded, material=material).ranker
+    taken = time.process_time() - start
+    return _written(_of_ranker(ranker, world), shared + taken)
+
+
+def _written(of: Lists, fit_cpu_s: float) -> Document:
+    return {"whole": of[0].tolist(), "fresh": of[1].tolist(), "fit_cpu_s": fit_cpu_s}
 
 
 def _world(found: subject.Subject, spec: Ranking) -> World:
@@ -139,9 +174,11 @@ def _joined(parts: list[Lists]) -> Lists:
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _peers(ranker: Ranker, world: World, baskets: tifu.Baskets) -> dict[str, Side]:
+def _peers(found: subject.Subject, world: World, fits: Fits, spec: Ranking) -> Document:
     """Let TIFU-KNN and the baselines rank the same rows."""
-    ranker = replace(ranker, eligible=world.eligible)
+    until = world.weeks("train")[-1]
+    ranker = ranker_of(world, spec, net=BaselineNet("popular"), neighbours=fits.until(replace(world, learn=()), until))
+    baskets = tifu.Baskets.read(found.clean / "events.parquet", ranker.vocabulary.item_ids, event=spec.event)
     parts: dict[str, list[Lists]] = {name: [] for name in (PEER, *BASELINES)}
     fitted = 0.0
     for week in world.weeks("test"):
@@ -161,7 +198,7 @@ def _peers(ranker: Ranker, world: World, baskets: tifu.Baskets) -> dict[str, Sid
             for name, baseline in BASELINES.items():
                 whole, fresh = (baseline(*known, k=K, unseen=new, barred=barred) for new in (False, True))
                 parts[name].append((whole, fresh))
-    return {name: Side(fitted if name == PEER else 0.0, [_joined(part)]) for name, part in parts.items()}
+    return {name: _written(_joined(part), fitted if name == PEER else 0.0) for name, part in parts.items()}
 
 
 def _document(sides: dict[str, Side], examples: Examples, n_items: int) -> dict[str, Any]:
@@ -228,4 +265,6 @@ if __name__ == "__main__":
         "--only", action="append", default=[], help="a side to train, instead of all; may be repeated"
     )
     switches.add_argument("--seeds", type=int, default=1, help="rankers a side")
+    switches.add_argument("--train-weeks", type=int, help="training steps at most; default: the spec's")
+    switches.add_argument("--keep", type=Path, help="folder that keeps what was fitted and ranked")
     script.main(switches, measure, text)

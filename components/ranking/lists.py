@@ -18,6 +18,7 @@ from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.past import Past
+from components.ranking.short import Short
 from components.ranking.sources import SOURCES
 from components.ranking.spec import Candidates
 from feature_repo.calendar import Calendar
@@ -28,6 +29,7 @@ BLOCK_WEEKS = 4  # training weeks that share a neighbour table
 SCRAMBLE = (48_271, 11, 2_147_483_647)
 
 Report = Callable[[float], None]
+Fitted = Callable[[World, int], Neighbours]  # what was known at the start of a week
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,22 @@ class Lists:
         return len(self.wanted)
 
 
-def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
+def tables(world: World, weeks: list[int], *, fitted: Fitted | None = None) -> dict[int, Neighbours]:
     """Fit a neighbour table for each training week, known before it; weeks of a block share one."""
-    n_items = world.vocabulary.items.num_rows
+    fitted = fitted or fitted_until
     found: dict[int, Neighbours] = {}
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
-        found |= dict.fromkeys(
-            block,
-            fit_until(
-                world.examples,
-                n_items,
-                until=block[0],
-                learn=world.learn,
-                calendar=world.calendar,
-                ahead=world.ahead,
-            ),
-        )
+        found |= dict.fromkeys(block, fitted(world, block[0]))
     return found
+
+
+def fitted_until(world: World, until: int) -> Neighbours:
+    """Fit neighbours and the world's sources on what was known at a week, by which alone they differ."""
+    n_items = world.vocabulary.items.num_rows
+    return fit_until(
+        world.examples, n_items, until=until, learn=world.learn, calendar=world.calendar, ahead=world.ahead
+    )
 
 
 def fit_until(
@@ -103,19 +103,23 @@ def of_weeks(
     *,
     report: Report,
     passed_over: int | None = None,
+    short: Short | None = None,
 ) -> Lists:
     """Find, encode and label the candidates of every row of the weeks.
 
     `passed_over`: what was shown in the week is in the list too, at most so many of those that were not wanted.
+    `short`: some rows stand there a second time, after those of their week, with a history that was cut.
     """
     catalogue = Catalogue.of(world.vocabulary, world.item_state, week=weeks[0])
     parts = []
     for done, week in enumerate(weeks):
         at_week, graph = catalogue.with_state(world.item_state, week=week), world.graph(week)
-        for chunk in chunks(world.examples.of_weeks([week])):
+        examples = world.examples.of_weeks([week])
+        for chunk, barred in [*_whole(examples, world), *([] if short is None else _cut(examples, world, short, week))]:
             parts.append(
-                _encoded(chunk, at_week, world, table=tables[week], graph=graph, spec=spec, passed_over=passed_over)
-            )
+                _encoded(chunk, barred, at_week, world, table=tables[week], graph=graph, spec=spec,
+                         passed_over=passed_over)
+            )  # fmt: skip
         report((done + 1) / len(weeks))
     return _joined(parts)
 
@@ -126,8 +130,24 @@ def chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + CHUNK, len(examples))))
 
 
+def _whole(examples: Examples, world: World) -> Iterator[tuple[Examples, np.ndarray]]:
+    """Yield rows in pieces, with what their users may not be shown, bool [B, I]."""
+    for chunk in chunks(examples):
+        yield chunk, world.eligible.dense(chunk.rows, world.vocabulary.items.num_rows)
+
+
+def _cut(examples: Examples, world: World, short: Short, week: int) -> Iterator[tuple[Examples, np.ndarray]]:
+    """Yield some rows with a history that was cut; barred is what the whole history bars."""
+    whom, kept = short.whom(examples, week)
+    for start in range(0, len(whom), CHUNK):
+        some = examples.take(whom[start : start + CHUNK])
+        barred = world.eligible.dense(some.rows, world.vocabulary.items.num_rows)
+        yield short.cut(some, kept[start : start + CHUNK]), barred
+
+
 def _encoded(
     chunk: Examples,
+    barred: np.ndarray,
     catalogue: Catalogue,
     world: World,
     *,
@@ -136,10 +156,7 @@ def _encoded(
     spec: Candidates,
     passed_over: int | None,
 ) -> Lists:
-    history, barred = (
-        History.of(chunk.rows, table, graph, world.vectors, calendar=world.calendar),
-        world.eligible.dense(chunk.rows, len(catalogue)),
-    )
+    history = History.of(chunk.rows, table, graph, world.vectors, calendar=world.calendar)
     brought = found = candidates(history, catalogue, spec, barred=barred)
     if chunk.shown is not None and passed_over is not None:
         found = with_shown(brought, chunk.shown, chunk.bought, ~barred, most=passed_over)

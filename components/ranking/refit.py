@@ -29,6 +29,7 @@ from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.net_fit import Epoch
 from components.ranking.score import Ranker
+from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 from components.ranking.train import Report
@@ -86,7 +87,7 @@ def refit(
         return _of_choice(world, spec, weeks, judged or {}, report=report, checkpoints=checkpoints)
     if models.BY_NAME[spec.algorithm].formula:
         return _of_formula(world, spec, weeks)
-    final, fit = train.fitted_until(world, weeks[-1]), _lists(world, spec, weeks, report)
+    final, fit = lists.fitted_until(world, weeks[-1]), _lists(world, spec, weeks, report)
     with one_thread():
         net, told = _fitted(
             fit,
@@ -108,6 +109,7 @@ def _lists(world: World, spec: Ranking, weeks: list[int], report: Report) -> Lis
         spec.candidates,
         report=lambda done: report(0.1 + 0.5 * done, "lists"),
         passed_over=spec.passed_over,
+        short=Short.of(world, spec, weeks),
     )
 
 
@@ -140,7 +142,7 @@ def _of_choice(
             )
         _require_sane(reached(nets[name], fit), training, name)
     choice = Choice.read(judged[chosen.CHOICE], world.vocabulary.targets)
-    final = train.fitted_until(world, weeks[-1])
+    final = lists.fitted_until(world, weeks[-1])
     ranker = train.ranker_of(world, spec, net=Bundle(nets, choice), neighbours=final)
     ndcg, rows, _ = train.validated(ranker, world, weeks[-1:])
     told = [Epoch(0.0, None, round(time.monotonic() - start, 2))]
@@ -150,7 +152,7 @@ def _of_choice(
 def _of_formula(world: World, spec: Ranking, weeks: list[int]) -> Refitted:
     """Fit what a formula reads anew; it is tried on the newest week."""
     start = time.monotonic()
-    final = train.fitted_until(world, weeks[-1])
+    final = lists.fitted_until(world, weeks[-1])
     ranker = train.ranker_of(world, spec, net=BaselineNet(spec.algorithm), neighbours=final)
     ndcg, rows, _ = train.validated(ranker, world, weeks[-1:])
     return Refitted(ranker, [Epoch(0.0, None, round(time.monotonic() - start, 2))], rows, weeks, ndcg)

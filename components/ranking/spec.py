@@ -28,7 +28,7 @@ FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
          "later_items", "start", "algorithm", "horizon", "trainer", "choose", "diversity",
-         "recommend", "audiences")  # fmt: skip
+         "recommend", "audiences", "short_histories")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -180,6 +180,13 @@ class Ranking(Slice):
         "users most likely to want an item",
     )
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
+    short_histories: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the training user-steps that are learnt from a second time as if the user had just come, "
+        "with the last 1 to 8 items of the history alone, so that lists after a first visit are better; 0: none",
+    )
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
     width: int = Field(default=64, ge=8, le=512, description="Width of the hidden layers")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of activations dropped in training")
@@ -200,6 +207,21 @@ class Ranking(Slice):
             raise ValueError(
                 f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers, and the ranker has none; "
                 f"use {DDP}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cuts_what_is_learnt_from(self) -> "Ranking":
+        """Refuse rows that are cut where no ranker learns from rows, or items are people."""
+        if not self.short_histories:
+            return self
+        if all(BY_NAME[name].formula for name in self.algorithms):
+            raise ValueError(
+                f"short_histories: {self.algorithm} learns from no rows; leave it out, or say algorithm: {NETWORK}"
+            )
+        if self.people:
+            raise ValueError(
+                "short_histories: items are people here, and who acted on whom cannot be cut; leave it out"
             )
         return self
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.net_fit import Epoch, fit_net, ndcg_at_k
 from components.ranking.score import Ranker, latest, top
+from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 from components.training.checkpoints import Checkpoints
@@ -60,19 +62,46 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class _Material:
-    """What rankers are fitted to and stopped by, made where one first asks for it."""
+class Material:
+    """What rankers are fitted to and stopped by, made where one first asks for it. Any seed makes the same."""
 
     world: World
     spec: Ranking
     weeks: list[int]
     validate_weeks: list[int]
-    report: Report
+    report: Report = lambda share, note: None
+    fitted: lists.Fitted = lists.fitted_until
+
+    @classmethod
+    def of(
+        cls,
+        world: World,
+        spec: Ranking,
+        *,
+        report: Report = lambda share, note: None,
+        fitted: lists.Fitted = lists.fitted_until,
+    ) -> "Material":
+        """Return what a spec asks for: its last training weeks, and those of validation that stop training."""
+        stops = world.weeks("validate") if spec.choose is None else chosen.periods(world)[0]
+        return cls(world, spec, world.weeks("train")[-spec.train_weeks :], stops, report, fitted)
+
+    def require(self, world: World, spec: Ranking) -> None:
+        """Refuse to be what another world or spec is fitted to."""
+        asked = Material.of(world, spec)
+        compared: dict[str, list[Any]] = {
+            "weeks": [(one.weeks, one.validate_weeks) for one in (self, asked)],
+            "candidates": [one.spec.candidates for one in (self, asked)],
+            "rows": [(one.spec.passed_over, one.spec.short_histories) for one in (self, asked)],
+            "features": [one.world.features for one in (self, asked)],
+        }
+        for name, both in compared.items():
+            if both[0] != both[1]:
+                raise TypeError(f"train: the material is of another spec, its {name} differ")
 
     @cached_property
     def neighbours(self) -> Neighbours:
         """Neighbours and sources as known at the last training week."""
-        return fitted_until(self.world, self.weeks[-1])
+        return self.fitted(self.world, self.weeks[-1])
 
     @cached_property
     def fit(self) -> Lists:
@@ -80,10 +109,11 @@ class _Material:
         return lists.of_weeks(
             self.world,
             self.weeks,
-            lists.tables(self.world, self.weeks),
+            lists.tables(self.world, self.weeks, fitted=self.fitted),
             self.spec.candidates,
             report=lambda done: self.report(0.1 + 0.3 * done, "training lists"),
             passed_over=self.spec.passed_over,
+            short=Short.of(self.world, self.spec, self.weeks),
         )
 
     @cached_property
@@ -105,14 +135,16 @@ def train(
     report: Report = lambda share, note: None,
     ranks: Ranks = ALONE,
     checkpoints: Checkpoints | None = None,
+    material: Material | None = None,
 ) -> Trained:
     """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.
 
     Several ranks share the batches; each makes all lists for itself. With `checkpoints` a training that was killed
-    makes its lists anew, goes on where the network was, and comes to the same.
+    makes its lists anew, goes on where the network was, and comes to the same. `material` is what a training of the
+    same world with another seed was fitted to, so that it is made once.
     """
     value_lists.require(world.vocabulary, spec.recommend, world.item_state)
-    weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
+    validate_weeks = world.weeks("validate")
     if models.TREES in spec.algorithms:
         lambdamart.library()  # before the lists are made, which takes minutes
     if spec.candidates.limit("graph") and columns.KNOWLEDGE not in world.vocabulary.items.column_names:
@@ -122,11 +154,12 @@ def train(
         )
     if spec.diversity is not None:
         rerank.require(Catalogue.of(world.vocabulary, world.item_state), spec.diversity)
+    if material is None:
+        material = Material.of(world, spec, report=report)
+    material.require(world, spec)
     if spec.choose is None:
-        material = _Material(world, spec, weeks, validate_weeks, report)
         return _finished(_fitted(material, spec, ranks, checkpoints), world, spec, validate_weeks)
-    stops, chooses = chosen.periods(world)
-    material = _Material(world, spec, weeks, stops, report)
+    chooses = chosen.periods(world)[1]
     each = {name: _fitted(material, chosen.alone(spec, name), ranks, checkpoints) for name in spec.choose.among}
     nets = {name: one.ranker.net for name, one in each.items()}
     ranker, choice = chosen.learnt(each[spec.algorithm].ranker, nets, world, spec, weeks=chooses)
@@ -143,7 +176,7 @@ def _finished(trained: Trained, world: World, spec: Ranking, weeks: list[int]) -
     )
 
 
-def _fitted(material: _Material, spec: Ranking, ranks: Ranks, checkpoints: Checkpoints | None) -> Trained:
+def _fitted(material: Material, spec: Ranking, ranks: Ranks, checkpoints: Checkpoints | None) -> Trained:
     """Fit the one ranker that a spec asks for."""
     world, report, start = material.world, material.report, time.monotonic()
     final = material.neighbours
@@ -187,7 +220,7 @@ def start_of(world: World) -> int | None:
     return None if world.start is None else world.features.index(places.feature(world.start))
 
 
-def _by_formula(ranker: Ranker, material: _Material, *, neighbours_s: float) -> Trained:
+def _by_formula(ranker: Ranker, material: Material, *, neighbours_s: float) -> Trained:
     """Put a formula in a ranker's place, with sources as known at the last training week."""
     start = time.monotonic()
     ndcg, rows, share = validated(ranker, material.world, material.validate_weeks)
@@ -198,14 +231,6 @@ def _by_formula(ranker: Ranker, material: _Material, *, neighbours_s: float) -> 
         rows={"train": 0, "validate": rows},
         candidate_recall={"validate": share},
         seconds={"neighbours": round(neighbours_s, 2)},
-    )
-
-
-def fitted_until(world: World, until: int) -> Neighbours:
-    """Fit neighbours and sources on what was known at a week."""
-    n_items = world.vocabulary.items.num_rows
-    return lists.fit_until(
-        world.examples, n_items, until=until, learn=world.learn, calendar=world.calendar, ahead=world.ahead
     )
 
 

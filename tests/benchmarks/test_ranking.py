@@ -33,3 +33,11 @@ def test_some_sides_may_be_asked_for_and_an_unknown_one_is_named() -> None:
     assert list(ranking._sides(Ranking(), [], ["basket", "tifu"])) == ["basket", "tifu"]
     with pytest.raises(SpecError, match="--only: 'baskets' is no side; have default, lambdamart"):
         ranking._sides(Ranking(), [], ["baskets"])
+
+
+def test_training_steps_are_capped_and_never_raised() -> None:
+    assert ranking.capped(Ranking(train_weeks=8), 4).train_weeks == 4
+    assert ranking.capped(Ranking(train_weeks=8), 20).train_weeks == 8
+    assert ranking.capped(Ranking(train_weeks=8), None).train_weeks == 8
+    with pytest.raises(SpecError, match="--train-weeks: 1 is too few to learn from"):
+        ranking.capped(Ranking(), 1)
