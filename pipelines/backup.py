@@ -211,7 +211,7 @@ def text(found: Mapping[str, Any], verb: str) -> str:
     return "\n".join([*said, inside, *backup_servers.lines(found["not_in_archive"], verb)])
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command; a user's mistake is one line and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("save", "restore"))
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--env", default="local")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     files.private_from_now()
     try:
         there = place(asked.spec, asked.env)

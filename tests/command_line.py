@@ -7,13 +7,18 @@ import contextlib
 import io
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from pipelines.cli import main
+from pipelines import cli
 
 
-def here(*arguments: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a verb with these variables beside the process's own, and return what it printed and its exit code."""
+def here(
+    *arguments: str, variables: Mapping[str, str], main: Callable[[list[str]], None] = cli.main
+) -> subprocess.CompletedProcess[str]:
+    """Run a verb with these variables beside the process's own, and return what it printed and its exit code.
+
+    `main`: of another command than `intentflow`.
+    """
     out, error, code, before = io.StringIO(), io.StringIO(), 0, dict(os.environ)
     os.environ.update(variables)
     try:

@@ -67,21 +67,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if starts_processes(item):
             item.add_marker("process")
-    lengths: dict[str, int] = {}
-    for item in items:
-        lengths[group(item)] = min(lengths.get(group(item), 3), turn(item))
-    items.sort(key=lambda item: lengths[group(item)])
-    for item in items:
+    groups, lengths = {item: group(item) for item in items}, dict[str, int]()
+    for item, name in groups.items():
+        lengths[name] = min(lengths.get(name, 3), turn(item, name))
+    items.sort(key=lambda item: lengths[groups[item]])
+    for item, name in groups.items():
         for mark in OPT_IN:
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 def starts_processes(item: pytest.Item) -> bool:
     """Tell by its folder and fixtures whether a test starts processes."""
     fixtures = PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))
-    return bool(fixtures or set(PROCESS_FOLDERS) & set(item.path.relative_to(item.config.rootpath).parts[1:-1]))
+    return bool(fixtures or set(PROCESS_FOLDERS) & set(parts_of(item.path, item.config.rootpath)[1:-1]))
 
 
 class Watch:
@@ -237,16 +237,23 @@ def pytest_collection_finish() -> None:
 
 def group(item: pytest.Item) -> str:
     """Name the tests that one process runs: by folder, but those that need the shop's demo, and those that do not."""
-    place = item.path.relative_to(item.config.rootpath)
-    of_pipelines = place.parts[:2] == ("tests", "pipelines")
+    parts = parts_of(item.path, item.config.rootpath)
+    of_pipelines = parts[:2] == ("tests", "pipelines")
     if of_pipelines and uses_the_demo(item):
         return SHOP
-    return place.stem if of_pipelines and place.parent.name not in ALONE else place.parent.name
+    folder = "".join(parts[-2:-1])
+    return item.path.stem if of_pipelines and folder not in ALONE else folder
 
 
-def turn(item: pytest.Item) -> int:
+@functools.cache
+def parts_of(path: Path, root: Path) -> tuple[str, ...]:
+    """Return the folders of a test's file, from the checkout's root, and its name."""
+    return path.relative_to(root).parts
+
+
+def turn(item: pytest.Item, group: str) -> int:
     """Return when a test's group begins: what takes longest first, so that both processes end together."""
-    if group(item) == SHOP:
+    if group == SHOP:
         return 0
     return 1 if item.get_closest_marker("process") else 2 if item.get_closest_marker("world") else 3
 

@@ -21,6 +21,7 @@ from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import DataError, SpecError
 from pipelines import backup
 from pipelines.runs import local
+from tests import command_line
 from tests.patience import patient
 from tests.pipelines.conftest import ROOT, USER, Shop
 
@@ -143,17 +144,19 @@ def shop_of_servers(home: Path) -> tuple[Path, Path]:
     return spec, environment
 
 
-def _backup(verb: str, spec: Path, environment: Path, state: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipelines.backup", verb, str(spec), str(state.parent / "shop.tar.gz"), *more]
-    variables = os.environ | {"INTENTFLOW_STATE": str(state)}
-    return subprocess.run([*command, "--env", str(environment)], env=variables, capture_output=True, text=True,
-                          timeout=patient(120), check=False)  # fmt: skip
+def _backup(verb: str, spec: Path, environment: Path, state: Path) -> subprocess.CompletedProcess[str]:
+    asked = (verb, str(spec), str(state.parent / "shop.tar.gz"), "--env", str(environment))
+    return command_line.here(*asked, variables={"INTENTFLOW_STATE": str(state)}, main=backup.main)
 
 
 @pytest.mark.process
 def test_save_and_restore_end_with_what_is_not_in_the_archive(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
     spec, environment = shop_of_servers
-    saved = _backup("save", spec, environment, home.parent)
+    command = [sys.executable, "-m", "pipelines.backup", "save", str(spec), str(home.parent.parent / "shop.tar.gz")]
+    saved = subprocess.run(
+        [*command, "--env", str(environment)], env=os.environ | {"INTENTFLOW_STATE": str(home.parent)},
+        capture_output=True, text=True, timeout=patient(120), check=False,
+    )  # fmt: skip
     assert saved.returncode == 0, saved.stderr
     there = home.parent.with_name("there")
     restored = _backup("restore", spec, environment, there)
@@ -173,14 +176,12 @@ def test_save_and_restore_end_with_what_is_not_in_the_archive(home: Path, shop_o
     assert about["in_archive"] == ["events", "mlflow", "run.json", "runs", "secrets"]
 
 
-@pytest.mark.process
 def test_a_laptop_keeps_everything_in_the_folder(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
     spec, _ = shop_of_servers
     done = _backup("save", spec, Path("local"), home.parent)
     assert "not in this archive: nothing" in done.stdout.splitlines()[-1]
 
 
-@pytest.mark.process
 def test_without_a_state_folder_save_fails_and_says_where_the_state_is(
     home: Path, shop_of_servers: tuple[Path, Path]
 ) -> None:
@@ -189,7 +190,6 @@ def test_without_a_state_folder_save_fails_and_says_where_the_state_is(
     assert "Redis is at redis:6379,password=***: k8s/backup" in done.stderr
 
 
-@pytest.mark.process
 def test_an_archive_of_before_says_it_too(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
     spec, environment = shop_of_servers
     backup.save(home, home.parent.parent / "shop.tar.gz")

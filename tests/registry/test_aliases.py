@@ -14,6 +14,7 @@ from components.registry import release as registered
 from components.registry.aliases import HISTORY_CHARACTERS, Move, challenge, promote, rollback, status
 from feature_repo.errors import Refused, SpecError
 
+# What asks a server nothing that the other tests do not ask it as well.
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 BY = {"who": "ana", "why": "because"}
 
@@ -68,6 +69,7 @@ def test_every_move_is_told_on_the_versions_and_the_parts_follow(shared, release
     }
 
 
+@WITHOUT_SERVER
 def test_doing_it_twice_changes_nothing(shared, releases) -> None:
     promote("shared", "1", **BY)
     promote("shared", "2", **BY)
@@ -78,6 +80,7 @@ def test_doing_it_twice_changes_nothing(shared, releases) -> None:
     assert status("shared") == before
 
 
+@WITHOUT_SERVER
 def test_a_dry_run_moves_nothing(shared, releases) -> None:
     promote("shared", "1", **BY)
     promote("shared", "2", **BY)
@@ -96,6 +99,7 @@ def test_what_its_gates_refused_is_not_promoted(shared) -> None:
     assert status("shared").holders == {}
 
 
+@WITHOUT_SERVER
 def test_a_challenger_that_no_longer_passes_loses_the_alias(shared, releases) -> None:
     challenge("shared", "1", passed=True, **BY)
     challenge("shared", "2", passed=False, **BY)  # never had it
@@ -133,6 +137,7 @@ def test_a_champion_whose_alias_was_lost_gets_it_again(shared, releases) -> None
     assert "champion 3 -> nobody by unknown: moved outside intentflow" in "\n".join(m.line() for m in now.history)
 
 
+@WITHOUT_SERVER
 def test_a_lost_champion_that_was_taken_back_is_not_restored(shared, releases) -> None:
     promote("shared", "1", **BY)
     promote("shared", "3", **BY)
@@ -143,6 +148,7 @@ def test_a_lost_champion_that_was_taken_back_is_not_restored(shared, releases) -
     assert status("shared").holders == {"champion": "1"}
 
 
+@WITHOUT_SERVER
 def test_a_champion_without_one_before_stays_where_serving_can_be_mended(shared, releases) -> None:
     promote("shared", "1", **BY)
     done = rollback("shared", stays=True, **BY)

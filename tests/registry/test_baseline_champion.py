@@ -122,6 +122,8 @@ def test_a_held_back_first_candidate_lets_a_baseline_serve_and_a_repeat_changes_
     assert aliases.status("shared") == before
 
 
+# A server's run is read for its resamples in test_steps.py.
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_where_there_is_a_champion_no_baseline_is_made_and_the_next_candidate_is_compared_with_it(
     toy, shared, make
 ) -> None:

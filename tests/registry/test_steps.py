@@ -59,6 +59,7 @@ def test_a_result_that_passes_becomes_the_champion(shared, run, tmp_path) -> Non
     assert "## Skipped\n\n- ranking.ndcg_at_10: there is no champion yet\n" in (tmp_path / "report").read_text()
 
 
+@WITHOUT_SERVER
 def test_kubeflow_gets_the_gates_and_what_serving_costs_under_the_names_of_gates(shared, run, make, logged) -> None:
     run()
     counts = {"gates.judged", "gates.refused", "gates.undecided"}
