@@ -5,10 +5,11 @@ holds its text too, below `packed`: users ask again within minutes, and their ro
 is made of what the text holds and of the user, so that no line depends on another user's, which `forget` may blank.
 Items stand in the line in plain: where they are people, `forget` has to find them.
 
-A text is `z1:` and base64 of four bytes of size and of zstd: a JSON head, then the arrays as the bytes they are, which
-takes a door little more than copying them. A small text is stored in its frame of zstd and not compressed: to begin
-costs a door more than the bytes do. Texts written before that form are base64 of zlib of arrays in the smallest
-types that give every value back; they are read, and written no more.
+A text is `l1:` and base64 of four bytes of size, four of CRC-32 and an LZ4 block: a JSON head, then the arrays as the
+bytes they are, which takes a door little more than copying them. A small text is `z1:` and base64 of its size and of a
+frame of zstd that stores it, not compressed. Texts of before are zstd's under `z1:`, whose tables drove what an answer needs out of the processor's
+cache, or before that base64 of zlib of arrays in the smallest types that give every value back; both are read, and
+written no more.
 
 >>> text = pack({"a": np.array([1.5, 2.5], np.float32), "b": np.array([1_500_000_000, 1_500_000_007])}, {"k": 1})
 >>> unpack(text)
@@ -32,8 +33,7 @@ from pydantic_core import from_json, to_json
 
 PACKED, ROW, SCORES = "packed", "row", "scores"  # keys of a line
 NUMBERS, LISTS, PROBABILITIES, ITEMS = "numbers", "lists", "probabilities", "items"
-BEGIN = "z1:"  # of a text; those of before begin otherwise, with base64
-LEVEL = 1  # of zstd
+BEGIN, LZ4 = "z1:", "l1:"  # of texts in zstd's frames and in LZ4's blocks; those of before begin with base64
 SMALL = 1024  # bytes: a shorter text is stored, which zstd's own frames allow (RFC 8878, 3.1.1.2.2)
 STORED = b"\x28\xb5\x2f\xfd\x60"  # begins a frame of one segment, whose size follows in two bytes
 STORED_LEAST = 256  # bytes that a frame of this kind holds; its two bytes count from there
@@ -76,15 +76,16 @@ def _form(described: tuple[tuple[str, np.dtype[Any]], ...], more: bytes) -> byte
 
 def text_of(body: bytes) -> str:
     """Return what was laid out as text."""
-    return BEGIN + base64.b64encode(struct.pack("<I", len(body)) + _compressed(body)).decode("ascii")
-
-
-def _compressed(body: bytes) -> bytes:
-    """Return a frame of zstd: compressed, or stored where it is small."""
-    if not STORED_LEAST <= len(body) < SMALL:
-        return bytes(_zstd().compress(body, asbytes=True))
-    size = struct.pack("<H", len(body) - STORED_LEAST)
-    return STORED + size + struct.pack("<I", len(body) << 3 | 1)[:3] + body  # the last block, raw
+    size = struct.pack("<I", len(body))
+    if STORED_LEAST <= len(body) < SMALL:
+        stored = (
+            struct.pack("<H", len(body) - STORED_LEAST) + struct.pack("<I", len(body) << 3 | 1)[:3]
+        )  # one raw block
+        begin, packed = BEGIN, size + STORED + stored + body
+    else:
+        block = _codec("lz4_raw").compress(body, asbytes=True)
+        begin, packed = LZ4, size + struct.pack("<I", zlib.crc32(body)) + block
+    return begin + base64.b64encode(packed).decode("ascii")
 
 
 def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
@@ -96,17 +97,22 @@ def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
 def arrays(text: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays, and what came with them; raises ValueError where a text is damaged."""
     try:
-        return _unpacked(text.removeprefix(BEGIN)) if text.startswith(BEGIN) else _unpacked_of_before(text)
+        return _unpacked(text) if text.startswith((BEGIN, LZ4)) else _unpacked_of_before(text)
     except (zlib.error, struct.error, KeyError, TypeError, OSError, OverflowError, MemoryError) as error:
         raise ValueError(f"packed numbers cannot be read: {error}") from error
 
 
 def _unpacked(text: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    packed = base64.b64decode(text, validate=True)
+    begin, packed = text[: len(BEGIN)], base64.b64decode(text[len(BEGIN) :], validate=True)
     (size,) = struct.unpack_from("<I", packed)
     if size > MOST_BYTES:
         raise ValueError(f"packed numbers cannot be read: {size} bytes are said to follow, {MOST_BYTES} at most can")
-    body = _zstd().decompress(packed[4:], decompressed_size=size, asbytes=True)
+    if begin == BEGIN:
+        body = _codec("zstd").decompress(packed[4:], decompressed_size=size, asbytes=True)
+    else:  # a block of LZ4 says neither how long it is nor whether it is whole
+        body = _codec("lz4_raw").decompress(packed[8:], decompressed_size=size, asbytes=True)
+        if struct.unpack_from("<I", packed, 4) != (zlib.crc32(body),):
+            raise ValueError("packed numbers cannot be read: they are not those that were written")
     (length,) = struct.unpack_from("<I", body)
     head, at = from_json(body[4 : 4 + length]), 4 + length
     found: dict[str, np.ndarray] = {}
@@ -139,8 +145,8 @@ def _object(more: Any) -> dict[str, Any]:
 
 
 @cache
-def _zstd() -> pa.Codec:
-    return pa.Codec("zstd", LEVEL)
+def _codec(name: str) -> pa.Codec:
+    return pa.Codec(name)
 
 
 def bodies_of(
@@ -160,7 +166,7 @@ def _names(numbers: tuple[str, ...]) -> bytes:
 
 def longest(body: bytes) -> int:
     """Return how long the text of a body is at most."""
-    return 4 * (len(body) + len(body) // 128 + 128) // 3  # base64 of what zstd could not make smaller
+    return 4 * (len(body) + len(body) // 128 + 128) // 3  # base64 of what LZ4 could not make smaller
 
 
 def key_of(user: str, body: bytes) -> str:
@@ -198,7 +204,7 @@ def items_of_before(line: Mapping[str, Any]) -> list[Any]:
     """Return what was shown as far as the texts of a line hold it: in those written before items stood in plain."""
     found: list[Any] = []
     for text in texts_in(line).values():
-        if not text.startswith(BEGIN):
+        if not text.startswith((BEGIN, LZ4)):
             with suppress(ValueError):  # damaged: nobody can read it
                 found += unpack(text)[1].get(ITEMS) or []
     return found

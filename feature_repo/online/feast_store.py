@@ -173,14 +173,19 @@ def store_of(config: Any) -> stores.Store:
     return found
 
 
-@contextmanager
-def answering(at: Any = None) -> Iterator[None]:
+class answering:  # noqa: N801 - it is used as a function, and is a class since every answer reads a row in it
     """Turn what a store's client raises when nobody answers into StoreAway; `at` is a configuration, to name it."""
-    try:
-        yield
-    except _away() as error:
+
+    def __init__(self, at: Any = None) -> None:
+        self._at = at
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if error is None or not isinstance(error, _away()):
+            return
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreAway(f"online store{'' if at is None else _named(at)}: no answer ({said})") from error
+        raise StoreAway(f"online store{'' if self._at is None else _named(self._at)}: no answer ({said})") from error
 
 
 def _named(config: Any) -> str:

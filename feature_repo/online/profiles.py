@@ -259,9 +259,16 @@ class OnlineProfiles:
 
 
 def provenance_of(row: feast_values.Row | None) -> Provenance:
-    """Return what a row of `user_made_of` says."""
-    text = {name: feast_values.number(row, name, "string_val", "") for name in ("row", "folded", "others", BLOB_OF)}
-    return Provenance(data_end=int(feast_values.number(row, "data_end", "int64_val")), **text)
+    """Return what a row of `user_made_of` says; of a cell that is not there, or of another kind, nothing."""
+    if row is None:
+        return Provenance()
+    of, folded, others, blob_of = (_text_of(row, name) for name in ("row", "folded", "others", BLOB_OF))
+    return Provenance(of, int(feast_values.number(row, "data_end", "int64_val")), folded, others, blob_of)
+
+
+def _text_of(row: feast_values.Row, name: str) -> str:
+    cell = row.get(name)
+    return "" if cell is None else cell.string_val  # '' where it holds something else
 
 
 def _memory_of(row: feast_values.Row | None) -> bytes:

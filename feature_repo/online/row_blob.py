@@ -17,6 +17,8 @@ Letters: B rows, L lists.
 """
 
 import hashlib
+import itertools
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -106,21 +108,21 @@ class RowBlob:
         at = HEAD + 8 * (1 + n)
         if len(blob) < at + 4 * (1 + L):
             return None
-        wide, *lengths = np.frombuffer(blob, "<u4", 1 + L, at).tolist()
-        of = dict(zip(self.lists, lengths, strict=True))
-        sizes = {kind: sum(of[name] for name in names) for kind, names in self._by_kind.items()}
+        wide, *lengths = struct.unpack_from(f"<{1 + L}I", blob, at)
         at += 4 * (1 + L)
-        if len(blob) != at + sizes[np.int64] * (8 if wide else 4) + 4 * (sizes[np.int32] + sizes[np.float32]):
-            return None
         values: dict[str, np.ndarray] = {}
-        for kind, stored in ((np.int64, "<i8" if wide else "<u4"), (np.int32, "<i4"), (np.float32, "<f4")):
-            whole = np.frombuffer(blob, stored, sizes[kind], at).astype(kind, copy=False)
-            at += sizes[kind] * np.dtype(stored).itemsize
-            start = 0
-            for name in self._by_kind[kind]:
-                values[name] = whole[start : start + of[name]]
-                start += of[name]
-        state_at = int.from_bytes(blob[HEAD : HEAD + 8], "little", signed=True)
+        for kind, places in self._places.items():
+            stored = ("<i8" if wide else "<u4") if kind is np.int64 else "<i4" if kind is np.int32 else "<f4"
+            ends = list(itertools.accumulate([lengths[place] for _, place in places], initial=0))
+            if len(blob) < (end := at + ends[-1] * (8 if stored == "<i8" else 4)):
+                return None
+            whole, at = np.frombuffer(blob, stored, ends[-1], at), end
+            whole = whole.astype(kind) if kind is np.int64 and not wide else whole
+            for (name, _), begin, end in zip(places, ends, ends[1:], strict=False):
+                values[name] = whole[begin:end]
+        if len(blob) != at:
+            return None
+        (state_at,) = struct.unpack_from("<q", blob, HEAD)
         return Parts(state_at, np.frombuffer(blob, "<f8", n, HEAD + 8), values, lengths)
 
     def rows(self, parts: Sequence["Parts"], users: Sequence[str], *, now: int) -> UserRows:
@@ -143,6 +145,12 @@ class RowBlob:
                 for place, name in enumerate(self.lists)
             },
         )
+
+    @cached_property
+    def _places(self) -> dict[Any, tuple[tuple[str, int], ...]]:
+        """Return the names of lists by the type of their values, as `_by_kind`, each with its place among all."""
+        place = {name: number for number, name in enumerate(self.lists)}
+        return {kind: tuple((name, place[name]) for name in names) for kind, names in self._by_kind.items()}
 
     @cached_property
     def _by_kind(self) -> dict[Any, tuple[str, ...]]:

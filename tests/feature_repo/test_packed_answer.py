@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from feature_repo.logs import packed_answer
@@ -74,10 +75,26 @@ def test_a_text_of_before_is_read_as_it_was_written() -> None:
     assert more == {"numbers": ["a", "b"]}
 
 
-def test_a_size_that_no_text_has_is_refused_before_memory_is_taken() -> None:
+def test_a_text_that_zstd_made_is_read_as_it_was_written() -> None:
+    values = np.arange(400, dtype=np.int32)
+    body = packed_answer.laid_out({"a": values}, b'{"k":1}')
+    frame = pa.Codec("zstd", 1).compress(body, asbytes=True)
+    text = "z1:" + base64.b64encode(struct.pack("<I", len(body)) + frame).decode()
+    assert packed_answer.unpack(text) == ({"a": values.tolist()}, {"k": 1})
+
+
+@pytest.mark.parametrize("begin", ["z1:", "l1:"])
+def test_a_size_that_no_text_has_is_refused_before_memory_is_taken(begin: str) -> None:
     huge = base64.b64encode(struct.pack("<I", 2**32 - 1) + b"x").decode()
     with pytest.raises(ValueError, match="4294967295 bytes are said to follow"):
-        packed_answer.unpack(packed_answer.BEGIN + huge)
+        packed_answer.unpack(begin + huge)
+
+
+def test_a_text_that_is_cut_or_whose_size_lies_is_refused() -> None:
+    packed = base64.b64decode(packed_answer.pack({"a": np.arange(5000)}, {})[3:])
+    for damaged in (packed[:-40], struct.pack("<I", 7) + packed[4:], struct.pack("<I", 90_000) + packed[4:]):
+        with pytest.raises(ValueError):
+            packed_answer.unpack("l1:" + base64.b64encode(damaged).decode())
 
 
 def line(user: str, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -110,7 +127,7 @@ def test_numbers_that_are_lost_or_damaged_are_refused() -> None:
     found, texts = line("ann")
     with pytest.raises(ValueError, match="no line before it holds"):
         packed_answer.whole(dict(found), {})
-    for damaged in ("", "AAAA", "z1:", "z1:AAAA", *(text[:-8] for text in texts.values())):
+    for damaged in ("", "AAAA", "z1:", "z1:AAAA", "l1:", "l1:AAAA", *(text[:-8] for text in texts.values())):
         with pytest.raises(ValueError):
             packed_answer.unpack(damaged)
 
