@@ -36,6 +36,7 @@ MOST_GAP_S = 7 * DAY_S
 HALF_LIVES: dict[Step, tuple[str, str]] = {HOUR: ("7d", "24h"), DAY: ("28d", "7d")}  # slow, fast; a week has factors
 # A running sum weighs a step by its growth since step 1: doubles hold about 1,000 doublings, less what sums add.
 MOST_HALF_LIVES = 950
+MOST_SPANS = 4096  # instants whose spans a calendar remembers
 MOST_KEPT = 20_000  # steps whose first seconds a calendar remembers: half a century of days
 
 
@@ -250,7 +251,7 @@ class Calendar:
         """
         return self.start(week).astimezone(self._zone)
 
-    @property
+    @cached_property
     def _days(self) -> int:
         """Return how many days a step has, for steps of whole days."""
         return int(self.pace.days)
@@ -277,6 +278,20 @@ class Calendar:
         if self.step == HOUR:
             return (at - self._origin) // dt.timedelta(hours=1)
         return (self.day(at) - self._first).days
+
+    @cached_property
+    def _spans(self) -> dict[int, int]:
+        """Remember the spans of instants that were asked for."""
+        return {}
+
+    def span_of(self, seconds: int) -> int:
+        """Number the span of an epoch second; folding an event asks some ten times, of few instants."""
+        found = self._spans.get(seconds)
+        if found is None:
+            if len(self._spans) >= MOST_SPANS:
+                self._spans.clear()
+            found = self._spans[seconds] = self.span(dt.datetime.fromtimestamp(seconds, dt.UTC))
+        return found
 
     def step_of_span(self, span: int) -> int:
         """Return the step that a span lies in."""

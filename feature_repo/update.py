@@ -10,7 +10,6 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -124,20 +123,21 @@ class Folding:
         key = None if index is None else signs.key(event.event, index)
         for target in targets:
             new_week = _remember(state, target, week)
-            _count(state, columns.TARGET_LISTS, target, event.at, worth, new_week=new_week)
+            place = _position(state, columns.TARGET_LISTS, target)
+            _count(state, columns.TARGET_LISTS, target, event.at, worth, place=place, new_week=new_week)
         if key is not None and self.item_event in (None, event.event):
-            wanted = signs.shows_interest(event.event) and not self._wanted(state, index)
             known = _position(state, columns.HISTORY_LISTS, key)
+            wanted = signs.shows_interest(event.event) and known is None and not self._wanted(state, index)
             ends = () if known is None else (state["history_first_at"][known], state["history_last_at"][known])
             fresh = week not in {self._week(int(end)) for end in ends}
-            _count(state, columns.HISTORY_LISTS, key, event.at, worth, new_week=fresh)
+            _count(state, columns.HISTORY_LISTS, key, event.at, worth, place=known, new_week=fresh)
             state["items_total"] = state["items_total"] + wanted
         limit = self.vocabulary.history_limit
         if limit is not None and len(state[columns.HISTORY_LISTS[0]]) > limit:  # the weakest goes before the next comes
             _by_strength(state, columns.HISTORY_LISTS, limit=limit)
         self._total(state, event, when, worth[0], opened=opened, new_week=fresh_week)
-        end_day = _span(self.calendar, state_at - 1)
-        self._daily(state, event, _span(self.calendar, event.at), end_day, opened=opened)
+        end_day = self.calendar.span_of(state_at - 1)
+        self._daily(state, event, self.calendar.span_of(event.at), end_day, opened=opened)
         state |= {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}
         return end_day
 
@@ -155,7 +155,9 @@ class Folding:
     def _wanted(self, state: State, index: int | None) -> bool:
         """Tell whether the state holds a record of interest in an item."""
         signs = self.vocabulary.signs
-        keys = {signs.key(kind, index) for kind in signs.wanted or [""]} if index is not None else set()
+        if index is None or not signs:  # without kinds an item has one record at most
+            return index is not None and _position(state, columns.HISTORY_LISTS, index) is not None
+        keys = {signs.key(kind, index) for kind in signs.wanted}
         return not keys.isdisjoint(state["history_items"].tolist())
 
     def _receive(self, state: State, event: Event) -> None:
@@ -171,7 +173,7 @@ class Folding:
             fresh = week not in {self._week(int(end)) for end in ends}
             age = upcoming - week
             worth = pace.slow**age, pace.fast**age
-            _count(state, columns.RECEIVED_LISTS, index, event.at, worth, new_week=fresh)
+            _count(state, columns.RECEIVED_LISTS, index, event.at, worth, place=known, new_week=fresh)
             _by_strength(state, columns.RECEIVED_LISTS, limit=self.vocabulary.history_limit)
         state[columns.STATE_AT] = state_at
 
@@ -185,7 +187,7 @@ class Folding:
         return self._week(seconds - 1) + 1
 
     def _week(self, seconds: int) -> int:
-        return self.calendar.step_of_span(_span(self.calendar, seconds))
+        return self.calendar.step_of_span(self.calendar.span_of(seconds))
 
     def _move_on(self, state: State, state_at: int) -> None:
         """Decay sums to the week that is upcoming now, and drop weeks that are no longer recent."""
@@ -246,19 +248,14 @@ class Folding:
         position = np.searchsorted(state["daily_days"], day)
         if position == len(state["daily_days"]) or state["daily_days"][position] != day:
             for name in columns.DAILY_LISTS:
-                state[name] = np.insert(state[name], position, day if name == "daily_days" else 0)
+                had, value = state[name], np.asarray([day if name == "daily_days" else 0], dtype=LIST_TYPES[name])
+                state[name] = np.concatenate((had[:position], value, had[position:]))
         for name, amount in zip(columns.DAILY_LISTS[1:], amounts, strict=True):
             state[name][position] += amount
         kept = state["daily_days"] > end_day - self.calendar.pace.spans(max(self.windows_days))
         if not kept.all():
             for name in columns.DAILY_LISTS:
                 state[name] = state[name][kept]
-
-
-@lru_cache(maxsize=4096)  # an event asks some ten times, of few instants
-def _span(calendar: Calendar, seconds: int) -> int:
-    """Return the span, a day or an hour, that windows count an instant in."""
-    return calendar.span(dt.datetime.fromtimestamp(seconds, dt.UTC))
 
 
 def remembered(event: Event, *, texts: bool) -> memory.Remembered:
@@ -274,19 +271,27 @@ def _remembering(state: State, events: Sequence[Event], *, texts: bool) -> State
 
 
 def _position(state: State, names: tuple[str, ...], key: int) -> int | None:
-    found = np.flatnonzero(state[names[0]] == key)
-    return int(found[0]) if len(found) else None
+    """Return where a key first stands in its parallel lists, None where it does not."""
+    same = state[names[0]] == key
+    place = int(same.argmax()) if len(same) else 0
+    return place if len(same) and same[place] else None
 
 
 def _count(
-    state: State, names: tuple[str, ...], key: int, at: int, worth: tuple[float, float], *, new_week: bool
+    state: State,
+    names: tuple[str, ...],
+    key: int,
+    at: int,
+    worth: tuple[float, float],
+    *,
+    place: int | None,
+    new_week: bool,
 ) -> None:
     """Add a key's week to its parallel lists, in place, opening a place for a key that is new.
 
-    `worth` is what the slow and the fast decay leave of the week.
+    `place` is where the key stands; `worth` is what the slow and the fast decay leave of the week.
     """
     ids, weeks, slow, fast, first_at, last_at = names
-    place = _position(state, names, key)
     if place is None:
         opened = (key, 0, 0, 0, at, at)
         for name, value in zip(names, opened, strict=True):
@@ -296,8 +301,10 @@ def _count(
         state[weeks][place] += 1
         state[slow][place] += worth[0]
         state[fast][place] += worth[1]
-    state[first_at][place] = min(state[first_at][place], at)
-    state[last_at][place] = max(state[last_at][place], at)
+    if at < state[first_at][place]:
+        state[first_at][place] = at
+    if at > state[last_at][place]:
+        state[last_at][place] = at
 
 
 def _remember(state: State, target: int, week: int) -> bool:

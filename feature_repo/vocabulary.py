@@ -132,9 +132,13 @@ class Vocabulary:
         An event that says that an item was not wanted fulfils no intent of any kind with the item's category.
         """
         leveled = self.targets_of_item.get(item_id, ())
-        anywhere = (i for i, t in enumerate(self.targets) if t.column is None)
         leveled = leveled if self.signs.shows_interest(event) else self._of_a_kind(leveled)
-        return tuple(i for i in sorted({*leveled, *anywhere}) if self.targets[i].event in (None, event))
+        return tuple(i for i in sorted({*leveled, *self._of_any_item}) if self.targets[i].event in (None, event))
+
+    @cached_property
+    def _of_any_item(self) -> tuple[int, ...]:
+        """Return the targets that events with any item fulfil."""
+        return tuple(i for i, target in enumerate(self.targets) if target.column is None)
 
     def _of_a_kind(self, targets: Iterable[int]) -> tuple[int, ...]:
         """Keep the targets that name a kind of event."""
