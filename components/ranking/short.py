@@ -21,6 +21,7 @@ import numpy as np
 from components.ranking.spec import Ranking
 from feature_repo import columns, records, session_rows
 from feature_repo.rows import UserRows
+from feature_repo.signs import Signs
 from feature_repo.update import Event, Folding
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def _event(world: "World", spec: Ranking) -> str:
 def cut(folding: Folding, rows: UserRows, kept: np.ndarray, *, event: str) -> UserRows:
     """Fold the last `kept` [B] items of each row's history as events of a user without a row.
 
-    An item's event is the last that the row tells of, of the row's mean quantity and value.
+    An item's event is the last that the row tells of, of the row's mean quantity and value, and of the kind `event`,
+    unless kinds are declared: then it is the last of any kind that is interest.
     """
     made = [_one(folding, rows, b, int(n), event=event) for b, n in enumerate(kept.tolist())]
     found = made[0]
@@ -90,14 +92,26 @@ def cut(folding: Folding, rows: UserRows, kept: np.ndarray, *, event: str) -> Us
 
 
 def _one(folding: Folding, rows: UserRows, b: int, kept: int, *, event: str) -> UserRows:
-    item, last = rows.lists["history_items"].row(b), rows.lists["history_last_at"].row(b)
+    item, last, kinds = _told(folding.vocabulary.signs, rows, b, event)
     by_chance = (item.astype(np.int64) * SCRAMBLE + int(rows.now[b])) % PRIME  # of a basket no item is the last
     newest = np.lexsort((by_chance, last))[::-1][:kept]
     lines = max(float(rows.numbers["events_total"][b]), 1.0)
     quantity, value = (float(rows.numbers[name][b]) / lines for name in ("quantity_total", "value_total"))
     ids, user = folding.vocabulary.item_ids, str(rows.user_id[b])
     events = [
-        Event(ids[int(item[p])], event, at=int(last[p]), session_id=str(last[p]), quantity=quantity, value=value)
+        Event(ids[int(item[p])], kinds[p], at=int(last[p]), session_id=str(last[p]), quantity=quantity, value=value)
         for p in newest[::-1].tolist()
     ]
     return session_rows.of(folding, user, events, now=int(rows.now[b])).rows
+
+
+def _told(signs: Signs, rows: UserRows, b: int, event: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the items of a row's history, when each was had last, and the kind of that event."""
+    if not signs:
+        items = rows.lists["history_items"].row(b)
+        return items, rows.lists["history_last_at"].row(b), [event] * len(items)
+    name_of = {number: kind for kind, number in signs.numbers.items()}
+    kind = [name_of[number] for number in rows.lists[records.KIND_OF].row(b).tolist()]
+    wanted = np.flatnonzero([signs.shows_interest(one) for one in kind])
+    item, last = (rows.lists[name].row(b)[wanted] for name in (records.ITEM_OF, records.LAST_OF))
+    return item, last, [kind[place] for place in wanted.tolist()]

@@ -52,6 +52,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/choose.py": ("tests/ranking/test_choose.py",),
     "components/ranking/rerank.py": ("tests/ranking/test_rerank.py",),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
+    "components/ranking/short.py": ("tests/ranking/test_short.py", "tests/ranking/test_kinds.py"),
     "components/ranking/item_signals.py": ("tests/ranking/test_item_signals.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # What is shown, how likely it was, and what it brought.

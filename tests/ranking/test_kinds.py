@@ -18,6 +18,7 @@ from components.ranking.examples import World
 from components.ranking.history import History
 from components.ranking.lists import fit_until, of_weeks, with_shown
 from components.ranking.score import Ranker, top
+from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.train import train
 from feature_repo import columns, records
@@ -185,6 +186,19 @@ def test_a_served_ranker_reads_stored_rows_itself(tmp_path: Path, funnel: World,
     assert [one.item_index for one in answer] == [
         one.item_index for one in shop.recommend(rows, funnel.examples.probabilities[0], k=10)
     ]
+
+
+def test_a_row_that_is_cut_keeps_the_last_events_of_interest_with_their_kinds(funnel: World) -> None:
+    how = Short.of(funnel, FUNNEL.model_copy(update={"short_histories": 1.0}), funnel.weeks("train"))
+    assert how is not None
+    some = funnel.examples.of_weeks([16]).take(np.arange(8))
+    cut = how.cut(some, np.full(8, 2)).rows
+    assert set(cut.lists) == set(some.rows.lists)
+    for b in range(8):
+        last = sorted(some.rows.lists[records.LAST_OF].row(b).tolist())
+        assert sorted(cut.lists[records.LAST_OF].row(b).tolist()) == last[-2:]
+        pairs = {*zip(*(some.rows.lists[name].row(b).tolist() for name in records.RECORDS[:2]), strict=True)}
+        assert {*zip(*(cut.lists[name].row(b).tolist() for name in records.RECORDS[:2]), strict=True)} < pairs
 
 
 READ = Ranking.model_validate(
