@@ -1,14 +1,13 @@
 """A name that many places share is written once: columns in columns.py, variables in env_names.py."""
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from feature_repo import columns, env_names
 from feature_repo.checkout import ROOT
+from tests import source_texts
 
 PACKAGES = ("pipelines", "components", "feature_repo", "bentos", "monitoring")
 HOMES = {"feature_repo/columns.py", "feature_repo/env_names.py", "feature_repo/clock.py"}  # a step may be a week
@@ -24,13 +23,6 @@ PERIODS = {
 VARIABLE = re.compile(r"INTENTFLOW_[A-Z0-9_]+")
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the string literals of a module that are a whole word each."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.lineno, node.value
-
-
 def typed_again(root: Path) -> list[str]:
     """Name every place that types a shared name instead of taking it from its home."""
     found = []
@@ -38,7 +30,7 @@ def typed_again(root: Path) -> list[str]:
         place = path.relative_to(root).as_posix()
         if place in HOMES:
             continue
-        for line, text in texts(path):
+        for line, text in source_texts.of(path):
             column = text in (columns.STATE_AT, columns.EVENT_TIMESTAMP) or (
                 text == columns.WEEK and place not in PERIODS
             )

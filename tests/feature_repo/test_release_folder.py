@@ -1,6 +1,5 @@
 """The one reader of release.json: today's format, the one before, and what it refuses in one line."""
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError
 from feature_repo.release_folder import ReleaseFolder
+from tests import source_texts
 
 PACKAGES = ("pipelines", "components", "feature_repo", "bentos", "monitoring", "benchmarks")
 HOME = "feature_repo/release_folder.py"
@@ -129,10 +129,9 @@ def other_readers(root: Path) -> list[str]:
     found = []
     for path in sorted(file for package in PACKAGES for file in (root / package).rglob("*.py")):
         place = path.relative_to(root).as_posix()
-        for node in ast.walk(ast.parse(path.read_text())):
-            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        for line, text in source_texts.of(path):
             if place != HOME and text.rpartition("/")[2] == release_folder.FILE:
-                found.append(f"{place}:{node.lineno}")
+                found.append(f"{place}:{line}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -144,18 +145,32 @@ sys.exit(command.main(["--all", "--least", sys.argv[1]]))
 """
 
 
+@pytest.mark.parametrize(("least", "code"), [("75", 0), ("76", 1)])
+def test_too_few_that_are_found_are_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: str, code: int
+) -> None:
+    def measured(chosen: Sequence[Mutant], report: command.Report, *, parallel: int) -> None:
+        report.killed["limits.py"] = 3
+        report.survivors.append(chosen[0])
+
+    (tmp_path / "limits.py").write_text(LIMITS)
+    monkeypatch.setattr(command.server, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "TARGETS", {"limits.py": ("test_limits.py",)})
+    monkeypatch.setattr(command, "measure", measured)
+    assert command.main(["--all", "--least", least]) == code
+
+
 @pytest.mark.process
-@pytest.mark.parametrize(("least", "code"), [("50", 0), ("95", 1)])
-def test_a_survivor_is_shown_and_too_many_fail(tmp_path: Path, least: str, code: int) -> None:
+def test_a_survivor_is_shown_and_too_many_fail(tmp_path: Path) -> None:
     (tmp_path / "limits.py").write_text(LIMITS)
     (tmp_path / "test_limits.py").write_text(TEST)
     script = tmp_path / "run.py"
     script.write_text(RUN)
     environment = {"PYTHONPATH": f"{Path.cwd()}:{tmp_path}", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [sys.executable, str(script), least], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(script), "95"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == code, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "-    return 0 <= x < 10\n+    return 1 <= x < 10" in done.stdout  # nobody asks about 0
     assert "n = n + 1" not in done.stdout  # an endless loop is found
     last = done.stdout.splitlines()[-1]
