@@ -16,7 +16,8 @@ def plain(raw: str) -> str:
     >>> plain(" 4711 "), plain("jose" + chr(0x301)) == "jos" + chr(0xE9)
     ('4711', True)
     """
-    return unicodedata.normalize("NFC", raw.strip(BLANKS))
+    bare = raw.strip(BLANKS)
+    return bare if bare.isascii() else unicodedata.normalize("NFC", bare)
 
 
 def erased_id(place: int | str) -> str:

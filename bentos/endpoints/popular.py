@@ -79,7 +79,7 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
         exclude_self=mine,
         people=door.release.ranking.people,
         timeout_s=serving.timeout_s,
-        items=[] if door.release.ranking.people else [shown(among, one, ALWAYS) for one in items],
+        items=[] if door.release.ranking.people else shown(among, [(one, ALWAYS) for one in items]),
         intents=intents,
     )
 

@@ -1,10 +1,10 @@
 """POST /recommend: items for a user, best first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, FiniteFloat, PrivateAttr, StringConstraints
+from pydantic import Field, FiniteFloat, StringConstraints, TypeAdapter
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
@@ -143,11 +143,9 @@ class Recommendations(Answer):
         default=[], description="Of a session's events those whose item is not in the catalogue: they say nothing"
     )
     profile: Profile
-    _draft: RerankDraft | None = PrivateAttr(default=None)
 
-    def draft(self) -> RerankDraft | None:
-        """Return what a language model may order the items by; the answer is logged once it did."""
-        return self._draft
+
+ITEMS = TypeAdapter(list[Item])
 
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
@@ -169,11 +167,11 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         somebody = ask.user_id is not None
         ruled = door.listed(state, k, context, exclude=exclude, placement=ask.placement, explores=somebody)
     state = ruled.state
-    items = [shown(among, one, propensity) for one, propensity in ruled.chosen]
+    items = shown(among, ruled.chosen)
     spoke = next((one.algorithm for one, _ in ruled.chosen if one.algorithm), None)  # one answers for all items
     declared = {"interests": ask.interests} if ask.interests else {}
     told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | ruled.asked
-    draft, order = None, None
+    order = None
     if ask.user_id is None:
         door.write_nobody(context, state, asked={"k": k, "context": ask.context} | told)
     else:
@@ -187,12 +185,12 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         had = door.short_history(state, context) if len(items) > 1 else ()
         context.answer()
         if had and not ruled.ruled:
-            draft = RerankDraft(had, tuple(one.title for one in items), log)
+            context.draft = RerankDraft(had, tuple(one.title for one in items), log)
         else:
             order = Order(source=rerank.RANKER, fallback="rules") if had else None
             log(items, "rules" if had else "")
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
-    made = Recommendations(
+    return Recommendations(
         items=items,
         rules=applied(ruled),
         algorithm=spoke or ruled.asked.get(columns.PLACEMENT_ALGORITHM) or door.ladder.algorithm_of(state),
@@ -202,8 +200,6 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         profile=state.profile,
         **door.signed(context),
     )
-    made._draft = draft
-    return made
 
 
 def applied(found: "RuledList") -> AppliedRules | None:
@@ -243,15 +239,21 @@ def wanted(asked: int | None, *, k: int, max_k: int) -> int:
     return asked or k
 
 
-def shown(among: "ShownItems", one: "Recommended", propensity: float) -> Item:
-    """Return a ranked item as an answer shows it."""
-    return Item(
-        item_id=among.vocabulary.item_ids[one.item_index],
-        title=among.titles[one.item_index],
-        score=float(one.score),
-        source=one.source,
-        propensity=propensity,
-        reasons={name: float(value) for name, value in one.reasons.items()},
+def shown(among: "ShownItems", chosen: Iterable[tuple["Recommended", float]]) -> list[Item]:
+    """Return ranked items as an answer shows them, each with its propensity."""
+    ids, titles = among.vocabulary.item_ids, among.titles
+    return ITEMS.validate_python(
+        [
+            {
+                "item_id": ids[one.item_index],
+                "title": titles[one.item_index],
+                "score": float(one.score),
+                "source": one.source,
+                "propensity": propensity,
+                "reasons": {name: float(value) for name, value in one.reasons.items()},
+            }
+            for one, propensity in chosen
+        ]
     )
 
 

@@ -104,10 +104,7 @@ def preview(door: "Door", ask: RulesRequest, of: RulePreview, context: RequestCo
     k = wanted(of.k, k=(placement.k if placement else None) or door.release.serving.k, max_k=door.release.serving.max_k)
     state = door.state_of(of.user_id, of.at, context)
     made = [door.listed(state, k, context, placement=of.placement, rules=rules) for rules in (among.rules, book)]
-    before, after = (
-        PreviewedList(items=[shown(among, one, chance) for one, chance in found.chosen], rules=applied(found))
-        for found in made
-    )
+    before, after = (PreviewedList(items=shown(among, found.chosen), rules=applied(found)) for found in made)
     return PreviewedLists(before=before, after=after)
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bentos.endpoints.recommend import RerankDraft
     from bentos.http.callers import Caller
     from bentos.recommender.catalogue import ShownItems
     from feature_repo.rows import UserRows
@@ -40,6 +41,7 @@ class RequestContext:
         self.items: ShownItems | None = None  # what the answer is made from: the same to its end
         self.mirrored = False  # by the router itself, with its token: no caller sees the answer
         self.reranks = False  # a language model stands by that may order the answer
+        self.draft: RerankDraft | None = None  # what it may order a list by; the answer is logged once it did
         self.trace_id: str | None = None
         self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: not traced
         self.patience_ms: int | None = None  # the caller's own

@@ -59,6 +59,7 @@ from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Folding
 
 NOBODY = ""  # no user has this id
+INTENTS = TypeAdapter(list[schemas.Intent])
 FORECAST: TypeAdapter[schemas.Forecast] = TypeAdapter(schemas.Forecast)
 
 
@@ -300,7 +301,7 @@ class Door:
     def _named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability of these [C]."""
         names = self.vocabulary.target_names
-        return [schemas.Intent(name=names[t], probability=float(probabilities[t])) for t in targets]
+        return INTENTS.validate_python([{"name": names[t], "probability": float(probabilities[t])} for t in targets])
 
     def features_of(
         self, state: ProfileState, index: int, targets: Iterable[int], *, reasons: Mapping[str, float]

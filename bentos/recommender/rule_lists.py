@@ -17,6 +17,7 @@ from feature_repo.memory import Remembered
 
 Chosen = tuple[Recommended, float]  # with its propensity
 Memory = Callable[[], Sequence[Remembered] | None]  # the user's last events; None: they cannot be read
+UNREAD = "this release cannot read it"
 EVERYWHERE: Mapping[str, Any] = {"placements": [], "segments": [], "start": None, "end": None}
 
 
@@ -60,12 +61,15 @@ def certain(ranked: Sequence[Recommended], k: int) -> list[Chosen]:
 
 def recommend(ladder: Ladder, state: ProfileState, wanted: Wanted, *, book: RuleBook, memory: Memory) -> RuledList:
     """Return the greedy list of a request."""
+    unread = tuple(Unmet(name, UNREAD) for name in book.unread)
+    if not book.rules and wanted.placement is None:  # most have none: nothing is to be asked of the list
+        after, ranked = ladder.recommend(state, k=wanted.considered, exclude=wanted.exclude)
+        return RuledList(after, certain(ranked, wanted.k), unmet=unread, pool=ranked if wanted.explores else ())
     state, algorithm = _ordered_by(state, book, wanted.placement)
     asked = _asked(state, wanted, book, memory)
     rules, log = book.for_list(asked), dict[str, Any]()
     if wanted.placement is not None:
         log = {"placement": wanted.placement} | ({} if algorithm == MODEL else {columns.PLACEMENT_ALGORITHM: algorithm})
-    unread = tuple(Unmet(name, "this release cannot read it") for name in book.unread)
     if not rules:
         after, ranked = ladder.recommend(state, k=wanted.considered, exclude=wanted.exclude)
         chosen, rest = certain(ranked, wanted.k), ranked if wanted.explores else ()

@@ -75,7 +75,7 @@ class Words:
 
     async def ordered(self, answer: Recommendations, context: RequestContext) -> Recommendations:
         """Return the items in the model's order and log them so; in the ranker's where it gives none in time."""
-        draft = answer.draft()
+        draft = context.draft
         if draft is None or self.reader is None:
             if draft is not None:
                 draft.log(answer.items, "")

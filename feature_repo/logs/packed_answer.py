@@ -7,9 +7,9 @@ Items stand in the line in plain: where they are people, `forget` has to find th
 
 A text is `l1:` and base64 of four bytes of size, four of CRC-32 and an LZ4 block: a JSON head, then the arrays as the
 bytes they are, which takes a door little more than copying them. A small text is `z1:` and base64 of its size and of a
-frame of zstd that stores it, not compressed. Texts of before are zstd's under `z1:`, whose tables drove what an answer needs out of the processor's
-cache, or before that base64 of zlib of arrays in the smallest types that give every value back; both are read, and
-written no more.
+frame of zstd that stores it, not compressed. Texts of before are zstd's under `z1:`, whose tables drove what an answer
+needs out of the processor's cache, or before that base64 of zlib of arrays in the smallest types that give every value
+back; both are read, and written no more.
 
 >>> text = pack({"a": np.array([1.5, 2.5], np.float32), "b": np.array([1_500_000_000, 1_500_000_007])}, {"k": 1})
 >>> unpack(text)
