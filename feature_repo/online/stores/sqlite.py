@@ -119,7 +119,7 @@ class _Marks:
         return None if have is None else len(kept)
 
     def _have_within(self, names: Sequence[str]) -> frozenset[str] | None:
-        """Return which names the list has; of a transaction asked once, since it holds the lock that `add` waits for."""
+        """Return which names the list has, asked once a transaction: it holds the lock that `add` waits for."""
         db, asked = self._db, tuple(names)
         assert isinstance(db, _Within), "a write is within a transaction"
         if asked not in db.have:
@@ -138,7 +138,9 @@ class _Marks:
             self._provider.online_write_batch(self._config, view, rows, None)
             return
         version = self._config.entity_key_serialization_version
-        table = compute_table_id(self._config.project, view, self._config.registry.enable_online_feature_view_versioning)
+        table = compute_table_id(
+            self._config.project, view, self._config.registry.enable_online_feature_view_versioning
+        )
         cells: list[tuple[Any, ...]] = []
         for key, values, at, made in rows:
             entity, times = _serialized(key.entity_values[0].string_val, version), (_stored(at), _stored(made))

@@ -99,8 +99,13 @@ def test_rows_in_sqlite_are_those_that_feast_writes(tmp_path: Path, monkeypatch:
 
 
 CELLS = {
-    "string_val": "wörd", "bytes_val": b"\x00\xff", "double_val": 2.5, "float_val": 0.1, "int64_val": -3, "int32_val": 7,
-}  # fmt: skip
+    "string_val": "wörd",
+    "bytes_val": b"\x00\xff",
+    "double_val": 2.5,
+    "float_val": 0.1,
+    "int64_val": -3,
+    "int32_val": 7,
+}
 
 
 def test_who_is_forgotten_within_a_transaction_is_asked_of_anew(
