@@ -11,7 +11,6 @@ Letters: B rows, C targets, T steps of the sequence, F numbers a target, P numbe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
@@ -334,7 +333,7 @@ def _active_since(sequence: np.ndarray, active: np.ndarray) -> np.ndarray:
     up_to = np.zeros((B, T + 1), dtype=np.uint8)  # active weeks up to each place
     np.add.accumulate(active, axis=1, dtype=np.uint8, out=up_to[:, 1:])
     keys = last if B == 1 else np.arange(B)[:, None] * (T + 1) + last
-    return (up_to[:, -1:] - up_to.take(keys)).astype(np.float32)
+    return np.asarray(up_to[:, -1:] - up_to.take(keys), dtype=np.float32)
 
 
 @dataclass(frozen=True)

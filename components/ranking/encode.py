@@ -52,7 +52,7 @@ PEOPLE = (
 )  # fmt: skip
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
-# Where knowledge is declared, KNOWLEDGE, and where sources that are fitted are asked for, what each makes of the item (OF_LEARNT).
+# Where knowledge is declared, KNOWLEDGE; where sources that are fitted are asked for, what each makes of the item.
 KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + KNOWLEDGE + tuple(OF_LEARNT.values())
 # Where training starts from a baseline's order: the item's place in it.
 PLACES = tuple(places.feature(name) for name in FORMULAS)

@@ -37,7 +37,7 @@ class Facts(Mapping[str, np.ndarray]):
     def __init__(self, levels: Mapping[str, Level], own: Mapping[str, np.ndarray]) -> None:
         self.levels = levels
         self._own = dict(own)  # [M] each; what was looked up is kept here too
-        self._level_of = {name: level for level in reversed(levels.values()) for name in level.facts}
+        self._level_of = {name: level for level in reversed([*levels.values()]) for name in level.facts}
 
     @property
     def size(self) -> int:
@@ -64,7 +64,8 @@ class Facts(Mapping[str, np.ndarray]):
         if name in self._own:
             return self._own[name].take(index)
         level = self._level_of[name]
-        return level.facts[name].take(level.place.take(index))
+        found: np.ndarray = level.facts[name].take(level.place.take(index))
+        return found
 
     def take(self, index: np.ndarray) -> "Facts":
         """Return the facts of some candidates, by position or by a mask of all."""

@@ -46,6 +46,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/ranking/test_known_answers.py",
         "tests/ranking/test_people.py::test_the_facts_of_people_are_what_happened",
     ),
+    "components/ranking/derived.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
+    "components/ranking/levels.py": ("tests/ranking/test_encode.py",),
     "components/ranking/sources/graph.py": ("tests/ranking/test_knowledge.py",),
     "components/ranking/sources/sized.py": ("tests/ranking/test_sized.py",),
     "components/ranking/choice.py": ("tests/ranking/test_choose.py",),

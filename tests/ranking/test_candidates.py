@@ -127,3 +127,20 @@ def test_attributes_bring_what_shares_a_rare_one_also_what_nobody_had(ranker: Ra
     first = attributes.candidates(context_of(history, plain, None), 1)
     assert first.tolist() == [4]
     assert not attributes.shared(History.of(cold_rows(start(21)), ranker.neighbours), plain).any()
+
+
+def test_one_row_has_the_candidates_that_it_has_among_others(
+    ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]
+) -> None:
+    rows = user_rows(*(known_row(user, weeks, 21) for user, weeks in happened.items()))
+    barred = np.zeros((len(rows), ITEMS), dtype=bool)
+    barred[:, [catalogue.by_popularity[0], 4]] = True
+    for hidden in (None, barred):
+        for spec in (FEW, Candidates(history=150, neighbours=100, popular=50), Candidates(history=1, neighbours=0)):
+            together = candidates(History.of(rows, ranker.neighbours), catalogue, spec, barred=hidden)
+            for b in range(len(rows)):
+                mine = History.of(rows.take(np.array([b])), ranker.neighbours)
+                alone = candidates(mine, catalogue, spec, barred=None if hidden is None else hidden[[b]])
+                part = slice(together.offsets[b], together.offsets[b + 1])
+                assert alone.item.tolist() == together.item[part].tolist()
+                assert alone.source.tolist() == together.source[part].tolist()

@@ -140,3 +140,29 @@ def test_an_item_of_unknown_price_path_and_brand_has_finite_features(ranker: Ran
 def test_the_price_stands_beside_the_users_mean(ranker: Ranker, rows: UserRows) -> None:
     relative = encode.matrix(facts_of(ranker, rows))[:, encode.FEATURES.index("price_relative")]
     assert relative == pytest.approx(np.log([3 / 2, 2 / 2, 4 / 2]), rel=1e-5)
+
+
+def test_a_feature_is_the_same_wherever_its_facts_are_kept(ranker: Ranker, happened: dict[str, Happened]) -> None:
+    named = (*encode.FEATURES, *encode.UNUSED)
+    rows = user_rows(*(known_row(user, weeks, WEEK) for user, weeks in happened.items()), known_row("u99", {}, WEEK))
+    chances = np.array([*(intents(user) for user in happened), np.zeros(CATEGORIES + 1)], dtype=np.float32)
+    for each in (ranker, with_targets(ranker, [[1, 0], [1, 3], [CATEGORIES + 1, CATEGORIES + 1]])):
+        scored = each.rank(rows, chances)
+        copies = {name: scored.facts[name] for name in scored.facts}  # each candidate has its own
+        together = encode.matrix(copies, named)
+        assert np.array_equal(encode.matrix(scored.facts, named), together)
+        assert np.array_equal(encode.matrix(scored.facts, named[::-1]), together[:, ::-1])
+        some = np.array([len(together) - 1, 0, 3])
+        taken = scored.facts.take(some)
+        assert np.array_equal(encode.matrix(taken, named), together[some])
+        assert all(np.array_equal(taken[name], scored.facts.at(name, some)) for name in taken)
+
+
+def test_what_is_seen_of_items_is_that_of_the_catalogue_as_it_is_now(ranker: Ranker, rows: UserRows) -> None:
+    place = encode.FEATURES.index("share_1w")
+    before = encode.matrix(facts_of(ranker, rows))[:, place]
+    old = ranker.catalogue
+    sold = replace(ranker, catalogue=replace(old, state=old.state | {"share_1w": old.state["share_1w"] + 0.5}))
+    now = encode.matrix(facts_of(sold, rows))[:, place]
+    assert now == pytest.approx(np.log(np.exp(before) + 0.5), rel=1e-5)
+    assert np.array_equal(encode.matrix(facts_of(ranker, rows))[:, place], before)

@@ -159,3 +159,19 @@ def test_the_last_bits_of_a_network_s_scores_order_nothing(ranker: Ranker, rows:
     assert top(replace(scored, scores=alike), n)[0].tolist() == np.argsort(scored.found.item).tolist()
     apart = 1 + 1e-7 * np.arange(n)  # float64, a baseline's: these it tells apart
     assert top(replace(scored, scores=apart), n)[0].tolist() == list(range(n))[::-1]
+
+
+def test_the_best_of_one_row_are_those_it_has_among_others(ranker: Ranker, rows: UserRows) -> None:
+    chances = np.array([probabilities(b) for b in EVERYONE])
+    together = ranker.rank(rows, chances)
+    steps = np.round(together.scores * 4).astype(np.float32) / 4  # many are tied
+    together = replace(together, scores=steps)
+    for b in EVERYONE:
+        mine = slice(together.found.offsets[b], together.found.offsets[b + 1])
+        alone = replace(ranker.rank(rows.take(np.array([b])), chances[[b]]), scores=steps[mine])
+        odd = together.found.item % 2 == 1
+        for k in (0, 1, 3, 10_000):
+            for allowed in (None, odd):
+                best = top(together, k, allowed=allowed)[b]
+                own = top(alone, k, allowed=None if allowed is None else allowed[mine])[0]
+                assert own.tolist() == np.where(best >= 0, best - mine.start, -1).tolist()

@@ -1,6 +1,7 @@
 """The contract of every kind of online store. Those that need a server are in tests/profiles/test_online.py as well."""
 
 import contextlib
+import datetime as dt
 import json
 import sqlite3
 import threading
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from feature_repo import columns
 from feature_repo.errors import ServerError
-from feature_repo.online import erase, feast_store, stores
+from feature_repo.online import erase, feast_store, feast_values, stores
 from feature_repo.online.stores import STORES, Store
 from feature_repo.views import PUSHED
 from tests.patience import patient
@@ -55,6 +57,80 @@ def test_rows_are_written_counted_and_erased(store: Store, tmp_path: Path, monke
     assert online.read(PUSHED, ["u1", "u2"])[0] is None
     erase.drop("shop", space)
     assert erase.users("shop") == set()
+
+
+def test_rows_in_sqlite_are_those_that_feast_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(name: str, zone: str, *, by_feast: bool) -> dict[str, list[tuple[object, ...]]]:
+        given = {"type": "sqlite", "path": str(tmp_path / f"{name}.db")}
+        monkeypatch.setenv(
+            "INTENTFLOW_FEAST", json.dumps({"registry": str(tmp_path / "registry.db"), "online_store": given})
+        )
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        online = feast_store.Online.open(feast_store.space("shop", "0123456789ab"), windows_days=(7,))
+        online.provider.update_infra("shop", [], list(online.views.values()), [], [], partial=True)
+        for view, kinds in online.kinds.items():
+            for at in (1_700_000_000, 1_700_000_777):  # the second moves what is there
+                data = [
+                    (
+                        feast_values.entity_key(columns.USER_ID, user),
+                        {n: feast_values.value(k, CELLS.get(k, [at % 7, 3])) for n, k in kinds.items()},
+                        dt.datetime.fromtimestamp(at, dt.UTC),
+                        None,
+                    )
+                    for user in ("u1", "u2")
+                ]
+                if by_feast:
+                    online.provider.online_write_batch(online.config, online.views[view], data, None)
+                else:
+                    online.guard.write(online.views[view], data, ["u1", "u2"])
+        with contextlib.closing(sqlite3.connect(given["path"])) as found:
+            tables = [f"{online.config.project}_{view}" for view in online.kinds]
+            return {table: sorted(found.execute(f'SELECT * FROM "{table}"').fetchall()) for table in tables}
+
+    try:
+        for zone in ("UTC", "America/New_York"):
+            ours, feasts = (written(f"{zone[:3]}{one}", zone, by_feast=one) for one in (False, True))
+            assert ours == feasts
+            assert all(ours.values())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+CELLS = {
+    "string_val": "wörd",
+    "bytes_val": b"\x00\xff",
+    "double_val": 2.5,
+    "float_val": 0.1,
+    "int64_val": -3,
+    "int32_val": 7,
+}
+
+
+def test_who_is_forgotten_within_a_transaction_is_asked_of_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"type": "sqlite", "path": str(tmp_path / "online.db")}
+    monkeypatch.setenv(
+        "INTENTFLOW_FEAST", json.dumps({"registry": str(tmp_path / "registry.db"), "online_store": given})
+    )
+    online = feast_store.Online.open(feast_store.space("shop", "0123456789ab"), windows_days=(7,))
+    online.provider.update_infra("shop", [], list(online.views.values()), [], [], partial=True)
+    cells = dict.fromkeys(online.kinds[PUSHED], "[]")
+    key = feast_values.entity_key(columns.USER_ID, "u1")
+    data = [(key, {n: feast_values.value(k, cells[n]) for n, k in online.kinds[PUSHED].items()}, NOW, None)]
+    marks = online.guard.marks
+    marks.add(())
+    with marks.together():
+        assert marks.write(online.views[PUSHED], data, [("name",)]) == 1
+        marks.add(["name"])
+        assert marks.write(online.views[PUSHED], data, [("name",)]) == 0
+        marks.remove(["name"])
+        assert marks.write(online.views[PUSHED], data, [("name",)]) == 1
+
+
+NOW = dt.datetime.fromtimestamp(1_700_000_000, dt.UTC)
 
 
 def test_who_was_forgotten_is_told_while_a_write_waits_its_turn(
