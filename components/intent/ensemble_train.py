@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import decisions, ensemble, refit
+from components.intent import decisions, ensemble, metrics, refit
 from components.intent import train as training
 from components.intent.ensemble import Ensemble
 from components.intent.examples import Examples
@@ -67,6 +67,7 @@ def train(
         examples.labels[validate], {name: one[judging] for name, one in said.items()}, examples.weights(validate)
     )
     mean = ensemble.mean(said, weights)
+    losses = metrics.cross_entropy(examples.labels[validate], mean[judging])  # [B]
     return replace(
         first,
         scorer=joined({name: one.scorer for name, one in made.items()}, weights),
@@ -75,6 +76,7 @@ def train(
         epochs=tuple(epoch for name, one in made.items() for epoch in _named(one.epochs, name)),
         seconds=round(time.monotonic() - start, 1),
         thresholds=decisions.choose(examples.labels[validate], mean[judging], examples.vocabulary, apart=False),
+        together=round(float(np.average(losses, weights=examples.weights(validate))), 6),
     )
 
 

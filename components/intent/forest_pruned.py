@@ -88,25 +88,27 @@ class Pruned:
         several = (left & (left - 1)) != 0  # [N] more than one leaf
         settled, opened = np.flatnonzero(~several), np.flatnonzero(several)
         said = self.value.take(self.start[settled] + place_of(left[settled])).sum()
-        mine = left[by.tree]
+        mine = left.take(by.tree)
         live = np.flatnonzero(np.logical_and(mine & by.left, mine & by.right))  # both sides are possible
-        tree = by.tree[live]
+        tree = by.tree.take(live)
         count = np.bincount(tree, minlength=len(left))  # [N] live splits
         opened = opened[np.argsort(-count[opened], kind="stable")]  # [O] those with most splits first
         bits = self.cells.take(opened, axis=0)  # [O, C]
-        bits &= left[opened, None]
+        bits &= left.take(opened)[:, None]
         at = np.empty(len(left), dtype=np.intp)
         at[opened] = np.arange(len(opened))
         turn = np.arange(len(live)) - (np.cumsum(count) - count)[tree]  # 0 for a tree's first live split, and so on
         live = live[np.argsort((turn * len(left) + at[tree]).astype(self.order), kind="stable")]
-        beyond = np.ascontiguousarray(frequency.T).take(by.column[live], axis=0) > by.threshold[live, None]
-        kept = np.multiply(beyond, by.both[live, None])
-        kept ^= by.not_right[live, None]  # beyond: all but the left ones
+        beyond = np.ascontiguousarray(frequency.T).take(by.column.take(live), axis=0) > by.threshold.take(live)[:, None]
+        kept = np.multiply(beyond, by.both.take(live)[:, None])
+        kept ^= by.not_right.take(live)[:, None]  # beyond: all but the left ones
         first = 0
         for trees in np.bincount(turn).tolist():  # that have so many splits: the first ones of `opened`
             bits[:trees] &= kept[first : first + trees]
             first += trees
-        return np.asarray(said + np.add.reduce(self.value.take(self.start[opened, None] + place_of(bits)), axis=0))
+        return np.asarray(
+            said + np.add.reduce(self.value.take(place_of(bits) + self.start.take(opened)[:, None]), axis=0)
+        )
 
     def _left(self, segment: int, own: Sequence[float]) -> np.ndarray:
         """Return the bits of the leaves that a user leaves, [N]."""

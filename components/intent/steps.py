@@ -87,9 +87,8 @@ def run_train_intent(
             if kept is not None:
                 kept.clear()
             progress.count(**stalls.told(epoch.stall_share for epoch in trained.epochs))
-        best = min(epoch.validate_bce for epoch in trained.epochs if epoch.validate_bce is not None)
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
-        progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
+        progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=trained.validate_bce)
 
 
 def _sees(found: Mapping[str, Any]) -> dict[str, str]:

@@ -95,6 +95,14 @@ class Trained:
     compression: compress.Choice | None = None  # between the network and a smaller one, where the spec asks for that
     privacy: dict[str, Any] = field(default_factory=dict)  # budget, noise and what it costs; empty: none was asked for
     pretrained: dict[str, Any] = field(default_factory=dict)  # on which rows, and how that went; empty: not
+    together: float | None = None  # cross-entropy of an ensemble on the validation rows; None: the best epoch's is it
+
+    @property
+    def validate_bce(self) -> float:
+        """The cross-entropy of what was trained on the validation rows."""
+        if self.together is not None:
+            return self.together
+        return min(epoch.validate_bce for epoch in self.epochs if epoch.validate_bce is not None)
 
 
 def train(

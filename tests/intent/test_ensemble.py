@@ -79,6 +79,9 @@ def test_what_is_scored_out_of_time_is_the_mean_too_and_epochs_name_their_member
         together.scorer.predict(examples.rows.take(later)),
         atol=1e-6,
     )
+    rows = examples.part("validate")
+    said, true = together.scorer.predict(examples.rows.take(rows)), examples.labels[rows]
+    assert together.validate_bce == pytest.approx(-np.log(np.where(true, said, 1 - said)).mean(), abs=2e-6)
     stages = {epoch.stage for epoch in together.epochs}
     assert stages == {"early.transformer", "full.transformer", "early.gbdt", "full.gbdt"}
 

@@ -118,6 +118,26 @@ def test_an_intent_model_survives_three_kills_and_then_other_data_are_told_apart
 
 
 @pytest.mark.slow
+def test_an_ensemble_survives_kill_9_and_keeps_the_member_that_was_done(tmp_path: Path) -> None:
+    """Three processes that import torch and LightGBM."""
+    trees = {"rounds": 20, "least": 20, "leaves": 8}
+    model = MODEL | {"architecture": "ensemble", "members": ["gbdt", "cnn"], "trees": trees}
+    rows, home, out = write_rows(tmp_path / "rows", checkerboard()), tmp_path / "home", tmp_path / "out" / "intent"
+    kept = home / "checkpoints" / "train_intent"
+    killed(intent_words(rows, model | CHECKPOINT, out), home, kept / "cnn" / "full.safetensors")
+    assert not out.exists()
+    said = ended(intent_words(rows, model | CHECKPOINT, out), home)
+    told = [json.loads(line) for line in said.splitlines() if '"goes_on_from"' in line]
+    assert [(Path(line["checkpoint"]).parent.name, line["stage"]) for line in told] == [
+        ("gbdt", "early"), ("gbdt", "full"), ("cnn", "early"), ("cnn", "full"),
+    ]  # fmt: skip
+    assert [line["goes_on_from"] for line in told[:3]] == ["its end"] * 3
+    assert not kept.exists(), "the model is written, and no checkpoint is left"
+    ended(intent_words(rows, model, tmp_path / "whole"), tmp_path / "other")
+    require_same(out, tmp_path / "whole")
+
+
+@pytest.mark.slow
 def test_a_ranker_survives_kill_9(tmp_path: Path) -> None:
     """Three processes that import torch and make the lists of the ranker."""
     rows, intent = board.write(tmp_path, board.checkerboard())
