@@ -26,7 +26,7 @@ LABELS = ["service_name", "service_version", "runner_name"]
 ANSWERED = ["endpoint", "service_name", "service_version", "http_response_code", "runner_name"]
 
 
-class Counting(RunnerTrafficMetricsMiddleware):
+class Counting(RunnerTrafficMetricsMiddleware):  # type: ignore[misc]
     """BentoML's middleware, which counts in a registry of a test's own."""
 
     def __init__(self, app: Any, registry: CollectorRegistry) -> None:
@@ -78,7 +78,7 @@ def served(
     """
     app, registry, passed = create_app(), CollectorRegistry(), list[str]()
     app.state.opened, known = opened, frozenset((*scopes(), "/livez"))
-    guard = {"state": app.state, "scopes": scopes()}
+    guard: dict[str, Any] = {"state": app.state, "scopes": scopes()}
     endpoints = app.state.endpoints if short else {}
     theirs = [Middleware(Counting, registry=registry)] if counting else []
     ours = Middleware(KnownPaths, known=known, guard=lambda inner: Guard(inner, **guard), endpoints=endpoints)
@@ -145,7 +145,7 @@ def test_a_request_whose_caller_fails_in_the_middle_is_no_longer_in_progress() -
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise ConnectionError
 
-    short = direct._counted("/recommend", broken, direct.BentoCounts.of(stack))
+    short: Any = direct._counted("/recommend", broken, direct.BentoCounts.of(stack))
     with pytest.raises(ConnectionError):
         asyncio.run(short({"type": "http"}, None, None))
     assert [value for (name, _), value in counts(registry).items() if name == "request_in_progress"] == [0.0]
