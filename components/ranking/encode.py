@@ -16,8 +16,10 @@ from components.ranking import derived, places, sources
 from components.ranking.baselines import FORMULAS
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
-from components.ranking.derived import AGES as AGES
-from components.ranking.derived import KNOWLEDGE, NEVER, SINCE_OF, SLOW_OF, UNWANTED
+from components.ranking.derived import KNOWLEDGE as KNOWLEDGE
+from components.ranking.derived import NEVER as NEVER
+from components.ranking.derived import SINCE_OF, SLOW_OF
+from components.ranking.derived import UNWANTED as UNWANTED
 from components.ranking.graph import Ties
 from components.ranking.history import History
 from components.ranking.levels import ITEM, RECORD, TARGET, USER, Facts, Level

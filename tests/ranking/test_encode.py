@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ HAPPENED: Happened = {10: [4], 12: [4], 18: [4, 6], 20: [12]}
 WEEK = 21
 ITEMS = np.array([4, 12, 8])  # often had, had last week, never had
 
-Facts = dict[str, np.ndarray]
+Facts = Mapping[str, np.ndarray]
 
 
 @pytest.fixture

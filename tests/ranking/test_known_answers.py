@@ -1,6 +1,7 @@
 """The ranking formulas by value: every number here was worked out by hand, so another constant or boundary fails."""
 
 import math
+from collections.abc import Mapping
 from math import log
 from typing import Any
 
@@ -169,7 +170,7 @@ def tiny_neighbours() -> Neighbours:
     return Neighbours(items, similarities, factors, scale)
 
 
-def facts_of(ranker: Ranker, items: list[int], **cells: Any) -> dict[str, np.ndarray]:
+def facts_of(ranker: Ranker, items: list[int], **cells: Any) -> Mapping[str, np.ndarray]:
     rows = user_rows(known_row("u00", HAPPENED, 21) | cells)
     history = History.of(rows, tiny_neighbours())
     chances = np.zeros((1, VISIT + 1), dtype=np.float32)
