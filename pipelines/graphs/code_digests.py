@@ -15,7 +15,7 @@ def package_digest(*folders: str) -> str:
     return files.file_digest(*(ROOT / folder for folder in folders))
 
 
-_HERE = Tree(ROOT)
+_HERE = Tree(ROOT, keeps=True)
 
 
 def step_digest(component: str) -> str:

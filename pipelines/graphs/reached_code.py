@@ -6,24 +6,40 @@ within our packages. A package's `__init__` runs before its modules, so it belon
 beside it: the parts that a literal tuple names are loaded so. A file beside a module, or in a folder above it, that the
 module names in a string, such as a template, is data that it loads. Names and bytes make the digest, no time and no
 folder: two machines agree.
+
+Parsing half a thousand modules takes more than a second, most of what `plan` did. What each leads to is kept by the
+digest of its source beside Python's byte code, which is kept for the same reason and where as much may be written.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
+import importlib.util
+import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("pipelines", "bentos", "monitoring", "components", "feature_repo")
 # Of a component, the modules that processes begin with: Kubeflow's shells, and what torchrun and Spark start.
 ENTRIES = ("component", "__main__")
+KEPT = Path(importlib.util.cache_from_source(__file__)).with_suffix(".json")
+MOST_KEPT = 5_000  # sources; past it, what this process did not ask for goes
+# What a module leads to: FILE and a name beside it, BESIDE for every module beside it, IMPORT and a module's name, FROM
+# and the level, the module and the names of a `from` import.
+FILE, BESIDE, IMPORT, FROM = "file", "beside", "import", "from"
+Lead = tuple[Any, ...]
 
 
 class Tree:
     """A checkout. It is read once: code does not change under a process that runs it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, *, keeps: bool = False) -> None:
+        """`keeps`: what its modules lead to is written down for the processes after this one."""
+        self.root, self.keeps = root, keeps
         self._imports = functools.cache(self._read)
 
     def digest(self, component: str) -> str:
@@ -45,6 +61,8 @@ class Tree:
             if file not in found:
                 found.add(file)
                 waiting += self._imports(file)
+        if self.keeps:
+            _known().keep()
         return sorted(found)
 
     def _read(self, file: str) -> tuple[str, ...]:
@@ -52,13 +70,14 @@ class Tree:
         folders = [parent for parent in Path(file).parents if parent.name]
         found = self._beside(folders, "__init__.py")
         if file.endswith(".py"):
-            for node in _leads((self.root / file).read_bytes()):
-                if isinstance(node, ast.Constant):
-                    found += self._beside(folders, str(node.value))
-                elif isinstance(node, ast.Call):
+            for kind, *about in _known().leads((self.root / file).read_bytes()):
+                if kind == FILE:
+                    found += self._beside(folders, about[0])
+                elif kind == BESIDE:
                     found += sorted(str(folders[0] / path.name) for path in (self.root / folders[0]).glob("*.py"))
                 else:
-                    found += [module for name in _names(node, folders[0]) if (module := self._module(name))]
+                    names = about if kind == IMPORT else _names(*about, folder=folders[0])
+                    found += [module for name in names if (module := self._module(name))]
         return tuple(dict.fromkeys(found))
 
     def _beside(self, folders: list[Path], name: str) -> list[str]:
@@ -72,27 +91,63 @@ class Tree:
         return next((file for file in (f"{path}.py", f"{path}/__init__.py") if (self.root / file).is_file()), None)
 
 
+class Known:
+    """What sources lead to, in whichever tree they stand: parsed once, by whichever process comes first."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.own = file, hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        self._found: dict[str, list[Lead]] = {}
+        self._asked: set[str] = set()
+        self._new = False
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or a broken one
+            said = json.loads(file.read_bytes())
+            if said["by"] == self.own:
+                self._found = {key: [tuple(lead) for lead in leads] for key, leads in said["found"].items()}
+
+    def leads(self, source: bytes) -> list[Lead]:
+        """Return what a module of this source leads to."""
+        key = hashlib.sha256(source).hexdigest()
+        self._asked.add(key)
+        if key not in self._found:
+            self._found[key], self._new = list(_run(ast.parse(source))), True
+        return self._found[key]
+
+    def keep(self) -> None:
+        """Write down what is new, whole or not at all; where nothing may be written, nothing is."""
+        if not self._new or sys.dont_write_bytecode:
+            return
+        if len(self._found) > MOST_KEPT:
+            self._found = {key: self._found[key] for key in sorted(self._asked)}
+        part = self.file.with_name(f"{self.file.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps({"by": self.own, "found": self._found}))
+            part.replace(self.file)
+        self._new = False
+
+
 @functools.cache
-def _leads(source: bytes) -> tuple[ast.Import | ast.ImportFrom | ast.Constant | ast.Call, ...]:
-    """Parse a source once, in whichever tree it stands."""
-    return tuple(_run(ast.parse(source)))
+def _known() -> Known:
+    return Known(KEPT)
 
 
-def _run(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom | ast.Constant | ast.Call]:
+def _run(tree: ast.AST) -> Iterator[Lead]:
     """Yield the imports of a module, those inside functions too, and the names of files in it."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
+        if isinstance(node, ast.Import):
+            yield (IMPORT, *(alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom):
+            yield (FROM, node.level, node.module or "", *(alias.name for alias in node.names))
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str) and _may_be_file(node.value):
-                yield node
+                yield (FILE, node.value)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
         else:
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
-                yield node
+                yield (BESIDE,)
             waiting += ast.iter_child_nodes(node)
 
 
@@ -100,12 +155,9 @@ def _may_be_file(text: str) -> bool:
     return "." in text and len(text) < 100 and "/" not in text and text.isprintable() and not text.startswith(".")
 
 
-def _names(node: ast.Import | ast.ImportFrom, folder: Path) -> Iterator[str]:
-    """Yield every module that an import may mean: `from a import b` is a module a.b, or a name b of the module a."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-        return
-    above = folder.parts[: len(folder.parts) - node.level + 1] if node.level else ()
-    module = ".".join([*above, *([node.module] if node.module else [])])
-    yield module
-    yield from (f"{module}.{alias.name}" for alias in node.names)
+def _names(level: int, module: str, *names: str, folder: Path) -> Iterator[str]:
+    """Yield every module that `from module import names` may mean: modules in it, or names of the module itself."""
+    above = folder.parts[: len(folder.parts) - level + 1] if level else ()
+    whole = ".".join([*above, *([module] if module else [])])
+    yield whole
+    yield from (f"{whole}.{name}" for name in names)

@@ -364,4 +364,6 @@ def shared(store: Path, kept: dict[Path, Shared], tmp_path_factory: pytest.TempP
         kept[store] = Shared("shared", folders, registered, store, begun)
     else:
         kept[store].begun.again("shared")
+        with mlflow_client.connected():
+            pass  # MLflow leaves its address in the process's variables, which programs that tests start inherit
     return kept[store]

@@ -1,5 +1,6 @@
 """The code part of a step's cache key moves with what the step reaches by imports, and with nothing else."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from feature_repo.checkout import ROOT
+from pipelines.graphs import reached_code
 from pipelines.graphs.parameters import CODES
-from pipelines.graphs.reached_code import Tree
+from pipelines.graphs.reached_code import Known, Tree
 
 COMPONENTS = ("data", "profiles", "intent", "ranking", "registry")
 
@@ -129,3 +131,45 @@ def test_the_same_code_elsewhere_and_later_has_the_same_digest(tree: Path) -> No
     for path in tree.rglob("*.py"):
         path.touch()
     assert _digests(tree) == _digests(ROOT)
+
+
+SOURCE = b"from . import near\nimport feature_repo.far as far\nTEMPLATE = 'page.jinja'\nfar.import_module(far)\n"
+
+
+def test_what_a_source_leads_to_is_parsed_by_the_first_process_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, another = tmp_path / "cache" / "kept.json", SOURCE.replace(b"far", b"near")
+    first = Known(file)
+    leads = first.leads(SOURCE)
+    assert set(leads) == {
+        (reached_code.FROM, 1, "", "near"),
+        (reached_code.IMPORT, "feature_repo.far"),
+        (reached_code.FILE, "page.jinja"),
+        (reached_code.BESIDE,),
+    }
+    first.keep()
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    with monkeypatch.context() as patch:
+        patch.setattr(ast, "parse", lambda _: pytest.fail("parsed again"))
+        assert Known(file).leads(SOURCE) == leads
+    assert (reached_code.IMPORT, "feature_repo.near") in Known(file).leads(another), "another source is another key"
+    assert not Known(file).leads(b"")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"by": "another"}', '{"by": "OWN", "found": {"x": 1}}'])
+def test_what_was_kept_by_other_code_or_half_written_is_parsed_anew(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kept.json"
+    expected = Known(file).leads(SOURCE)
+    file.write_text(text.replace("OWN", Known(file).own))
+    assert Known(file).leads(SOURCE) == expected
+
+
+def test_where_byte_code_may_not_be_written_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for written, file in ((True, tmp_path / "kept.json"), (False, Path("/proc/nowhere/kept.json"))):
+        monkeypatch.setattr(sys, "dont_write_bytecode", written)
+        known = Known(file)
+        known.leads(SOURCE)
+        known.keep()
+        assert not file.exists()
