@@ -210,21 +210,6 @@ class Ranking(Slice):
             )
         return self
 
-    @model_validator(mode="after")
-    def _cuts_what_is_learnt_from(self) -> "Ranking":
-        """Refuse rows that are cut where no ranker learns from rows, or items are people."""
-        if not self.short_histories:
-            return self
-        if all(BY_NAME[name].formula for name in self.algorithms):
-            raise ValueError(
-                f"short_histories: {self.algorithm} learns from no rows; leave it out, or say algorithm: {NETWORK}"
-            )
-        if self.people:
-            raise ValueError(
-                "short_histories: items are people here, and who acted on whom cannot be cut; leave it out"
-            )
-        return self
-
     @field_validator("recommend")
     @classmethod
     def _attributes_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -240,6 +225,22 @@ class Ranking(Slice):
             raise ValueError(
                 f"choose.among: {', '.join(self.choose.among)} lacks {self.algorithm}, which answers where nothing is "
                 f"known to be better; add {self.algorithm}, or set algorithm: {self.choose.among[0]}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cuts_what_is_learnt_from(self) -> "Ranking":
+        """Refuse rows that are cut where no ranker learns from rows, or items are people."""
+        if not self.short_histories:
+            return self
+        if all(BY_NAME[name].formula for name in self.algorithms):
+            raise ValueError(
+                f"short_histories: {' and '.join(self.algorithms)} learn from no rows; leave it out, or say algorithm: "
+                f"{NETWORK}"
+            )
+        if self.people:
+            raise ValueError(
+                "short_histories: items are people here, and who acted on whom cannot be cut; leave it out"
             )
         return self
 

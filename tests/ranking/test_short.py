@@ -124,7 +124,7 @@ def test_after_a_first_item_lists_are_as_good_as_popular_ones_once_cut_rows_were
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"algorithm": "tifu", "short_histories": 0.1}, "short_histories: tifu learns from no rows"),
+        ({"algorithm": "tifu", "short_histories": 0.1}, "short_histories: tifu learn from no rows"),
         ({"people": True, "exclude_self": True, "short_histories": 0.1}, "who acted on whom cannot be cut"),
         ({"short_histories": 1.5}, "less than or equal to 1"),
     ],
