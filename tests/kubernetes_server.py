@@ -107,8 +107,9 @@ class Cluster:
     def kept(self) -> dict[str, Any]:
         """Return a copy of all that was written so far, for `restore`."""
         with self.lock:
-            parts = {"objects": self.objects, "requests": self.requests, "templates": self.templates}
-            return copy.deepcopy(parts | {"_owners": self._owners}) | {"version": next(self._version)}
+            names = ("objects", "requests", "templates", "_owners")
+            parts: dict[str, Any] = {name: getattr(self, name) for name in names}
+            return copy.deepcopy(parts) | {"version": next(self._version)}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Hold what another cluster held; what tests say of pods, roles and failures stays."""

@@ -19,7 +19,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Tree:
                 elif kind == BESIDE:
                     found += sorted(str(folders[0] / path.name) for path in (self.root / folders[0]).glob("*.py"))
                 else:
-                    names = about if kind == IMPORT else _names(*about, folder=folders[0])
+                    names: Iterable[str] = about if kind == IMPORT else _names(*about, folder=folders[0])
                     found += [module for name in names if (module := self._module(name))]
         return tuple(dict.fromkeys(found))
 
