@@ -3,13 +3,11 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive
-
 from bentos.http.problems import TIMEOUT, TOO_LARGE, refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive
 
 MAX_BODY_BYTES = 2 << 20  # of a request to the door; the router before it keeps the same bound
 BODY_S = 60.0  # that a body of a request to the door may take to come
@@ -20,7 +18,7 @@ async def whole_body(request: "Request", *, most_bytes: int = MAX_BODY_BYTES) ->
     return await received(request.receive, most_bytes=most_bytes)
 
 
-async def received(receive: Receive, *, most_bytes: int = MAX_BODY_BYTES, within_s: float | None = None) -> bytes:
+async def received(receive: "Receive", *, most_bytes: int = MAX_BODY_BYTES, within_s: float | None = None) -> bytes:
     """Return the body that an ASGI server hands over; refuse one that is too large or takes longer than `within_s`.
 
     Raises ClientDisconnect where the caller is gone before its end.
@@ -31,6 +29,8 @@ async def received(receive: Receive, *, most_bytes: int = MAX_BODY_BYTES, within
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
+                    from starlette.requests import ClientDisconnect  # the router reads bodies without starlette
+
                     raise ClientDisconnect
                 parts.append(part := message.get("body", b""))
                 size, more = size + len(part), message.get("more_body", False)
