@@ -15,7 +15,7 @@ import numpy as np
 
 from components.ranking import lists
 from components.ranking.examples import World
-from components.ranking.models import BY_NAME
+from components.ranking.models import BY_NAME, lambdamart
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Ranking
 from components.ranking.train import Material
@@ -25,6 +25,15 @@ from pipelines.graphs.code_digests import package_digest
 
 ABOUT, COST = "about.json", "cost.json"
 NOTHING = "neighbours"  # what is fitted where no source is
+
+
+def trees_lacking() -> str:
+    """Say why trees cannot be grown here; nothing where they can."""
+    try:
+        lambdamart.library()
+    except SpecError as error:
+        return str(error)
+    return ""
 
 
 def open_folder(folder: Path, about: dict[str, Any]) -> None:

@@ -29,14 +29,12 @@ import numpy as np
 
 from benchmarks import next_basket_ours as ours
 from benchmarks import next_basket_sized, script
-from benchmarks.kept_fits import kept_arrays, open_folder
+from benchmarks.kept_fits import kept_arrays, open_folder, trees_lacking
 from benchmarks.script import Document
 from benchmarks.trips import Past, Trips, at_pairs, best_new, near_mean, up_cf
 from components.ranking.basket_fit import FORMS, Told
 from components.ranking.metrics import K, intervals
-from components.ranking.models import lambdamart
 from feature_repo import files
-from feature_repo.errors import SpecError
 from pipelines.environment import place
 from pipelines.graphs.code_digests import package_digest
 
@@ -84,7 +82,7 @@ def measure(asked: argparse.Namespace) -> Document:
     sides["blend"] = mix(test, chosen, shares)
     notes: dict[str, Any] = {"chosen": chosen | {"blend": shares}, "skipped": {}}
     judge = {VALIDATE: check, TEST: test}
-    if why := _lacking():
+    if why := trees_lacking():
         notes["skipped"] = {"trees": why}
     else:
         judge |= {
@@ -295,14 +293,6 @@ def our_scores(
         found[name][few[TEST]] = made.score(cut[TEST])
     seconds[f"trees {seed}"] = time.process_time() - start
     return found
-
-
-def _lacking() -> str:
-    try:
-        lambdamart.library()
-    except SpecError as error:
-        return str(error)
-    return ""
 
 
 def best_few(of: Pairs, scores: np.ndarray, most: int = TREE_ITEMS) -> np.ndarray:

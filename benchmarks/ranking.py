@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import script, subject, tifu
 from benchmarks.cells import Cells
-from benchmarks.kept_fits import Fits, Materials, about, is_formula
+from benchmarks.kept_fits import Fits, Materials, about, is_formula, trees_lacking
 from benchmarks.script import Document
 from components.ranking import examples as ranking_examples
 from components.ranking import lists, metrics
@@ -30,7 +30,7 @@ from components.ranking.baselines import BASELINES
 from components.ranking.evaluate import EXPLORE
 from components.ranking.examples import Examples, World
 from components.ranking.metrics import K
-from components.ranking.models import ALGORITHMS, TREES, lambdamart
+from components.ranking.models import ALGORITHMS, TREES
 from components.ranking.score import Ranker, top
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
@@ -65,7 +65,7 @@ def measure(asked: argparse.Namespace) -> Document:
         spec = capped(found.ranking, asked.train_weeks)
         sides, skipped = _sides(spec, asked.source, asked.only), {}
         world = _world(found, spec)
-        if TREES in {side.algorithm for side in sides.values()} and (why := _lacking()):
+        if TREES in {side.algorithm for side in sides.values()} and (why := trees_lacking()):
             skipped = {name: why for name, side in sides.items() if side.algorithm == TREES}
         fits = Fits.of(asked.keep and asked.keep / "fits", world)
         cells = Cells(asked.keep and asked.keep / "ranking.jsonl", about(found.name, world, spec))
@@ -143,14 +143,6 @@ def _sides(spec: Ranking, sources: list[str], only: list[str]) -> dict[str, Rank
         if name not in every:
             raise SpecError(f"--only: '{name}' is no side; have {', '.join(every)}{nearest(name, list(every))}")
     return {name: every[name] for name in only or every}
-
-
-def _lacking() -> str:
-    try:
-        lambdamart.library()
-    except SpecError as error:
-        return str(error)
-    return ""
 
 
 def _test(world: World) -> Examples:
