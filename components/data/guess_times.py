@@ -12,8 +12,7 @@ import duckdb
 
 from components.data.conversion import reading
 from components.data.database import name
-from components.data.source_spec import EPOCHS
-from components.data.time_formats import pattern
+from components.data.time_formats import EPOCHS, pattern
 from components.data.time_reading import ISO
 from feature_repo import columns
 from feature_repo.errors import DataError

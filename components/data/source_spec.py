@@ -15,7 +15,6 @@ from pydantic import (
 
 from components.data.synthetic_spec import Clickstream, SyntheticMusic, SyntheticNews
 from components.data.table_spec import Mapped, SqlTable, Table
-from components.data.time_formats import EPOCHS as EPOCHS
 from feature_repo import columns
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
