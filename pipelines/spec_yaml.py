@@ -8,6 +8,9 @@ import yaml
 
 from feature_repo.errors import SpecError, nearest, shortened
 
+DEEPEST = 100  # lists and mappings in one another; one that holds itself has no end
+LARGEST = 1_000_000  # values, those of an alias counted as often as it stands: ten short lines can say a billion
+
 
 class _Loader(yaml.SafeLoader):
     """A loader that refuses a key given twice, which YAML's own would silently overwrite."""
@@ -31,7 +34,9 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def read_yaml(path: Path) -> Any:
     """Read a YAML file; raises SpecError for one that is absent or is no YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        _measure(document)
+        return document
     except FileNotFoundError:
         siblings = sorted(str(p) for p in path.parent.glob("*.yaml"))
         raise SpecError(f"{path}: no such file{nearest(str(path), siblings)}") from None
@@ -47,3 +52,19 @@ def read_yaml(path: Path) -> Any:
         raise SpecError(f"{path}: is no YAML that can be read: {shortened(said, 200)}; mend it") from None
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
+
+
+def _measure(document: Any) -> None:
+    """Refuse what no reader could walk: too deep, and so a list that holds itself, or too large with its aliases."""
+    left, values = [(document, 1)], 0
+    while left:
+        value, depth = left.pop()
+        values += 1
+        if depth > DEEPEST:
+            raise SpecError(f"lists and mappings in one another more than {DEEPEST} deep, or one that holds itself")
+        if values > LARGEST:
+            raise SpecError(f"more than {LARGEST:,} values, aliases counted as often as they stand; write fewer")
+        if isinstance(value, dict):
+            left += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list | tuple | set):
+            left += [(part, depth + 1) for part in value]

@@ -184,6 +184,42 @@ def test_yaml_is_read_with_its_nesting_and_its_letters(tmp_path: Path) -> None:
     assert spec_yaml.read_yaml(path) == {"a": {"b": [1, {"c": "ü"}]}}
 
 
+@pytest.mark.parametrize("text", ["&a [*a]", "- 1\n- &a\n  - *a\n", "[" * 100 + "1" + "]" * 100])
+def test_yaml_without_end_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as error:
+        spec_yaml.read_yaml(path)
+    assert str(error.value) == f"{path}: lists and mappings in one another more than 100 deep, or one that holds itself"
+
+
+def test_yaml_is_read_as_deep_as_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text("[" * 99 + "1" + "]" * 99)
+    found = spec_yaml.read_yaml(path)
+    for _ in range(99):
+        (found,) = found
+    assert found == 1
+
+
+def test_ten_lines_of_aliases_that_say_a_billion_values_are_told(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "shop.yaml"
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    path.write_text("\n".join(lines))
+    with pytest.raises(SpecError) as error:
+        spec_yaml.read_yaml(path)
+    assert str(error.value) == (
+        f"{path}: more than 1,000,000 values, aliases counted as often as they stand; write fewer"
+    )
+    monkeypatch.setattr(spec_yaml, "LARGEST", 7)
+    path.write_text("a: {b: [1, 2]}")  # three mappings or lists, two keys, two numbers
+    assert spec_yaml.read_yaml(path) == {"a": {"b": [1, 2]}}
+    path.write_text("a: {b: [1, 2, 3]}")
+    with pytest.raises(SpecError, match="more than 7 values"):
+        spec_yaml.read_yaml(path)
+
+
 def test_what_is_no_yaml_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path, tmp_path / "picture"):
