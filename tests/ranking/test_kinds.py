@@ -17,7 +17,8 @@ from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.history import History
 from components.ranking.lists import fit_until, of_weeks, with_shown
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.train import train

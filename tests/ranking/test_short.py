@@ -13,7 +13,7 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
 from components.ranking.history import History
 from components.ranking.metrics import K
-from components.ranking.score import top
+from components.ranking.scored import top
 from components.ranking.short import Short
 from components.ranking.spec import Candidates, Ranking
 from components.ranking.train import Trained, train

@@ -14,7 +14,8 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.history import History
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.spec import STARTS, STARTS_OF_PEOPLE, Ranking
 from feature_repo.rows import Ragged
 from tests.ranking.board import SPEC, SPLIT
