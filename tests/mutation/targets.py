@@ -16,6 +16,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py", "tests/feature_repo/test_people_fold.py"),
     # The clock, and what a row remembers of which kind of event.
     "feature_repo/clock.py": ("tests/feature_repo/test_clock.py",),
+    "feature_repo/calendar.py": ("tests/feature_repo/test_clock.py",),
     "feature_repo/signs.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/records.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
