@@ -220,7 +220,7 @@ def _ties(
         "wrote_days": np.where(wrote, np.clip((now - at) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
         "acted_days": np.where(last > 0, np.clip((now - last) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
         "wrote_weeks": ties.received[row, found.item],
-        "wrote_slow": ties.received_slow[row, found.item] * columns.SLOW_DECAY ** shared.rebase[row],
+        "wrote_slow": ties.received_slow[row, found.item] * calendar.pace.slow ** shared.rebase[row],
         "wrote_since": since.astype(np.float64),
         "unanswered": (wrote & (at > last)).astype(np.float64),
         "common_acquaintances": ties.common[row, found.item],

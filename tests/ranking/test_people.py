@@ -27,6 +27,7 @@ from components.ranking.spec import OF_PEOPLE, Candidates, Ranking
 from components.ranking.train import train
 from feature_repo import columns, erasure
 from feature_repo.calendar import Calendar
+from feature_repo.clock import STEPS, Step
 from feature_repo.edges import Edges
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import Ragged, UserRows
@@ -193,6 +194,16 @@ def test_the_facts_of_people_are_what_happened() -> None:
     assert (found["d"]["common_acquaintances"], found["d"]["friends_of_friends"]) == (2.0, 1.0)
     answered = facts_of(row("a", had="b", wrote="b", at=tuesday, answered=tuesday), calendar)
     assert answered["b"]["unanswered"] == 0.0
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_people_did_to_a_user_decays_as_what_the_user_did(step: Step) -> None:
+    calendar = Calendar(worlds.FIRST_DAY, step=step)
+    at = int(calendar.start(10).timestamp()) + 60
+    mine = row("a", had="b", wrote="b", at=at, answered=at)
+    later = dataclasses.replace(mine, now=mine.now + 7 * calendar.pace.seconds)
+    found = facts_of(later, calendar)["b"]
+    assert found["wrote_slow"] == found["slow"] == round(calendar.pace.slow**7, 4)
 
 
 # What was known when --------------------------------------------------------------------------------
