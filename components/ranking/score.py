@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ranking import cohorts, encode, numpy_net, rerank
+from components.ranking import cohorts, encode, feature_names, numpy_net, rerank
 from components.ranking import similar as similars
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
@@ -62,7 +62,7 @@ class Ranker:
     neighbours: Neighbours
     calendar: Calendar
     spec: Candidates
-    features: tuple[str, ...] = encode.FEATURES  # what the network was trained to see, in its order
+    features: tuple[str, ...] = feature_names.FEATURES  # what the network was trained to see, in its order
     graph: Graph | None = None  # where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
@@ -281,7 +281,8 @@ class Ranker:
         config = files.read_json(folder / "config.json")
         vocabulary = Vocabulary.load(folder / "vocabulary")
         if unknown := sorted(
-            {*config["features"]} - {*encode.KNOWN, *encode.PLACES, *encode.features(vocabulary.signs)}
+            {*config["features"]}
+            - {*feature_names.KNOWN, *feature_names.PLACES, *feature_names.features(vocabulary.signs)}
         ):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         chosen = config.get("architecture") == CHOSEN

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.ranking import batch, encode, examples, places
+from components.ranking import batch, encode, examples, feature_names, places
 from components.ranking.baselines import BASELINES, PEOPLES
 from components.ranking.candidates import candidates, given
 from components.ranking.catalogue import Catalogue
@@ -343,8 +343,8 @@ def test_where_triangles_close_common_acquaintances_beat_all_that_knows_no_graph
 
 
 def test_a_ranker_of_other_items_sees_what_it_saw() -> None:
-    assert encode.features(people=False) == encode.FEATURES
-    assert not set(encode.PEOPLE) & set(encode.FEATURES)
+    assert feature_names.features(people=False) == feature_names.FEATURES
+    assert not set(feature_names.PEOPLE) & set(feature_names.FEATURES)
 
 
 @pytest.mark.parametrize(
