@@ -30,7 +30,8 @@ from bentos import threads
 from bentos.recommender.logs import requestlog
 from bentos.release import INTENT, RANKING, Release
 from components.intent.score import IntentScorer
-from components.ranking.score import Ranker, Recommended
+from components.ranking.score import Ranker
+from components.ranking.scored import Recommended
 from feature_repo.errors import SpecError
 from feature_repo.logs import packed_answer
 from feature_repo.online.profiles import OnlineProfiles

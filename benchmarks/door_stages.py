@@ -58,7 +58,7 @@ def _stages(opened: Any) -> list[tuple[str, Any, str]]:
     """Name the stages, each with the function that does it; two spaces begin the name of one within another."""
     from bentos.endpoints import recommend
     from components.intent.score import IntentScorer
-    from components.ranking import encode, score
+    from components.ranking import encode, one_row, score
     from feature_repo.online.profiles import OnlineProfiles
 
     return [
@@ -66,8 +66,8 @@ def _stages(opened: Any) -> list[tuple[str, Any, str]]:
         ("predict intents", IntentScorer, "predict"),
         ("  encode", IntentScorer, "encode"),
         ("rank", score.Ranker, "recommend"),
-        ("  histories", score.Ranker, "_history"),
-        ("  candidates", score, "candidates"),
+        ("  histories", score.Ranker, "history"),
+        ("  candidates", one_row, "candidates"),
         ("  facts", encode, "facts"),
         ("  features and network", score, "scored_by"),
         ("log", type(opened.door), "append"),

@@ -30,7 +30,8 @@ from components.ranking.baselines import BASELINES
 from components.ranking.evaluate import EXPLORE
 from components.ranking.evaluate import evaluate as evaluate_ranking
 from components.ranking.metrics import K
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.steps import run_train_ranking
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar

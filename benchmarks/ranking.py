@@ -31,7 +31,8 @@ from components.ranking.evaluate import EXPLORE
 from components.ranking.examples import Examples, World
 from components.ranking.metrics import K
 from components.ranking.models import ALGORITHMS, TREES
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from components.ranking.steps import users_key

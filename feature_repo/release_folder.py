@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import erasure, files, signing
-from feature_repo.calendar import Calendar, epoch
+from feature_repo.calendar import Calendar
+from feature_repo.clock import epoch
 from feature_repo.errors import DataError
 
 FILE = "release.json"

@@ -117,7 +117,7 @@ def watch(
 
 def _folders(rows: str, clean: str, tables: str, intent: str) -> Any:
     """Name what signals are read from; the request log is the store's that doors ship to, else the state folder's."""
-    from monitoring.drift.period_reader import Folders
+    from monitoring.drift.run_folders import Folders
 
     home = os.environ.get(env_names.HOME)
     return Folders(

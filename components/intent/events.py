@@ -18,7 +18,8 @@ import numpy as np
 
 from components.intent.shape import CONFIG
 from feature_repo import columns, files
-from feature_repo.clock import HOUR_S, WEEK, Calendar, Pace
+from feature_repo.calendar import Calendar
+from feature_repo.clock import HOUR_S, WEEK, Pace
 from feature_repo.errors import DataError
 from feature_repo.event_lists import NO_ITEM
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows

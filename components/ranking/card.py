@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.ranking import source_report
-from components.ranking.encode import FEATURES
 from components.ranking.evaluate import BY_SCORE, CHOSEN, EXPLORE, Evaluation
+from components.ranking.feature_names import FEATURES
 from components.ranking.metrics import K
 from components.ranking.models import BY_NAME, NETWORK, TREES
 from components.ranking.net import ScoringNet

@@ -168,3 +168,8 @@ def _codes(items: pa.Table, column: str) -> np.ndarray:
         return np.full(items.num_rows, -1, dtype=np.int64)
     codes = items[column].combine_chunks().cast(pa.string()).dictionary_encode().indices
     return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def latest(item_state: pa.Table) -> pa.Table:
+    """Keep the last week of an item_state table."""
+    return item_state.filter(pc.equal(item_state[WEEK], pc.max(item_state[WEEK])))

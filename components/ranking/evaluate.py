@@ -23,7 +23,8 @@ from components.ranking.examples import Examples, World
 from components.ranking.graph import Ties
 from components.ranking.list_figures import LONGEST, Made
 from components.ranking.metrics import K, PerRow
-from components.ranking.score import Ranker, Scored, top
+from components.ranking.score import Ranker
+from components.ranking.scored import Scored, top
 from components.ranking.sources import NAMES
 from components.ranking.twin import Twin
 from components.resamples import MODEL, Line, digest

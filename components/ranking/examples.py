@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ranking import eligibility, encode, metrics
+from components.ranking import eligibility, feature_names, metrics
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.relevance import relevance
@@ -91,7 +91,7 @@ class World:
         """Name what a model sees of a candidate, in its order."""
         return tuple(
             dropped_features.kept(
-                encode.features(
+                feature_names.features(
                     self.vocabulary.signs,
                     people=self.ties is not None,
                     content=self.vectors is not None,

@@ -76,7 +76,7 @@ class Ties:
     """How the users of B rows are tied to each of I people; all [B, I] float64, 0 where they are not."""
 
     received: np.ndarray  # weeks in which the person acted on the user
-    received_slow: np.ndarray  # the same, each week worth .96 per week of age, as of the row's state
+    received_slow: np.ndarray  # the same, decayed by the clock's slow factor, as of the row's state
     received_last_at: np.ndarray  # epoch seconds; 0: never
     common: np.ndarray  # acquaintances that both have
     adamic_adar: np.ndarray  # the same, each weighed by its rarity

@@ -21,7 +21,8 @@ from components.ranking.rules import past
 from components.ranking.rules.book import Asked, RuleBook
 from components.ranking.rules.listing import listed
 from components.ranking.rules.spec import MODEL
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows

@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.ranking import cohorts, encode, numpy_net, rerank
+from components.ranking import cohorts, encode, feature_names, numpy_net, rerank
 from components.ranking import similar as similars
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
 from components.ranking.bundle import scored as scored_by
-from components.ranking.candidates import CandidateSet, candidates, context_of, given
-from components.ranking.catalogue import WEEK, Catalogue
+from components.ranking.candidates import CandidateSet, candidates, context_of
+from components.ranking.catalogue import Catalogue
 from components.ranking.choose_spec import COHORT, INTENT
 from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
-from components.ranking.levels import Facts
 from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.numpy_net import NumpyNet
+from components.ranking.one_row import OneRow
 from components.ranking.places import baselines_of
-from components.ranking.sources import NAMES, SOURCES, finder
+from components.ranking.scored import Recommended, Scored, top
+from components.ranking.sources import SOURCES
 from components.ranking.sources.context import Context
 from components.ranking.spec import ALLOW, Candidates
 from feature_repo import columns, files, records
@@ -48,35 +48,7 @@ from feature_repo.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from components.ranking.value_lists import RecommendedValue, ValueTable
 
-FACT = {  # reasons that are named otherwise than their fact
-    "near_history": "near",
-    "popular_share": columns.SHARES[1],
-    "category_weeks": "target_weeks",
-    "in_flyer": "offer_flyer",
-}
 NONE = {s.name: s.least for s in SOURCES if not s.later}  # limits of a model that is older than a source
-
-
-@dataclass(frozen=True)
-class Recommended:
-    """One recommended item: why it was a candidate, and the facts that speak for it."""
-
-    item_index: int
-    score: float  # compares within one answer only
-    source: str
-    reasons: dict[str, float]
-    algorithm: str | None = None  # that scored it, where the ranker chooses among several
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Candidates of B rows with their facts and scores."""
-
-    found: CandidateSet
-    facts: Facts
-    scores: np.ndarray  # [M] float32, float64 of a baseline and of a choice
-    spoke: np.ndarray | None = None  # [B] int64: which of `algorithms` scored the row; None: there is one
-    algorithms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +62,7 @@ class Ranker:
     neighbours: Neighbours
     calendar: Calendar
     spec: Candidates
-    features: tuple[str, ...] = encode.FEATURES  # what the network was trained to see, in its order
+    features: tuple[str, ...] = feature_names.FEATURES  # what the network was trained to see, in its order
     graph: Graph | None = None  # where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
@@ -144,9 +116,9 @@ class Ranker:
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         rows = self.read(rows)
-        history = self._history(rows)
+        history = self.history(rows)
         found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
-        return self._scored(rows, probabilities, history, found)
+        return self.scored(rows, probabilities, history, found)
 
     def recommend(
         self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: Collection[int] = frozenset()
@@ -155,17 +127,7 @@ class Ranker:
 
         Fewer where the user may be shown no more.
         """
-        rows = self.read(rows)
-        history, barred = self._history(rows), self.barred(rows)
-        found = candidates(history, self.catalogue, self.spec, barred=barred)
-        scored = self._of_one(rows, probabilities, history, found)
-        allowed = ~np.isin(found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
-        chosen = self.best(scored, rows, min(k, max(len(found.item), 1)), allowed=allowed)[0]
-        answer = _all_recommended(scored, chosen[chosen >= 0])
-        if len(answer) < k and len(found.item) < len(self.catalogue):
-            unwanted = {*exclude, *found.item, *([] if barred is None else np.flatnonzero(barred[0]))}
-            answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted=unwanted)
-        return answer
+        return OneRow.of(self, rows, probabilities).recommended(k=k, exclude=exclude)
 
     def best(self, scored: Scored, rows: UserRows, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
         """Return the best k candidates of rows as `read` gives them, as a list shows them; `top`'s form [B, k]."""
@@ -177,7 +139,7 @@ class Ranker:
     def context(self, rows: UserRows) -> Context:
         """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
         rows = self.read(rows)
-        return context_of(self._history(rows), self.catalogue, self.barred(rows))
+        return context_of(self.history(rows), self.catalogue, self.barred(rows))
 
     def barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
@@ -188,7 +150,7 @@ class Ranker:
             return barred
         return np.tile(hidden, (len(rows), 1)) if barred is None else barred | hidden
 
-    def _history(self, rows: UserRows) -> History:
+    def history(self, rows: UserRows) -> History:
         """Lay out the rows' histories beside the items as they are known now."""
         history = History.of(rows, self.neighbours, self.graph, self.vectors, calendar=self.calendar)
         return history.over(self.catalogue)
@@ -198,9 +160,7 @@ class Ranker:
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
-        rows = self.read(rows)
-        history = self._history(rows)
-        return self._of_one(rows, probabilities, history, given(history, items)).scores
+        return OneRow.of(self, rows, probabilities).of_items(items).scores
 
     def values(
         self,
@@ -217,11 +177,8 @@ class Ranker:
         if attribute not in self.recommends:
             have = ", ".join(self.recommends) or "none"
             raise DataError(f"attribute: '{attribute}' is not in models.ranking.recommend; have {have}")
-        rows = self.read(rows)
-        history = self._history(rows)
-        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
-        scored = self._of_one(rows, probabilities, history, found)
-        return value_lists.recommended(self, rows, scored, attribute=attribute, k=k, exclude=exclude)
+        one = OneRow.of(self, rows, probabilities)
+        return value_lists.recommended(self, one.rows, one.candidates(), attribute=attribute, k=k, exclude=exclude)
 
     def value_table(self, attribute: str) -> "ValueTable":
         """Return which values the items have of an attribute; made once."""
@@ -246,11 +203,6 @@ class Ranker:
     def _tables(self) -> "dict[str, ValueTable]":
         return {}
 
-    @staticmethod
-    def told(scored: Scored, m: int) -> Recommended:
-        """Return a scored candidate as answers have it."""
-        return _all_recommended(scored, np.asarray([m]))[0]
-
     def similar(
         self, item: int, *, k: int, exclude: Collection[int] = frozenset(), by: str | None = None
     ) -> similars.Similar:
@@ -259,45 +211,8 @@ class Ranker:
             raise DataError(f"item: {item} is outside 0..{len(self.catalogue) - 1}")
         return similars.similar(self, item, k=k, exclude=exclude, by=by)
 
-    def _more(
-        self,
-        rows: UserRows,
-        probabilities: np.ndarray,
-        history: History,
-        *,
-        k: int,
-        answer: list[Recommended],
-        unwanted: Collection[int],
-    ) -> list[Recommended]:
-        """Continue an answer with the most popular other items, none scored above what stands before it."""
-        order = self.catalogue.by_popularity
-        items = order[~np.isin(order, np.asarray(list(unwanted), dtype=np.int64))][: k - len(answer)]
-        scored = self._of_one(rows, probabilities, history, given(history, items))
-        last = answer if self.diversity is not None else answer[-1:]  # where they were ordered anew, scores do not fall
-        ceiling = min((one.score for one in last), default=np.inf)
-        falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
-        return _all_recommended(replace(scored, scores=falling), np.arange(len(items)))
-
-    def _of_one(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
-        """Score one user's candidates: an item that came later at least as a typical one of its category.
-
-        Training saw nobody who knows a category well and none of an item in it, so the network alone may place such an
-        item anywhere. A typical item is the median of the category's best selling ones, for this user.
-        """
-        scored = self._scored(rows, probabilities[None], history, found)
-        groups = [(g, at) for g in self.catalogue.like if len(at := np.flatnonzero(np.isin(found.item, g.later)))]
-        if not groups:
-            return scored
-        typical = np.concatenate([group.known[: group.TYPICAL] for group, _ in groups])
-        others = self._scored(rows, probabilities[None], history, given(history, typical)).scores
-        scores, start = scored.scores.copy(), 0
-        for group, places in groups:
-            end = start + len(group.known[: group.TYPICAL])
-            scores[places] = np.maximum(scores[places], np.median(others[start:end]))
-            start = end
-        return replace(scored, scores=scores)
-
-    def _scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
+    def scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
+        """Score candidates of rows [B] as `read` gives them, with what they remember laid out, given intents [B, C]."""
         facts = encode.facts(
             rows,
             found,
@@ -366,7 +281,8 @@ class Ranker:
         config = files.read_json(folder / "config.json")
         vocabulary = Vocabulary.load(folder / "vocabulary")
         if unknown := sorted(
-            {*config["features"]} - {*encode.KNOWN, *encode.PLACES, *encode.features(vocabulary.signs)}
+            {*config["features"]}
+            - {*feature_names.KNOWN, *feature_names.PLACES, *feature_names.features(vocabulary.signs)}
         ):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         chosen = config.get("architecture") == CHOSEN
@@ -404,71 +320,3 @@ def _served(folder: Path, config: Mapping[str, Any]) -> Single:
     from components.ranking import model
 
     return model.load(folder, config)
-
-
-def latest(item_state: pa.Table) -> pa.Table:
-    """Keep the last week of an item_state table."""
-    return item_state.filter(pc.equal(item_state[WEEK], pc.max(item_state[WEEK])))
-
-
-TIE = np.float32(1e-5)
-
-
-def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
-    """Return each row's best k candidates by position, -1 where there are fewer, int64 [B, k]; ties by item.
-
-    A network's scores that are closer than `TIE` are ties: their last bits depend on how many rows were scored at once.
-    """
-    found = scored.found
-    if len(found.offsets) == 2:  # of one row, as a service asks
-        return _top_of_one(scored, k, allowed)
-    member = np.arange(len(found.item)) if allowed is None else np.flatnonzero(allowed)
-    row = found.row[member]
-    order = np.lexsort((found.item[member], -_compared(scored, member, row), row))
-    rank = np.arange(len(member)) - np.searchsorted(row, row)
-    best = np.full((len(found.offsets) - 1, k), -1, dtype=np.int64)
-    keep = rank < k
-    best[row[keep], rank[keep]] = member[order][keep]
-    return best
-
-
-def _top_of_one(scored: Scored, k: int, allowed: np.ndarray | None) -> np.ndarray:
-    """Do the same for one row, sorting no more than may be among its best."""
-    M = len(scored.found.item)
-    member = np.arange(M) if allowed is None else np.flatnonzero(allowed)
-    compared = _compared(scored, member, np.zeros(len(member), dtype=np.int64))
-    if len(member) > k > 0:
-        likely = compared >= np.partition(compared, len(compared) - k)[len(compared) - k]
-        member, compared = member[likely], compared[likely]
-    order = np.lexsort((scored.found.item[member], -compared))[:k]
-    best = np.full((1, k), -1, dtype=np.int64)
-    best[0, : len(order)] = member[order]
-    return best
-
-
-def _compared(scored: Scored, member: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return the scores of some candidates as they are compared: of a network in steps of TIE."""
-    scores = scored.scores[member]
-    if scored.spoke is None:
-        return np.asarray(np.rint(scores / TIE) if scores.dtype == np.float32 else scores)
-    exact = np.asarray([is_formula(name) for name in scored.algorithms])[scored.spoke][row]
-    return np.asarray(np.where(exact, scores, np.rint(scores / TIE)))
-
-
-def _all_recommended(scored: Scored, places: np.ndarray) -> list[Recommended]:
-    """Return scored candidates as answers have them, in the order of `places`."""
-    found, facts = scored.found, scored.facts
-    items, scores, codes = (values[places].tolist() for values in (found.item, scored.scores, found.source))
-    spoke = [None] * len(places) if scored.spoke is None else scored.spoke[found.row[places]].tolist()
-    reasons = {code: {name: FACT.get(name, name) for name in finder(NAMES[code]).REASONS} for code in set(codes)}
-    told = {fact: facts.at(fact, places).tolist() for fact in {f for names in reasons.values() for f in names.values()}}
-    return [
-        Recommended(
-            item_index=item,
-            score=score,
-            source=NAMES[code],
-            reasons={name: round(told[fact][m], 4) for name, fact in reasons[code].items() if told[fact][m] > 0},
-            algorithm=None if by is None else scored.algorithms[by],
-        )
-        for m, (item, score, code, by) in enumerate(zip(items, scores, codes, spoke, strict=True))
-    ]

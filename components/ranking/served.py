@@ -12,7 +12,8 @@ from components import measure
 from components.ranking import metrics
 from components.ranking.examples import World
 from components.ranking.metrics import K
-from components.ranking.score import Ranker, Recommended
+from components.ranking.score import Ranker
+from components.ranking.scored import Recommended
 
 
 def _at(ranker: Ranker, world: World, week: int) -> Ranker:

@@ -18,7 +18,7 @@ from components.ranking import audiences, chosen, lists, metrics, models, places
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, Single
 from components.ranking.candidates import recall as candidate_recall
-from components.ranking.catalogue import WEEK, Catalogue
+from components.ranking.catalogue import WEEK, Catalogue, latest
 from components.ranking.choice import Choice
 from components.ranking.examples import World
 from components.ranking.lists import Lists
@@ -28,7 +28,8 @@ from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.net_fit import Epoch, fit_net, ndcg_at_k
-from components.ranking.score import Ranker, latest, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread

@@ -23,7 +23,8 @@ from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.examples import World
 from components.ranking.graph import Graph
 from components.ranking.neighbours import Neighbours
-from components.ranking.score import Ranker, Scored
+from components.ranking.score import Ranker
+from components.ranking.scored import Scored
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 

@@ -28,7 +28,8 @@ from feature_repo.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from components.ranking.catalogue import Catalogue
     from components.ranking.examples import Examples, World
-    from components.ranking.score import Ranker, Scored
+    from components.ranking.score import Ranker
+    from components.ranking.scored import Scored
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of the ranker in the mix; ties in validation take the first
 LESS = 1e-6  # of popularity: below any share of a history or of a softmax that matters
@@ -210,7 +211,7 @@ def _one(
     mine = order[np.isin(scored.found.item[order], table.item[table.value == value])][:SHOWN]
     history = float(known.by_history[0, value])
     if len(mine):
-        first = ranker.told(scored, int(mine[0]))
+        first = scored.recommended(mine[:1])[0]
         source, reasons = first.source, first.reasons
     else:
         source, reasons = ("history" if history > 0 else "popular"), {}

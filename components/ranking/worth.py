@@ -14,7 +14,8 @@ from components.ranking import lists, metrics
 from components.ranking.bundle import Bundle, scored
 from components.ranking.examples import World
 from components.ranking.metrics import K
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ Letters: N events, B rows, C intents.
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +20,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from components.volumes import REFERENCE
-from feature_repo import columns, files, item_vectors
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
@@ -30,6 +28,7 @@ from monitoring.drift import answers_read, column_arrays, event_table, text_dire
 from monitoring.drift.answers_read import Answers, OfPeriod
 from monitoring.drift.event_table import EventTable
 from monitoring.drift.observed import ItemTexts, ItemValues, Labels, Observed
+from monitoring.drift.run_folders import Folders
 from monitoring.drift.window import calendar_of
 from monitoring.spec import Signals
 
@@ -43,24 +42,6 @@ SAMPLE = 400  # rows that are scored a period
 LATE_S = 12 * 3600  # a first period that the data begins later in, by this or a tenth of it, is not whole
 SEGMENT_AGE = dt.timedelta(days=28)  # of a user's segment that is older nothing is told
 Predict = Callable[[UserRows], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where a run's artifacts lie; what is not there is not watched."""
-
-    clean: Path
-    rows: Path
-    tables: Path | None = None  # as the source gave them
-    intent: Path | None = None  # a model folder of the rows' vocabulary
-    log: Path | None = None  # the request log
-    store: str = ""  # the address that doors ship theirs to, which is read in its place
-
-    @property
-    def vectors(self) -> Path | None:
-        """Return where the champion has vectors of its items' texts; None where it has none."""
-        found = None if self.intent is None else self.intent.parent / "ranking" / item_vectors.FOLDER
-        return found if found is not None and found.is_dir() else None
 
 
 class Periods:

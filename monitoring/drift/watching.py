@@ -14,7 +14,8 @@ from monitoring.drift import watch_record
 from monitoring.drift.measuring import measured
 from monitoring.drift.model_signals import SERVED_BY
 from monitoring.drift.occasions import as_accepted, explanation, require_known
-from monitoring.drift.period_reader import Folders, Periods
+from monitoring.drift.period_reader import Periods
+from monitoring.drift.run_folders import Folders
 from monitoring.drift.signal_verdicts import Table, class_of, replay, verdicts_of
 from monitoring.drift.signals import KEPT, Measured, kind_of
 from monitoring.drift.watch_record import PeriodValues, WatchRecord

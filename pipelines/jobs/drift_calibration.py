@@ -95,7 +95,8 @@ def periods_of(place: Installation, spec: "Monitoring", *, made: bool = False) -
     With `made` the tables and rows are then made of the source instead, and no model is asked.
     """
     from components.registry import aliases
-    from monitoring.drift.period_reader import Folders, Periods
+    from monitoring.drift.period_reader import Periods
+    from monitoring.drift.run_folders import Folders
 
     last = local.last_run(place.home)
     if last is None or "clean" not in last.folders:

@@ -229,7 +229,7 @@ def _says(vocabulary: Vocabulary, table: pa.Table, people: Collection[str]) -> d
 
 def _state(table: pa.Table) -> dict[int, dict[str, float]]:
     """Return the newest state of items by position, numbers by name."""
-    from components.ranking.score import latest
+    from components.ranking.catalogue import latest
 
     names = [name for name in (*columns.ITEM_NUMBERS, columns.SHOWN_SLOW) if name in table.column_names]
     rows = latest(table).select([columns.ITEM_INDEX, *names]).to_pylist() if table.num_rows else []

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from feature_repo import columns, files
-from feature_repo.calendar import Calendar, epoch
-from feature_repo.clock import DAY_S
+from feature_repo.calendar import Calendar
+from feature_repo.clock import DAY_S, epoch
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.release_folder import ReleaseFolder
 from monitoring.quality.joined import Events, Reading, Rule

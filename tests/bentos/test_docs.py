@@ -16,7 +16,7 @@ from bentos.http.bounded_pool import BoundedPool
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import TinyRanker, TinyScorer, World
-from tests.bentos.recommender.test_item_changes import shop
+from tests.bentos.recommender.item_shop import shop
 from tests.bentos.sockets import listening
 from tests.patience import patient
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from feature_repo.checkout import ROOT
 from feature_repo.errors import Refused, ServerError, SpecError, UserError
 from tests.cluster import install, run
+from tests.cluster.field import Field
 from tests.cluster.kube import Kube
-from tests.cluster.trials import TRIALS, Field, Trial
+from tests.cluster.trials import TRIALS, Trial
 
 
 def parser() -> argparse.ArgumentParser:

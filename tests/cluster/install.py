@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from feature_repo.errors import SpecError
+from tests.cluster.field import Field
 from tests.cluster.kube import NAMESPACE, Kube, documented
 from tests.cluster.run import Row, Table, first_answer
-from tests.cluster.trials import Field
 
 VERSIONS = ("1", "2")  # that `installed` trains
 WRITTEN = "pipelines/specs/grocery.yaml"  # the spec that the commands name

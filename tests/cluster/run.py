@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo.errors import Refused, ServerError, UserError
+from tests.cluster.field import Field
 from tests.cluster.kube import Seen
-from tests.cluster.trials import Field, Trial
+from tests.cluster.trials import Trial
 
 SETTLE_S = 8.0  # after an act: what it broke late is seen too
 HEAD = ("what", "command", "s", "reads", "failed", "degraded", "slowest ms", "events", "result")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import install, run
+from tests.cluster.field import Field
 from tests.cluster.kube import Kube
-from tests.cluster.trials import TRIALS, Field, Trial
+from tests.cluster.trials import TRIALS, Trial
 
 CONTEXT = "INTENTFLOW_TRY_CONTEXT"
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(5400)]

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from feature_repo.clock import STEPS, Calendar, Pace, Step, epoch, seconds_of
+from feature_repo.calendar import Calendar
+from feature_repo.clock import STEPS, Pace, Step, epoch, seconds_of
 
 UTC = dt.UTC
 

@@ -10,8 +10,9 @@ from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
 from tests.cluster import run
 from tests.cluster.__main__ import chosen, parser
+from tests.cluster.field import Field
 from tests.cluster.kube import Kube, Seen, documented, pod
-from tests.cluster.trials import TRIALS, Field, Trial
+from tests.cluster.trials import TRIALS, Trial
 from tests.k8s import pod_security
 
 SPEC = ROOT / "tests" / "cluster" / "recommender.yaml"

@@ -16,6 +16,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py", "tests/feature_repo/test_people_fold.py"),
     # The clock, and what a row remembers of which kind of event.
     "feature_repo/clock.py": ("tests/feature_repo/test_clock.py",),
+    "feature_repo/calendar.py": ("tests/feature_repo/test_clock.py",),
     "feature_repo/signs.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/records.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
@@ -45,6 +46,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/ranking/test_encode.py",
         "tests/ranking/test_known_answers.py",
         "tests/ranking/test_people.py::test_the_facts_of_people_are_what_happened",
+    ),
+    "components/ranking/feature_names.py": (
+        "tests/ranking/test_encode.py",
+        "tests/ranking/test_people.py::test_a_ranker_of_other_items_sees_what_it_saw",
     ),
     "components/ranking/derived.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/levels.py": ("tests/ranking/test_encode.py",),

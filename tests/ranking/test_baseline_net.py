@@ -9,7 +9,8 @@ import pytest
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.baselines import BASELINES
 from components.ranking.examples import World
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.spec import Candidates
 from feature_repo import files
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from components.ranking import batch, encode, examples, open_catalogue
+from components.ranking import batch, encode, examples, feature_names, open_catalogue
 from components.ranking.candidates import candidates, given
 from components.ranking.content import Content
 from components.ranking.evaluate import evaluate
@@ -92,10 +92,12 @@ def test_the_features_are_the_cosine_and_whether_there_is_one(ranker: Ranker, ha
     even, odd = facts["content"]
     assert even > 0.5 > 0.2 > abs(odd)
     assert facts["content_known"].tolist() == [1.0, 1.0]
-    seen = encode.matrix(facts, encode.CONTENT)
+    seen = encode.matrix(facts, feature_names.CONTENT)
     np.testing.assert_allclose(seen[:, 0], facts["content"], atol=1e-6)
-    assert ranker.features[-2:] == encode.CONTENT
-    assert set(encode.features()) & set(encode.CONTENT) == set(), "a ranker without vectors sees none of it"
+    assert ranker.features[-2:] == feature_names.CONTENT
+    assert set(feature_names.features()) & set(feature_names.CONTENT) == set(), (
+        "a ranker without vectors sees none of it"
+    )
 
 
 def test_content_brings_what_is_like_the_history_and_was_never_had(

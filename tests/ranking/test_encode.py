@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.ranking import encode
+from components.ranking import encode, feature_names
 from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
 from components.ranking.history import History
@@ -107,9 +107,9 @@ def test_a_cold_user_has_finite_features_and_no_past(ranker: Ranker) -> None:
 
 def test_every_feature_has_a_name_and_a_column(ranker: Ranker, rows: UserRows) -> None:
     found = encode.matrix(facts_of(ranker, rows))
-    assert found.shape == (3, len(encode.FEATURES))
+    assert found.shape == (3, len(feature_names.FEATURES))
     assert found.dtype == np.float32
-    assert len(set(encode.FEATURES)) == len(encode.FEATURES)
+    assert len(set(feature_names.FEATURES)) == len(feature_names.FEATURES)
 
 
 def with_targets(ranker: Ranker, targets: list[list[int]]) -> Ranker:
@@ -139,12 +139,12 @@ def test_an_item_of_unknown_price_path_and_brand_has_finite_features(ranker: Ran
 
 
 def test_the_price_stands_beside_the_users_mean(ranker: Ranker, rows: UserRows) -> None:
-    relative = encode.matrix(facts_of(ranker, rows))[:, encode.FEATURES.index("price_relative")]
+    relative = encode.matrix(facts_of(ranker, rows))[:, feature_names.FEATURES.index("price_relative")]
     assert relative == pytest.approx(np.log([3 / 2, 2 / 2, 4 / 2]), rel=1e-5)
 
 
 def test_a_feature_is_the_same_wherever_its_facts_are_kept(ranker: Ranker, happened: dict[str, Happened]) -> None:
-    named = (*encode.FEATURES, *encode.UNUSED)
+    named = (*feature_names.FEATURES, *feature_names.UNUSED)
     rows = user_rows(*(known_row(user, weeks, WEEK) for user, weeks in happened.items()), known_row("u99", {}, WEEK))
     chances = np.array([*(intents(user) for user in happened), np.zeros(CATEGORIES + 1)], dtype=np.float32)
     for each in (ranker, with_targets(ranker, [[1, 0], [1, 3], [CATEGORIES + 1, CATEGORIES + 1]])):
@@ -160,7 +160,7 @@ def test_a_feature_is_the_same_wherever_its_facts_are_kept(ranker: Ranker, happe
 
 
 def test_what_is_seen_of_items_is_that_of_the_catalogue_as_it_is_now(ranker: Ranker, rows: UserRows) -> None:
-    place = encode.FEATURES.index("share_1w")
+    place = feature_names.FEATURES.index("share_1w")
     before = encode.matrix(facts_of(ranker, rows))[:, place]
     old = ranker.catalogue
     sold = replace(ranker, catalogue=replace(old, state=old.state | {"share_1w": old.state["share_1w"] + 0.5}))

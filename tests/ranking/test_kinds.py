@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from components.ranking import encode, examples
+from components.ranking import encode, examples, feature_names
 from components.ranking.baselines import BASELINES
 from components.ranking.candidates import CandidateSet, given
 from components.ranking.catalogue import Catalogue
@@ -17,7 +17,8 @@ from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.history import History
 from components.ranking.lists import fit_until, of_weeks, with_shown
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.short import Short
 from components.ranking.spec import Ranking
 from components.ranking.train import train
@@ -83,7 +84,7 @@ def test_weights_matter_where_carts_tell_what_is_bought(tmp_path: Path, funnel: 
 
 def test_a_ranker_finds_the_cart_behind_the_purchase(funnel: World, shop: Ranker) -> None:
     assert {"slow:cart", "since:cart", "slow:view"} <= set(shop.features)
-    assert not set(encode.UNWANTED) & set(shop.features)  # no kind says that an item was not wanted
+    assert not set(feature_names.UNWANTED) & set(shop.features)  # no kind says that an item was not wanted
     found = funnel.examples.of_weeks(funnel.weeks("test"))
     scored = shop.rank(found.rows, found.probabilities)
     first = scored.found.item[top(scored, 1)[:, 0]]
@@ -144,7 +145,9 @@ def test_what_was_not_wanted_is_a_feature_of_the_item_its_category_and_its_brand
     assert facts["unwanted_since"].tolist() == [4, 60, 60]
     assert facts["unwanted_target"].tolist() == pytest.approx([aged, aged, 0])
     assert facts["unwanted_brand"].tolist() == pytest.approx([aged, aged, 0])
-    seen = dict(zip(encode.features(LISTEN.signs())[-4:], encode.matrix(facts, encode.UNWANTED)[0], strict=True))
+    seen = dict(
+        zip(feature_names.features(LISTEN.signs())[-4:], encode.matrix(facts, feature_names.UNWANTED)[0], strict=True)
+    )
     assert seen["unwanted"] == pytest.approx(np.log1p(aged))
     assert seen["unwanted_since"] == pytest.approx(np.log(4))
 
@@ -253,7 +256,7 @@ def test_impressions_teach_and_are_no_interest(tmp_path: Path) -> None:
     items = world.examples.rows.lists["history_items"]
     owner = np.asarray([int(user[1:]) % 2 for user in world.examples.rows.user_id])
     assert (items.values % 2 == owner[items.row_of_value()]).all()  # shown were both colours, clicked is one
-    assert set(encode.SHOWN) <= set(world.features)
+    assert set(feature_names.SHOWN) <= set(world.features)
     weeks = world.weeks("train")[-2:]
     table = fit_until(world.examples, 30, until=weeks[0])
     tables = dict.fromkeys(weeks, table)

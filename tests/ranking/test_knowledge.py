@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.ranking import encode
+from components.ranking import encode, feature_names
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import World
 from components.ranking.history import History
@@ -70,9 +70,9 @@ def test_an_answer_has_what_shares_an_entity_and_says_so(ranker: Ranker) -> None
 def test_a_model_sees_it_where_it_is_declared_and_no_other_model_changes(
     world: World, ranker: Ranker, happened: dict[str, Happened]
 ) -> None:
-    assert world.features == encode.FEATURES
+    assert world.features == feature_names.FEATURES
     declared = replace(world, vocabulary=told(world.vocabulary))
-    assert declared.features == (*encode.FEATURES, "knowledge")
+    assert declared.features == (*feature_names.FEATURES, "knowledge")
     rows = user_rows(known_row("u00", happened["u00"], 21))
     history = History.of(rows, ranker.neighbours)
     scored = knowing(ranker).rank(rows, np.array([intents("u00")], np.float32))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.ranking import cooccurrence, encode
+from components.ranking import cooccurrence, encode, feature_names
 from components.ranking.candidates import candidates, given
 from components.ranking.catalogue import Catalogue
 from components.ranking.history import History
@@ -149,8 +149,8 @@ def test_a_feature_of_facts_is_the_number_by_hand(feature: str, facts: dict[str,
 
 
 def test_every_feature_has_a_known_answer() -> None:
-    elsewhere = {*encode.CONTENT, *OF_LEARNT.values()}  # in test_content.py and test_fitted.py
-    assert {feature for feature, _, _ in FEATURES} == set(encode.KNOWN) - elsewhere
+    elsewhere = {*feature_names.CONTENT, *OF_LEARNT.values()}  # in test_content.py and test_fitted.py
+    assert {feature for feature, _, _ in FEATURES} == set(feature_names.KNOWN) - elsewhere
 
 
 # Items 10 and 16 are of one path, 4 of the same category; all three of brand EVEN, 5 of brand ODD.

@@ -8,7 +8,8 @@ import pytest
 
 from components.ranking import batch, open_catalogue
 from components.ranking.batch import GROUP
-from components.ranking.score import Ranker, Recommended
+from components.ranking.score import Ranker
+from components.ranking.scored import Recommended
 from feature_repo.documents.changes import ITEM, Newest
 from feature_repo.fallback import RUNG, Fallback, ListedItem
 from feature_repo.live_items import live

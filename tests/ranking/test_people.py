@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.ranking import batch, encode, examples, places
+from components.ranking import batch, encode, examples, feature_names, places
 from components.ranking.baselines import BASELINES, PEOPLES
 from components.ranking.candidates import candidates, given
 from components.ranking.catalogue import Catalogue
@@ -27,6 +27,7 @@ from components.ranking.spec import OF_PEOPLE, Candidates, Ranking
 from components.ranking.train import train
 from feature_repo import columns, erasure
 from feature_repo.calendar import Calendar
+from feature_repo.clock import STEPS, Step
 from feature_repo.edges import Edges
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import Ragged, UserRows
@@ -195,6 +196,16 @@ def test_the_facts_of_people_are_what_happened() -> None:
     assert answered["b"]["unanswered"] == 0.0
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_what_people_did_to_a_user_decays_as_what_the_user_did(step: Step) -> None:
+    calendar = Calendar(worlds.FIRST_DAY, step=step)
+    at = int(calendar.start(10).timestamp()) + 60
+    mine = row("a", had="b", wrote="b", at=at, answered=at)
+    later = dataclasses.replace(mine, now=mine.now + 7 * calendar.pace.seconds)
+    found = facts_of(later, calendar)["b"]
+    assert found["wrote_slow"] == found["slow"] == round(calendar.pace.slow**7, 4)
+
+
 # What was known when --------------------------------------------------------------------------------
 
 
@@ -332,8 +343,8 @@ def test_where_triangles_close_common_acquaintances_beat_all_that_knows_no_graph
 
 
 def test_a_ranker_of_other_items_sees_what_it_saw() -> None:
-    assert encode.features(people=False) == encode.FEATURES
-    assert not set(encode.PEOPLE) & set(encode.FEATURES)
+    assert feature_names.features(people=False) == feature_names.FEATURES
+    assert not set(feature_names.PEOPLE) & set(feature_names.FEATURES)
 
 
 @pytest.mark.parametrize(

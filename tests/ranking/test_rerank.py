@@ -13,7 +13,8 @@ from components.ranking.diversity_spec import Diversity
 from components.ranking.evaluate import BY_SCORE, evaluate
 from components.ranking.examples import World
 from components.ranking.list_figures import Made
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.spec import Ranking
 from components.ranking.train import train
 from components.ranking.twin import Twin

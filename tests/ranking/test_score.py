@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ranking.score import Ranker, Recommended, top
+from components.ranking.score import Ranker
+from components.ranking.scored import Recommended, top
 from components.ranking.spec import Candidates
 from feature_repo import files
 from feature_repo.errors import DataError

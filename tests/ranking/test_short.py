@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.ranking import encode, examples, lists, metrics, short
+from components.ranking import encode, examples, feature_names, lists, metrics, short
 from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
 from components.ranking.history import History
 from components.ranking.metrics import K
-from components.ranking.score import top
+from components.ranking.scored import top
 from components.ranking.short import Short
 from components.ranking.spec import Candidates, Ranking
 from components.ranking.train import Trained, train
@@ -80,7 +80,7 @@ def test_cut_rows_come_after_the_whole_ones_and_keep_labels_and_what_is_barred(f
     assert len(more) == len(plain) + len(whom)
     np.testing.assert_array_equal(more.features[: len(plain.features)], plain.features)
     assert more.wanted[len(plain) :].tolist() == plain.wanted[whom].tolist()
-    had = encode.FEATURES.index("had")
+    had = feature_names.FEATURES.index("had")
     assert (more.features[len(plain.features) :, had] == 0).all(), "what the whole history bars is no candidate"
 
 

@@ -13,7 +13,8 @@ from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Arrays, Neighbours
 from components.ranking.past import Past
-from components.ranking.score import FACT, Ranker
+from components.ranking.score import Ranker
+from components.ranking.scored import FACT
 from components.ranking.sources import LEARNT, NAMES, PHRASES, SOURCES, Source, finder
 from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates, Ranking

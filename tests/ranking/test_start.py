@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.ranking import encode, examples, lists, net_fit, places, refit, train
+from components.ranking import examples, feature_names, lists, net_fit, places, refit, train
 from components.ranking.baselines import FORMULAS, OF_PEOPLE, ranked
 from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.history import History
-from components.ranking.score import Ranker, top
+from components.ranking.score import Ranker
+from components.ranking.scored import top
 from components.ranking.spec import STARTS, STARTS_OF_PEOPLE, Ranking
 from feature_repo.rows import Ragged
 from tests.ranking.board import SPEC, SPLIT
@@ -40,7 +41,7 @@ def misled(world: World) -> World:
 
 
 def test_the_first_epoch_is_the_baselines_own_order(begun: World, learnt: train.Trained) -> None:
-    assert begun.features == (*encode.FEATURES, "place:personal_popular")
+    assert begun.features == (*feature_names.FEATURES, "place:personal_popular")
     assert len(learnt.epochs) <= STARTED.epochs + 1
     validated = evaluate(learnt.ranker, begun, part="validate").baselines["personal_popular"]["ndcg_at_10"]
     assert learnt.epochs[0].validate_ndcg_at_10 == pytest.approx(validated, abs=0.02)  # candidates hold nearly all

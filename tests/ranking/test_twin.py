@@ -15,7 +15,8 @@ from components.ranking.candidates import CandidateSet
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.levels import Facts
-from components.ranking.score import Ranker, Scored
+from components.ranking.score import Ranker
+from components.ranking.scored import Scored
 from components.ranking.train import Trained
 from components.ranking.twin import Twin, renamed
 from components.twins import Twin as Known

@@ -13,7 +13,8 @@ from components.ranking import value_lists
 from components.ranking.candidates import CandidateSet
 from components.ranking.examples import World
 from components.ranking.levels import Facts
-from components.ranking.score import Ranker, Scored
+from components.ranking.score import Ranker
+from components.ranking.scored import Scored
 from components.ranking.spec import Ranking
 from components.ranking.train import Trained
 from components.ranking.value_lists import Parts, ValueTable

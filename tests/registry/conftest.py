@@ -26,7 +26,7 @@ from components.intent.context import TargetContext
 from components.intent.model import IntentNet
 from components.intent.score import IntentScorer
 from components.intent.shape import Shape
-from components.ranking import encode as ranking_encode
+from components.ranking import feature_names
 from components.ranking.catalogue import Catalogue
 from components.ranking.models.listwise_mlp import RankingNet
 from components.ranking.neighbours import Neighbours
@@ -127,7 +127,7 @@ def ranking_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
         "price": [1.0] * n, "repeat_share": [0.5] * n,
     })  # fmt: skip
     Ranker(
-        net=RankingNet(len(ranking_encode.FEATURES), width=8, dropout=0.0),
+        net=RankingNet(len(feature_names.FEATURES), width=8, dropout=0.0),
         vocabulary=words,
         item_state=state,
         catalogue=Catalogue.of(words, state),

@@ -19,7 +19,7 @@ from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from tests.bentos import conftest
 from tests.bentos.conftest import TinyRanker, TinyScorer, World
-from tests.bentos.recommender.test_item_changes import client, shop
+from tests.bentos.recommender.item_shop import client, shop
 from tests.patience import patient
 
 PLACES = {"home": {"k": 2}, "item page": {}, "basket": {"algorithm": "popular"}}

@@ -180,3 +180,8 @@ def play(tmp_path: Path) -> Callable[..., None]:
         asyncio.run(whole())
 
     return run
+
+
+def event(user="1", event_id=None):
+    named = {"event_id": event_id} if event_id else {}
+    return {"user_id": user, "item_id": "i1", "event": "purchase"} | named

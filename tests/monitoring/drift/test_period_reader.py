@@ -23,7 +23,8 @@ from monitoring.drift import answers_read, text_directions, watch_record, watchi
 from monitoring.drift.answers_read import Answers
 from monitoring.drift.decision import decide
 from monitoring.drift.measuring import measure, measured
-from monitoring.drift.period_reader import Folders, Periods
+from monitoring.drift.period_reader import Periods
+from monitoring.drift.run_folders import Folders
 from monitoring.spec import Monitoring, Signals
 from tests import worlds
 
