@@ -173,7 +173,7 @@ def _require_objects(path: Path, line: str) -> None:
     try:
         if isinstance(json.loads(line), dict):
             return
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also a number of too many digits
         pass
     raise DataError(
         f"{path}: looks like JSON, but its first line is no object of its own ('{line[:40]}'); write one object "

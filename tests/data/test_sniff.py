@@ -81,6 +81,12 @@ def test_objects_a_line_are_json_lines_and_other_json_is_refused(tmp_path: Path)
         sniff(put(tmp_path, '[\n{"user": 1}\n]\n', name="log.json"))
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"user": ' + "1" * 5_000 + "}"])
+def test_json_that_nobody_can_read_is_refused_in_a_line(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match="looks like JSON, but its first line is no object of its own"):
+        sniff(put(tmp_path, line + "\n"))
+
+
 def test_what_stands_above_a_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 1 has 1 fields and most lines have 2; drop what stands above the table"):
         sniff(put(tmp_path, "Report of May\n" + "1\t2\n" * 30))
