@@ -18,6 +18,7 @@ from bentos.console.ports.rules import Column
 from bentos.http.problems import Rejected, refused
 from components.ranking.rules import expression
 from components.ranking.rules.expression import Both, Comparison, Either, Expression
+from feature_repo.errors import shortened
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 ROWS, MOST_ROWS = 3, 20  # conditions that a new form has, and at most
@@ -160,7 +161,7 @@ def _comparison(number: int, row: Condition, kinds: Mapping[str, str]) -> str:
         return f"{column} {row.operator}"
     if not row.value:
         raise refused(place, f"{row.column} {row.operator} what? The value is missing", "a value, or 'is unknown'")
-    values = _listed(row.value) if row.operator in LISTS else [row.value]
+    values = _listed(place, row.value) if row.operator in LISTS else [row.value]
     quoted = [_quoted(place, value, kinds[row.column]) for value in values]
     return (
         f"{column} {row.operator} [{', '.join(quoted)}]"
@@ -173,9 +174,12 @@ def _plain(name: str) -> bool:
     return name not in expression.WORDS
 
 
-def _listed(text: str) -> list[str]:
+def _listed(place: str, text: str) -> list[str]:
     """Return the values of a list with commas between them; one that holds a comma stands in quotes."""
-    return [one.strip() for one in next(csv.reader([text], skipinitialspace=True)) if one.strip()]
+    try:
+        return [one.strip() for one in next(csv.reader([text], skipinitialspace=True)) if one.strip()]
+    except csv.Error as error:  # a line end in it, or a value of more characters than a rule may have
+        raise refused(place, f"'{shortened(text, 40)}' is no list: {error}", "values with commas between") from None
 
 
 def _quoted(place: str, value: str, kind: str) -> str:

@@ -4,6 +4,7 @@ Arrays of plain values stay lists; whatever else is nested becomes JSON text, as
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from components.data.database import name, text
 from feature_repo.errors import DataError, shortened
 
 CHUNK_ROWS = 50_000
+HALF = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes half of a character beyond 16 bits
+HALVED = re.compile("[\ud800-\udfff]")
 
 
 def scan(path: Path, work: Path, *, place: str, label: str) -> tuple[str, int]:
@@ -52,6 +55,8 @@ def _row(line: str, number: int, lists: dict[str, bool | None], *, place: str, l
         found = json.loads(line, parse_int=str, parse_float=_whole, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: {label}: line {number} is no JSON object: {error}; mend the line") from None
+    if HALF.search(line) and HALVED.search(json.dumps(found, ensure_ascii=False)):
+        raise DataError(f"{place}: {label}: line {number} holds half of a character, such as \\ud83d; mend the line")
     if not isinstance(found, dict):
         shown = shortened(line.strip(), 40)
         raise DataError(f"{place}: {label}: line {number} is no JSON object ({shown}); write an object a line")

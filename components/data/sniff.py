@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,12 @@ def sniff(path: Path) -> Form:
         start = stream.read(4)
     if start == b"PAR1":
         return Form(path, "parquet")
-    raw = _sample(path)
-    encoding = _encoding(path, raw)
-    lines = _lines(raw, encoding)
+    try:
+        raw = _sample(path)
+        encoding = _encoding(path, raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be unpacked: {error}") from error
+    lines = _lines(path, raw, encoding)
     if not lines:
         raise DataError(f"{path}: holds no rows")
     shown = tuple(line[:SHOWN_WIDTH] + ("…" if len(line) > SHOWN_WIDTH else "") for line in lines[:SHOWN_LINES])
@@ -105,16 +109,19 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def _sample(path: Path) -> bytes:
-    try:
-        with open_bytes(path) as stream:
-            return stream.read(SAMPLE_BYTES)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be unpacked: {error}") from error
+    with open_bytes(path) as stream:
+        return stream.read(SAMPLE_BYTES)
 
 
-def _lines(raw: bytes, encoding: str) -> list[str]:
+def _lines(path: Path, raw: bytes, encoding: str) -> list[str]:
     """Decode the sample's lines that hold something; the last one may be cut off, so it is left out."""
-    text = codecs.getincrementaldecoder(encoding)("strict").decode(raw, final=False).removeprefix("\ufeff")
+    try:
+        text = codecs.getincrementaldecoder(encoding)("strict").decode(raw, final=False).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: looks like {encoding}, which byte 0x{raw[error.start]:02x} at {error.start:,} is not; write the "
+            "file as UTF-8, or mend that place"
+        ) from None
     lines = text.splitlines()
     if len(raw) == SAMPLE_BYTES and len(lines) > 1:
         lines.pop()
@@ -173,7 +180,7 @@ def _require_objects(path: Path, line: str) -> None:
     try:
         if isinstance(json.loads(line), dict):
             return
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also a number of too many digits
         pass
     raise DataError(
         f"{path}: looks like JSON, but its first line is no object of its own ('{line[:40]}'); write one object "

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def as_utf8(path: Path, encoding: str, work: Path, *, place: str) -> Path:
         try:
             for text in _decoded(stream, path, encoding, place=place):
                 out.write(text)
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{place}: {path.name} cannot be unpacked: {error}") from None
     if not utf8:
         _require_no_utf8(path, encoding, place=place)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from components.intent.spec import UPLIFT
 from feature_repo import columns, files
+from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
@@ -93,6 +94,12 @@ def probabilities(table: pa.Table, scorer: "IntentScorer", fallback: Fallback) -
     if len(modelled):
         rows = UserRows.from_arrow(table.drop([GROUP, RUNG]))
         found[modelled] = scorer.predict(rows.take(modelled))
+        if len(spoilt := np.flatnonzero(~np.isfinite(found).all(axis=1))):
+            raise DataError(
+                f"{ROWS}: {len(spoilt)} of {table.num_rows} users have probabilities that are no numbers, such as "
+                f"{table[columns.USER_ID][int(spoilt[0])]}: their profiles or the model are spoilt; build the profiles "
+                "again, or roll back"
+            )
     return found
 
 

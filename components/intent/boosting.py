@@ -165,7 +165,7 @@ class Boosting:
         found = Forest(self.shape, kept | nodes_of(trees_of(model.model_to_string(num_iteration=trees))))
         some = x[np.linspace(0, len(x) - 1, min(CHECKED, len(x))).astype(np.int64)]
         off = float(np.abs(expit(found.logits(some)) - model.predict(some, num_iteration=trees)).max())
-        if off > CLOSE:
+        if not off <= CLOSE:  # nor NaN
             raise RuntimeError(f"gbdt: the arrays of the trees are off by {off:g} from LightGBM's own answer")
         self.forest = found
 

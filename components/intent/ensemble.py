@@ -128,7 +128,7 @@ class Ensemble:
 def weights_of(folder: Path) -> dict[str, float]:
     """Read the members' weights of a model folder."""
     weights = files.read_json(folder / CONFIG).get(MEMBERS)
-    if not isinstance(weights, dict) or not weights or abs(sum(weights.values()) - 1) > 1e-9:
+    if not isinstance(weights, dict) or not weights or not abs(sum(weights.values()) - 1) <= 1e-9:
         raise DataError(f"{folder}: its {CONFIG} names no members of an ensemble; run the pipeline again")
     return {str(name): float(weight) for name, weight in weights.items()}
 

@@ -61,6 +61,10 @@ def scores(
         said = np.asarray(stored[COLUMN].take(position[index]).to_pylist(), dtype=np.float64)  # [B, C]
         gap = float(np.abs(said - scorer.predict(rows.take(index))).max())
         example = f"user {rows.user_id[index[0]]}"
+        if not np.isfinite(gap):
+            what = "no numbers, or the final model's are none: nothing says which model they come from"
+            found.append(Leak(TABLE, COLUMN, int(number), example, SCORES, what, len(index)))
+            continue
         if number in weeks["scored_by_early"] and gap < CLOSE:
             what = f"the same as the final model's (within {gap:.1g}), which learned from this week"
             found.append(Leak(TABLE, COLUMN, int(number), example, SCORES, what, len(index)))

@@ -104,15 +104,19 @@ def cross_entropy(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 
 def best_threshold(label: np.ndarray, probability: np.ndarray) -> float:
-    """Return the threshold with the highest F1 over all pairs.
+    """Return the threshold with the highest F1 over all pairs, the highest of equals; pairs of one answer stand together.
 
     >>> round(best_threshold(np.array([[0, 1, 1]]), np.array([[0.1, 0.4, 0.8]])), 2)
     0.4
+    >>> round(best_threshold(np.array([1, 1, 0, 0, 0, 0]), np.array([0.9, 0.5, 0.5, 0.5, 0.5, 0.5])), 2)
+    0.9
     """
     order = np.argsort(-probability, axis=None)
+    descending = probability.ravel()[order]
     hits = np.cumsum(label.ravel()[order], dtype=np.int64)
     f1 = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
-    return float(probability.ravel()[order[np.argmax(f1)]])
+    ends = np.append(descending[1:] < descending[:-1], True)  # of an answer: a threshold takes all of its pairs
+    return float(descending[np.argmax(np.where(ends, f1, -1.0))])
 
 
 def summary(label: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:

@@ -76,7 +76,7 @@ class Single:
             traced = trace(plain, arrays, check_trace=False)
             found = [traced(*arrays) for _ in range(RUNS)][-1]
             off = float((found - plain(*arrays)).abs().max())
-        if off > CLOSE:
+        if not off <= CLOSE:  # nor NaN
             log.warning("the traced network is off by %g; it runs untraced", off)
             return plain
         return traced

@@ -235,7 +235,13 @@ def spoke(table: pa.Table, probabilities: np.ndarray, ranker: "Ranker") -> list[
 def _modelled(
     rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int, exclude: Sequence[frozenset[int]]
 ) -> Iterator[list[Listed]]:
-    scored = ranker.rank(rows, probabilities)
+    try:
+        scored = ranker.rank(rows, probabilities)
+    except ArithmeticError as no_number:
+        raise DataError(
+            f"{ROWS}: {no_number} in the group that begins with user {rows.user_id[0]}: its profiles or the model are "
+            "spoilt; build the profiles again, or roll back"
+        ) from None
     allowed = None
     if any(exclude):
         named = zip(scored.found.row.tolist(), scored.found.item.tolist(), strict=True)

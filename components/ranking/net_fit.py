@@ -23,6 +23,7 @@ from components.training import loop, parallel
 from components.training.checkpoints import Checkpoints
 from components.training.parallel import Wrapped
 from components.training.precision import autocast
+from feature_repo.errors import DataError
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
@@ -146,6 +147,22 @@ def _untrained(net: ScoringNet, fit: Lists, spec: Ranking) -> float:
     return float(np.mean(losses)) if losses else 0.0
 
 
+def require_hits(of: Lists, part: str) -> None:
+    """Refuse lists that teach nothing, or that say nothing of when to stop."""
+    if not of.bought.any():
+        raise DataError(
+            f"models.ranking: none of the {len(of):,} {part} lists holds an item that its user then chose, so nothing "
+            "can be learnt of them; raise the limits of models.ranking.candidates, or choose an algorithm that is a "
+            "formula, such as popular"
+        )
+
+
+def with_hits(of: Lists) -> np.ndarray:
+    """Tell which lists have a candidate that was bought, bool [B]."""
+    before = np.concatenate([[0], np.cumsum(of.bought)])
+    return np.asarray(np.diff(before[of.offsets]) > 0)
+
+
 def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:
     """Return the mean NDCG@10 of scored lists; the ideal counts bought items that are no candidates too.
 
@@ -184,8 +201,7 @@ def _batches(of: Lists, order: np.ndarray, size: int, *, ranks: Ranks) -> Iterat
 
     Lists without a hit teach nothing.
     """
-    hits = np.add.reduceat(of.bought, of.offsets[:-1]) > 0
-    order = order[hits[order]]
+    order = order[with_hits(of)[order]]
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         mine, share = ranks.shard(len(rows))

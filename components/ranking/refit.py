@@ -193,7 +193,7 @@ def require_sane(made: Refitted, training: Mapping[str, Any]) -> None:
 
 def _require_sane(ndcg_at_10: float, training: Mapping[str, Any], name: str) -> None:
     judged = training["epochs"][training["best_epoch"]]["validate_ndcg_at_10"]
-    if ndcg_at_10 < LEAST_OF * judged:
+    if not ndcg_at_10 >= LEAST_OF * judged:  # nor NaN
         whose = f"the NDCG@10 of its {name}" if name else "its NDCG@10"
         raise _insane(
             f"{whose} is {ndcg_at_10:.4f} on the weeks that it learnt from, the judged ranker's {judged:.4f} "

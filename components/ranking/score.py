@@ -212,7 +212,10 @@ class Ranker:
         return similars.similar(self, item, k=k, exclude=exclude, by=by)
 
     def scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
-        """Score candidates of rows [B] as `read` gives them, with what they remember laid out, given intents [B, C]."""
+        """Score candidates of rows [B] as `read` gives them, with what they remember laid out, given intents [B, C].
+
+        ArithmeticError where a score is no number, from a spoilt profile or spoilt weights: no order would be one.
+        """
         facts = encode.facts(
             rows,
             found,
@@ -226,8 +229,8 @@ class Ranker:
         if isinstance(self.net, Bundle):
             spoke = self.net.choice.of(rows, probabilities)  # [B]
             scores = self.net.score(spoke[found.row], facts, self.matrix)
-            return Scored(found, facts, scores, spoke, self.net.choice.algorithms)
-        return Scored(found, facts, scored_by(self.net, facts, self.matrix))
+            return Scored.whole(found, facts, scores, spoke, self.net.choice.algorithms)
+        return Scored.whole(found, facts, scored_by(self.net, facts, self.matrix))
 
     def matrix(self, facts: Mapping[str, np.ndarray]) -> np.ndarray:
         """Turn facts into what the networks and trees see, float32 [M, F]."""

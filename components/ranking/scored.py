@@ -5,6 +5,7 @@ Training, evaluation and serving order candidates here alone. It scores nothing 
 Letters: B rows, M candidates over all rows.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,20 @@ class Scored:
     scores: np.ndarray  # [M] float32, float64 of a baseline and of a choice
     spoke: np.ndarray | None = None  # [B] int64: which of `algorithms` scored the row; None: there is one
     algorithms: tuple[str, ...] = ()
+
+    @classmethod
+    def whole(
+        cls,
+        found: CandidateSet,
+        facts: Facts,
+        scores: np.ndarray,
+        spoke: np.ndarray | None = None,
+        algorithms: tuple[str, ...] = (),
+    ) -> "Scored":
+        """Return scores that all are numbers; ArithmeticError for others, which sort beside nothing."""
+        if math.isnan(np.minimum.reduce(scores, initial=0.0)):
+            raise ArithmeticError(f"{np.count_nonzero(np.isnan(scores))} of {len(scores)} scores are no numbers")
+        return cls(found, facts, scores, spoke, algorithms)
 
     def recommended(self, places: np.ndarray) -> list[Recommended]:
         """Return candidates as answers have them, in the order of `places`."""

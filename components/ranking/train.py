@@ -27,7 +27,7 @@ from components.ranking.models import lambdamart
 from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
-from components.ranking.net_fit import Epoch, fit_net, ndcg_at_k
+from components.ranking.net_fit import Epoch, fit_net, ndcg_at_k, require_hits
 from components.ranking.score import Ranker
 from components.ranking.scored import top
 from components.ranking.short import Short
@@ -186,6 +186,8 @@ def _fitted(material: Material, spec: Ranking, ranks: Ranks, checkpoints: Checkp
         ranker = ranker_of(world, spec, net=BaselineNet(spec.algorithm), neighbours=final)
         return _by_formula(ranker, material, neighbours_s=fitted - start)
     fit, check = material.fit, material.check
+    require_hits(fit, "training")
+    require_hits(check, "validation")
     encoded = time.monotonic()
     with one_thread():
         net: ScoringNet | Trees

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from components.training.checkpoints import Checkpoints, State
 from components.training.parallel import Wrapped, like, whole
+from feature_repo.errors import DataError
 
 B = TypeVar("B")  # a batch
 GENERATOR, LOSSES = "generator", "losses"  # in a checkpoint, by process
@@ -99,6 +100,11 @@ class Loop(Generic[B]):
             self.wrapped.net.eval()
             took = time.monotonic() - began
             mean = self.mean(float(np.mean(losses)) if losses else 0.0)
+            if not np.isfinite(mean):  # its weights are no numbers either, and no later step mends them
+                raise DataError(
+                    f"stage {self.stage}, epoch {epoch + 1}: the mean loss is {mean}: training diverged; use a smaller "
+                    "learning_rate, or look for huge values in the data"
+                )
             yield Pass(mean, began, round(waited / max(took, 1e-9), 4))
             losses = []
 

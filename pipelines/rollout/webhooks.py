@@ -130,5 +130,5 @@ def _is_champion(body: bytes, model: str) -> bool:
         return bool(
             document["entity"] == "model_version_alias" and data["name"] == model and data["alias"] == "champion"
         )
-    except (ValueError, KeyError, TypeError):  # signed, and yet nothing that this version knows
+    except (ValueError, KeyError, TypeError, RecursionError):  # signed, and yet nothing that this version knows
         return False

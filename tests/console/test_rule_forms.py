@@ -152,6 +152,11 @@ KINDS_NAMED = "filter, cap, pin, boost, bury, price, stock, bought, shown, new"
             "condition 1: the value has both kinds of quotes; allowed: one kind of quotes in it",
         ),
         (
+            filtered(Condition("category", "in", "tea\rsoup")),
+            "condition 1: 'tea\rsoup' is no list: new-line character seen in unquoted field - do you need to open the "
+            "file in universal-newline mode?; allowed: values with commas between",
+        ),
+        (
             Fields("filter", "a", conditions=(Condition("price", "=", "1"),), where="price = 1"),
             "where: there are conditions and a text; allowed: one of the two: empty the other",
         ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from components.data import text_files
 from components.data.sniff import sniff
 from feature_repo.errors import DataError
 
@@ -70,15 +71,39 @@ def test_a_packed_file_is_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "log.csv.gz"
     path.write_bytes(gzip.compress(b"user;item\n1;tea\n"))
     assert sniff(path).options() == {"delimiter": ";"}
-    path.write_bytes(gzip.compress(b"user;item\n1;tea\n" * 9)[:20])
-    with pytest.raises(DataError, match="cannot be unpacked"):
-        sniff(path)
+    whole = gzip.compress(b"user;item\n1;tea\n" * 9)
+    for broken in (whole[:20], whole[:10] + b"\xff" + whole[11:], b"\x1f\x8b" + whole):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match="cannot be unpacked"):
+            sniff(path)
+        with pytest.raises(DataError, match="cannot be unpacked"):
+            text_files.as_utf8(path, "utf-8", tmp_path, place="data.source.events")
 
 
 def test_objects_a_line_are_json_lines_and_other_json_is_refused(tmp_path: Path) -> None:
     assert sniff(put(tmp_path, '{"user": 1}\n{"user": 2}\n', name="log.txt")).kind == "jsonl"
     with pytest.raises(DataError, match=r"write one object a line, as `jq -c '\.\[\]' log\.json > events\.jsonl` does"):
         sniff(put(tmp_path, '[\n{"user": 1}\n]\n', name="log.json"))
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"user": ' + "1" * 5_000 + "}"])
+def test_json_that_nobody_can_read_is_refused_in_a_line(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match="looks like JSON, but its first line is no object of its own"):
+        sniff(put(tmp_path, line + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"\xff\xfea\x00,\x00\x00\xd8b\x00", "looks like utf-16, which byte 0x00 at 6 is not; write the file as UTF-8"),
+        ("имя,товар\n".encode("cp1251") * 9 + b"1,\x98\n", "looks like cp1251, which byte 0x98 at 92 is not;"),
+    ],
+)
+def test_bytes_that_are_no_text_of_what_they_look_like_are_named(tmp_path: Path, raw: bytes, said: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=said):
+        sniff(path)
 
 
 def test_what_stands_above_a_table_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files in all the ways that people write them: read to the known truth, every cell, or refused in one line."""
 
+import gzip
 import shutil
 from collections.abc import Iterable
 from dataclasses import fields
@@ -200,10 +201,20 @@ AMBIGUOUS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         {},
         r"a.jsonl: line 1 is no JSON object: a key stands twice in one object; mend the line",
     ),
+    "JSON with half of a character": (
+        {"a.jsonl": '{"user_id": 2, "item_id": ["\\ud83c\\udf75"]}\n{"user_id": "\\uD83C"}\n'},
+        {},
+        r"a.jsonl: line 2 holds half of a character, such as \\ud83d; mend the line",
+    ),
     "JSON ids that a float has rounded": (
         {"a.jsonl": '{"user_id": 9007199254740993.0, "item_id": "tea", "timestamp": "2024-01-09"}\n'},
         {},
         r"holds '9007199254740993.0' in row 1 of a.jsonl, which is no exact id",
+    ),
+    "an archive whose middle is none": (
+        {"a.csv.gz": gzip.compress(HEAD.encode())[:10] + b"\xff" * 30},
+        {},
+        r"a.csv.gz cannot be unpacked: ",
     ),
     "a file that is no archive": ({"a.csv.gz": HEAD + ROWS}, {}, r"a.csv.gz cannot be unpacked: "),
 }

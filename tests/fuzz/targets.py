@@ -5,6 +5,7 @@ than not to fall over, the promise is asserted: a backup writes below its folder
 their bytes are cut.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 from pydantic import BaseModel, ValidationError
 
 from bentos import keys
@@ -22,6 +24,10 @@ from bentos.recommender.logs import eventlog, json_lines
 from bentos.recommender.logs.event_rules import EventRules
 from bentos.release import Release
 from bentos.router.routes_file import RoutesFile
+from components.content.llm import client as llm
+from components.content.llm.settings import Endpoint
+from components.data import json_lines as source_lines
+from components.data import sniff, text_files
 from components.data.derived import rules_at_the_door
 from components.intent.sessions.score import SessionScorer
 from feature_repo import files, release_folder
@@ -181,6 +187,53 @@ def routes(data: bytes) -> None:
         assert "\n" not in found.problem
 
 
+def shop_files(data: bytes) -> None:
+    """A file of a shop's own, as `intentflow init` looks at it and ingest reads it; a mistake is one line."""
+    with folder() as at:
+        path, work = at / "events.txt", at / "work"
+        path.write_bytes(data)
+        work.mkdir()
+        with one_line():
+            form = sniff.sniff(path)
+            told = text_files.as_utf8(path, form.encoding, work, place="data.source.events")
+            names = {"place": "data.source.events", "label": "events"}
+            if form.kind == "jsonl":
+                source_lines.scan(told, work, **names)
+            elif form.kind == "csv":
+                dialect = text_files.find_dialect(told, form.delimiter, set(), **names)
+                text_files.header(told, dialect, named=form.header, **names)
+                for _ in text_files.records(told, dialect, **names):
+                    pass
+                text_files.count_records(told, dialect)
+
+
+def model_answers(data: bytes) -> None:
+    """What a language model's endpoint sends, as a text that streams and as an object; the first byte says its status.
+
+    Whatever leaves can be written as UTF-8, and a call costs nothing below 0.
+    """
+    status = 200 if data[:1] != b"!" else 500
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=data[1:])
+
+    async def asked(structured: bool) -> None:
+        made, usage = Endpoint(url="http://llm/v1", model="m", structured=structured), llm.Usage()
+        client = llm.Client(made, transport=httpx.MockTransport(answer))
+        with contextlib.suppress(llm.Failed):
+            async for piece in client.stream("Say.", max_tokens=20, temperature=0.0, timeout_s=9, usage=usage):
+                piece.encode()
+        assert usage.asked >= 0
+        assert usage.answered >= 0
+        with contextlib.suppress(llm.Failed):
+            found = await client.document("Say.", {}, max_tokens=20, timeout_s=9, usage=usage)
+            json.dumps(found, ensure_ascii=False).encode()
+        await client.close()
+
+    for structured in (True, False):
+        asyncio.run(asked(structured))
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep what readers log about bad lines off the terminal."""
@@ -207,4 +260,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "routes": routes,
     "router": http.router,
     "door_answers": http.door_answers,
+    "shop_files": shop_files,
+    "model_answers": model_answers,
 }

@@ -52,6 +52,15 @@ def test_scores_of_the_final_model_on_its_own_training_weeks_are_named(trained: 
     assert found[0].cells == 40
 
 
+def test_scores_that_are_no_numbers_pass_no_check(trained: Trained, examples: Examples) -> None:
+    table = stored(trained)
+    of_nobody = np.full_like(trained.out_of_time.probabilities, np.nan)
+    planted = table.set_column(2, "probabilities", pa.array(list(of_nobody), table.schema.field(2).type))
+    found = leaks.scores(trained.scorer, examples.rows, examples.week, stored=planted, weeks=trained.weeks)
+    assert [leak.week for leak in found] == [*HELD, 17, 18, 19, 20]
+    assert {leak.severity for leak in found} == {"leak"}
+
+
 def test_a_stage_that_learned_from_a_week_it_scores_is_named(trained: Trained) -> None:
     found = leaks.recorded(trained.weeks | {"early": list(range(5, 15))}, SPLIT)
     assert [leak.week for leak in found] == [13, 14]

@@ -44,6 +44,17 @@ def test_summary_figures_are_those_of_scikit_learn() -> None:
     assert found["micro_f1"] == pytest.approx(f1_score(label.ravel(), score.ravel() >= 0.5), abs=1e-6)
 
 
+def test_the_best_threshold_takes_all_pairs_of_an_answer() -> None:
+    """Trees give equal answers by the hundred: a cut in the midst of them is none that a threshold can make."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        score = np.round(rng.random(40), 1)
+        label = (rng.random(40) < 0.3).astype(np.int64)
+        f1 = {t: metrics.pooled(label[None], score[None], threshold=t)["micro_f1"] for t in np.unique(score)}
+        best = metrics.best_threshold(label, score)
+        assert f1[best] == max(f1.values())
+
+
 def test_the_best_threshold_has_the_highest_f1() -> None:
     score = RNG.random(200)
     label = (score + RNG.normal(0, 0.3, 200) > 0.7).astype(np.uint8)

@@ -6,6 +6,7 @@ but its text and its count of tokens.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,12 +15,17 @@ from components.content.llm.settings import Endpoint
 
 Why = Literal["away", "late", "refused", "rubbish", "endless"]
 LONGEST = 2_000  # characters of an answer, with its JSON
+LINE_BYTES = 1 << 16  # of a line of the stream; of a refusal only its beginning is read
+SAID = 200  # bytes of a refusal that are told
+MOST_TOKENS = 10_000_000  # of one call; an endpoint that counts more, or below 0, counts wrongly
 SCHEMA = {
     "type": "object",
     "properties": {"text": {"type": "string"}},
     "required": ["text"],
     "additionalProperties": False,
 }
+HIGH, LOW = re.compile(r"[dD][89abAB][0-9a-fA-F]{2}"), re.compile(r"[dD][c-fC-F][0-9a-fA-F]{2}")
+HEX = re.compile(r"([0-9a-fA-F]{4}){1,2}")
 CLOSED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -91,11 +97,13 @@ class TextField:
         code = self.raw[self._at + 2 : self._at + 6]
         if len(code) < 4:
             return None
-        self._at += 6
-        try:
-            return chr(int(code, 16))
-        except ValueError:
-            return "\ufffd"
+        if HIGH.fullmatch(code):  # the first half of a character beyond 16 bits, such as an emoji
+            half = self.raw[self._at + 6 : self._at + 12]
+            if len(half) < 6 and "\\u".startswith(half[:2]):
+                return None
+            code += half[2:] if half.startswith("\\u") and LOW.fullmatch(half[2:]) else ""
+        self._at += 6 if len(code) == 4 else 12
+        return _whole(bytes.fromhex(code).decode("utf-16-be", "surrogatepass")) if HEX.fullmatch(code) else "\ufffd"
 
 
 @dataclass
@@ -146,6 +154,7 @@ class Client:
             await raw.aclose()  # type: ignore[attr-defined]
         try:
             found = json.loads(said[said.find("{") : said.rfind("}") + 1])
+            json.dumps(found, ensure_ascii=False).encode()  # half a character can be neither shown nor kept
         except (ValueError, RecursionError):
             raise Failed("rubbish", "no whole JSON object") from None
         if not isinstance(found, dict):
@@ -168,9 +177,9 @@ class Client:
             async with asyncio.timeout_at(until):
                 answer = await http.send(request, stream=True)
                 if answer.status_code != 200:
-                    said = (await answer.aread())[:200].decode(errors="replace")
+                    said = (await _begun(answer.aiter_bytes()))[:SAID].decode(errors="replace")
                     raise Failed("refused", f"{answer.status_code} {' '.join(said.split())}")
-            lines = answer.aiter_lines()
+            lines = _lines(answer.aiter_bytes())
             while (line := await _next(lines, until)) is not None:
                 piece, ended = _piece(line, usage)
                 if ended:
@@ -226,6 +235,34 @@ def _schema(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}}
 
 
+async def _begun(parts: AsyncIterator[bytes]) -> bytes:
+    """Return the beginning of a body, SAID bytes of it or more."""
+    read = b""
+    async for part in parts:
+        read += part
+        if len(read) >= SAID:
+            break
+    return read
+
+
+async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Yield the lines of a body; raises Failed for one that does not end."""
+    rest = b""
+    async for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace")
+        if len(rest) > LINE_BYTES:
+            raise Failed("endless", f"a line of more than {LINE_BYTES} bytes")
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of characters, which no encoding can write."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 async def _next(lines: AsyncIterator[str], until: float) -> str | None:
     """Return the next line, None at the end; the clock runs only here, not while the caller works with a piece."""
     async with asyncio.timeout_at(until):
@@ -242,12 +279,14 @@ def _piece(line: str, usage: Usage) -> tuple[str, bool]:
     try:
         chunk = json.loads(data)
         if told := chunk.get("usage"):
-            usage.asked, usage.answered = int(told["prompt_tokens"]), int(told["completion_tokens"])
-            usage.counted = True
+            asked, answered = int(told["prompt_tokens"]), int(told["completion_tokens"])
+            if not (0 <= asked <= MOST_TOKENS and 0 <= answered <= MOST_TOKENS):
+                raise ValueError("counts no tokens")
+            usage.asked, usage.answered, usage.counted = asked, answered, True
         choices = chunk.get("choices") or [{}]
         piece = (choices[0].get("delta") or {}).get("content") or ""
         if not isinstance(piece, str):
             raise TypeError("content is no text")
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise Failed("rubbish", type(error).__name__) from None
-    return piece, False
+    return _whole(piece), False

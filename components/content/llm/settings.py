@@ -54,7 +54,7 @@ def read(environment: Mapping[str, str]) -> tuple[Endpoint, str] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         like = json.dumps({"url": "http://host:8000/v1", "model": "its name"})
         raise SpecError(f"{LLM}: no JSON ({error}); write {like}") from None
     try:

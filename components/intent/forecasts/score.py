@@ -144,11 +144,16 @@ class ForecastScorer:
         return [spoken(one.head, values[0], basis) for one, values in zip(self.fitted, found, strict=True)]
 
     def spoken(self, rows: UserRows, *, modelled: np.ndarray) -> list[list[dict[str, Any]]]:
-        """Answer for many users, each as `said` does; `modelled` [B] flags those whom the models answer."""
+        """Answer for many users, each as `said` does; `modelled` [B] flags those whom the models answer.
+
+        Whom they answer with what is no number has what is usual, as at the door.
+        """
         mine = np.flatnonzero(modelled)
         place = np.full(len(rows), -1, dtype=np.int64)
         place[mine] = np.arange(len(mine))
         found, usual = self.predict(rows.take(mine)), self.said(None)
+        numbers = np.all([np.isfinite(one).all(axis=1) for one in found], axis=0)  # [mine]
+        place[mine[~numbers]] = -1
         return [
             usual
             if at < 0

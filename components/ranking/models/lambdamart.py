@@ -96,7 +96,7 @@ def served(text: str) -> Trees:
 def require_same(found: Trees, said: np.ndarray, features: np.ndarray) -> None:
     """Refuse trees that score otherwise than LightGBM does."""
     off = float((np.abs(found.score(features) - said) / np.maximum(np.abs(said), 1.0)).max(initial=0.0))
-    if off > CLOSE:
+    if not off <= CLOSE:  # nor NaN
         raise RuntimeError(f"lambdamart: its served form is off by {off:g}, more than {CLOSE:g}")
 
 

@@ -10,9 +10,10 @@ from components.intent.forecasts import kinds
 from components.intent.forecasts.kinds import KINDS, Head
 from components.intent.forecasts.kinds.regression import Regression
 from components.intent.forecasts.network import HeadNet
-from components.intent.forecasts.score import Fitted
+from components.intent.forecasts.score import Fitted, ForecastScorer
 from components.intent.forecasts.spec import Forecast
 from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
 
 QUANTILES = (0.1, 0.5, 0.9)
 INTENTS = {
@@ -186,3 +187,16 @@ def test_drift_is_watched_by_what_is_said(head: Head) -> None:
     else:
         assert list(found) == ["next.A", "next.B", "next.none"]
         np.testing.assert_array_equal(found["next.none"], said[:, -1])
+
+
+def test_whom_a_model_answers_with_no_number_has_what_is_usual_in_a_batch_too(head: Head) -> None:
+    fitted = Fitted(head, HeadNet(1, head.outputs, width=4, dropout=0.0, start=head.start).arrays())
+
+    class Spoilt(ForecastScorer):
+        def predict(self, rows: UserRows) -> list[np.ndarray]:
+            return [np.stack([fitted.usual[0], np.full(fitted.usual.shape[1], np.nan)])]
+
+    rows = UserRows.unknown(["ann", "bob", "cleo"], now=1)
+    said = Spoilt((fitted,), None).spoken(rows, modelled=np.array([True, False, True]))  # type: ignore[arg-type]
+    assert [one[0]["basis"] for one in said] == ["model", "usual", "usual"]
+    assert said[1] == said[2]
