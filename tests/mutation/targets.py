@@ -185,7 +185,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/data/test_leave_one_out.py",
     ),
     "components/boosted_trees.py": ("tests/test_boosted_trees.py",),
-    "components/intent/forest_tables.py": ("tests/intent/test_gbdt.py",),
+    "components/leaf_tables.py": ("tests/intent/test_gbdt.py", "tests/ranking/test_algorithms.py"),
     "components/intent/forest_pruned.py": ("tests/intent/test_gbdt.py",),
     "components/intent/ensemble_spec.py": ("tests/intent/test_ensemble.py", "tests/pipelines/test_spec_fields.py"),
     "components/intent/intents_spec.py": (

@@ -128,6 +128,48 @@ def test_trees_read_a_number_that_is_none_as_0() -> None:
     assert trees.score(np.empty((0, 1), np.float32)).tolist() == []
 
 
+def test_tables_of_leaves_say_what_a_walk_through_the_trees_says() -> None:
+    """Trees of one to ten splits, filled up to the largest, thresholds among the values."""
+    rng = np.random.default_rng(1)
+    parts = []
+    for splits in (1, 3, 10, 7):
+        child, free = np.full((splits, 2), -1), [(0, 0), (0, 1)]
+        for split in range(1, splits):  # hung where a way out was; what is left over are leaves
+            child[free.pop(rng.integers(len(free)))] = split
+            free += [(split, 0), (split, 1)]
+        for leaf, way in enumerate(free):
+            child[way] = -1 - leaf
+        words = [
+            ("split_feature", rng.integers(0, 3, splits)),
+            ("threshold", rng.integers(-2, 3, splits) / 2),
+            ("left_child", child[:, 0]),
+            ("right_child", child[:, 1]),
+            ("leaf_value", rng.normal(size=splits + 1)),
+        ]
+        parts.append("\n".join(["Tree=", *(f"{name}={' '.join(map(str, values))}" for name, values in words)]))
+    trees = lambdamart.served("\n".join(parts))
+    x = (rng.integers(-3, 4, (400, 3)) / 2).astype(np.float32)
+    x[0], x[1] = np.nan, [np.inf, -np.inf, 0.0]
+    assert trees._tables is not None
+    np.testing.assert_array_equal(trees.score(x), trees._walked(x).astype(np.float32))
+    assert len(np.unique(trees.score(x))) > 15
+
+
+def test_trees_of_more_leaves_than_tables_hold_are_walked() -> None:
+    n = 40  # a ladder: each split sends what is at most its number to a leaf of its own
+    lines = [
+        "Tree=0",
+        "split_feature=" + "0 " * n,
+        "threshold=" + " ".join(map(str, range(n))),
+        "left_child=" + " ".join(str(-1 - leaf) for leaf in range(n)),
+        "right_child=" + " ".join(map(str, [*range(1, n), -1 - n])),
+        "leaf_value=" + " ".join(map(str, range(n + 1))),
+    ]
+    trees = lambdamart.served("\n".join(lines))
+    assert trees._tables is None
+    assert trees.score(np.array([[0.0], [7.5], [99.0]], np.float32)).tolist() == [0.0, 8.0, 40.0]
+
+
 def test_a_tree_without_a_split_adds_its_one_value() -> None:
     trees = lambdamart.served("Tree=0\nnum_leaves=1\nleaf_value=0.25\n")
     assert trees.score(np.zeros((2, 3), np.float32)).tolist() == [0.25, 0.25]

@@ -1,9 +1,9 @@
-"""A forest's trees as tables of leaves: what a value of a column leaves possible, so that nothing walks node by node.
+"""Boosted trees as tables of leaves: what a value of a column leaves possible, so that nothing walks node by node.
 
 Each tree's leaves are bits from the left (as in QuickScorer: Lucchese et al., 2015). A split rules out the leaves on
 the side where a pair does not go, so the one that no split rules out is the leaf that the pair ends in. The thresholds
 of a column are in order, so what all its splits rule out for a value is one row of a table, made beforehand. How the
-pairs of one user share this work is in forest_pruned.py.
+pairs of one user share this work is in components/intent/forest_pruned.py.
 
 Letters: N trees, L leaves of the largest tree, V places of a column's values, S splits.
 """
@@ -86,6 +86,13 @@ class Tables:
         if none.any():
             place = np.where(none, len(table.alive) - 1, place)
         return np.asarray(table.alive.take(place, axis=0))
+
+    def told(self, x: np.ndarray) -> np.ndarray:
+        """Return the sums of the leaves that rows of columns [n, X] end in, float64 [n]."""
+        alive = np.tile(self.every, (len(x), 1))
+        for column in self.columns:
+            alive &= self.alive(column, x[:, column])
+        return self.summed(alive)
 
     def summed(self, alive: np.ndarray) -> np.ndarray:
         """Return the sums of the leaves that pairs end in, float64 [...], of bits [..., N]."""
