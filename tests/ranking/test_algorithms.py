@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ranking import examples, refit
+from components.ranking import examples, refit, steps
 from components.ranking.examples import World
 from components.ranking.lists import Lists
-from components.ranking.models import ALGORITHMS, BY_NAME, TREES, lambdamart
+from components.ranking.models import ALGORITHMS, BY_NAME, ENSEMBLE, TREES, lambdamart
 from components.ranking.score import Ranker
 from components.ranking.sources import OF_LEARNT
 from components.ranking.spec import Ranking
@@ -20,8 +20,9 @@ from tests.ranking.board import ITEMS, SPEC, Happened, cold_rows, intents, start
 
 WITHOUT = importlib.util.find_spec("lightgbm") is None
 NEEDS = pytest.mark.skipif(WITHOUT, reason="lightgbm, the extra `trees`, is not installed")
+GROW = (TREES, ENSEMBLE)  # an ensemble's members are the network and trees unless a spec says others
 EVERY = pytest.mark.parametrize(
-    "algorithm", [pytest.param(one.name, marks=NEEDS if one.name == TREES else ()) for one in ALGORITHMS]
+    "algorithm", [pytest.param(one.name, marks=NEEDS if one.name in GROW else ()) for one in ALGORITHMS]
 )
 
 
@@ -30,7 +31,7 @@ def made(folders: tuple[Path, Path]) -> dict[str, tuple[World, Ranking, Trained]
     """Give each algorithm's world, spec and ranker, trained once."""
     found = {}
     for one in ALGORITHMS:
-        if one.name != TREES or not WITHOUT:
+        if one.name not in GROW or not WITHOUT:
             spec = SPEC.model_copy(update={"algorithm": one.name})
             world = examples.load(*folders, spec)
             found[one.name] = (world, spec, train(world, spec))
@@ -74,11 +75,8 @@ def test_the_same_spec_gives_the_same_scores(algorithm: str, made: Made) -> None
 @EVERY
 def test_it_is_fitted_once_more_on_the_newest_weeks(algorithm: str, made: Made) -> None:
     world, spec, trained = made[algorithm]
-    again = refit.refit(world, spec, epochs=trained.best_epoch + 1)
-    training = {
-        "epochs": [{"validate_ndcg_at_10": one.validate_ndcg_at_10} for one in trained.epochs],
-        "best_epoch": trained.best_epoch,
-    }
+    training = steps._training(trained, spec)
+    again = refit.refit(world, spec, epochs=refit.epochs_of(training), judged=training)
     refit.require_sane(again, training)
     assert again.weeks[-1] > max(world.weeks("train"))
 
