@@ -2,11 +2,12 @@
 
 All are trained on that run's rows and its intents, which are out of time, and judged on the same user-weeks: `default`
 is the spec's own ranker trained anew, the others differ from it by their algorithm alone. `--source NAME` adds the
-default with a candidate source more, `--seeds N` trains each with N seeds and gives the means. TIFU-KNN, over whole
-baskets, and the baselines stand beside them. The document has an entry a model under its name. `fit_cpu_s` is what
-fitting took of the processor, neighbours and lists included, also where several sides share these; `ci95` are intervals
-over resampled users; `less_default` is the paired difference. A formula has no seed, so it is fitted once. `--keep
-FOLDER` keeps fits and lists of items, and a run that was broken off goes on behind them.
+default with a candidate source more, `--only lambdamart+NAME` another ranker with it; `--seeds N` trains each with N
+seeds and gives the means. TIFU-KNN, over whole baskets, and the baselines stand beside them. The document has an entry a
+model under its name. `fit_cpu_s` is what fitting took of the processor, neighbours and lists included, also where
+several sides share these; `ci95` are intervals over resampled users; `less_default` is the paired difference. A formula
+has no seed, so it is fitted once. `--keep FOLDER` keeps fits and lists of items, and a run that was broken off goes on
+behind them.
 
 Letters: R rows.
 """
@@ -66,8 +67,8 @@ def measure(asked: argparse.Namespace) -> Document:
         spec = capped(found.ranking, asked.train_weeks)
         sides, skipped = _sides(spec, asked.source, asked.only), {}
         world = _world(found, spec)
-        if TREES in {side.algorithm for side in sides.values()} and (why := trees_lacking()):
-            skipped = {name: why for name, side in sides.items() if side.algorithm == TREES}
+        if (grown := [name for name, side in sides.items() if TREES in side.algorithms]) and (why := trees_lacking()):
+            skipped = dict.fromkeys(grown, why)
         fits = Fits.of(asked.keep and asked.keep / "fits", world)
         cells = Cells(asked.keep and asked.keep / "ranking.jsonl", about(found.name, world, spec))
         materials, made = Materials(fits), dict[str, Side]()
@@ -126,24 +127,34 @@ def _world(found: subject.Subject, spec: Ranking) -> World:
 
 
 def _sides(spec: Ranking, sources: list[str], only: list[str]) -> dict[str, Ranking]:
-    """Name the specs that are trained: the spec's own, then with each other algorithm, then with each source more.
+    """Name the specs that are trained: the spec's own, with each other algorithm, its own with each source more.
 
-    `only` names what is trained, where not all is; differences are then from the first of them.
+    `only` names what is trained, where not all is; differences are then from the first of them. It may name any trained
+    algorithm with a source more, such as ensemble+sized.
     """
     others = {one.name: spec.model_copy(update={"algorithm": one.name})
               for one in ALGORITHMS if one.name != spec.algorithm}  # fmt: skip
     for name in sources:
         if name not in NAMES:
             raise SpecError(f"--source: '{name}' is no candidate source; have {', '.join(sorted(NAMES))}")
-    more = {
-        f"{DEFAULT}+{name}": spec.model_copy(update={"candidates": spec.candidates.model_copy(update={name: LIMIT})})
+    plain = {DEFAULT: spec} | others
+    usual = {f"{DEFAULT}+{name}": _with(spec, name) for name in sources}
+    every = plain | usual
+    every |= {
+        f"{side}+{name}": _with(one, name)
         for name in sources
+        for side, one in others.items()
+        if not is_formula(one.algorithm)
     }
-    every = {DEFAULT: spec} | others | more
     for name in only:
         if name not in every:
             raise SpecError(f"--only: '{name}' is no side; have {', '.join(every)}{nearest(name, list(every))}")
-    return {name: every[name] for name in only or every}
+    return {name: every[name] for name in only or plain | usual}
+
+
+def _with(spec: Ranking, source: str) -> Ranking:
+    """Return a spec with a source more."""
+    return spec.model_copy(update={"candidates": spec.candidates.model_copy(update={source: LIMIT})})
 
 
 def _test(world: World) -> Examples:

@@ -31,6 +31,10 @@ def test_some_sides_may_be_asked_for_and_an_unknown_one_is_named() -> None:
         "default+als",
     ]
     assert list(ranking._sides(Ranking(), [], ["basket", "tifu"])) == ["basket", "tifu"]
+    (more,) = ranking._sides(Ranking(), ["sized"], ["ensemble+sized"]).values()
+    assert (more.algorithm, more.candidates.limit("sized"), more.learn) == ("ensemble", ranking.LIMIT, ("sized",))
+    with pytest.raises(SpecError, match="--only: 'tifu\\+als' is no side"):
+        ranking._sides(Ranking(), ["als"], ["tifu+als"])
     with pytest.raises(SpecError, match="--only: 'baskets' is no side; have default, lambdamart"):
         ranking._sides(Ranking(), [], ["baskets"])
 
