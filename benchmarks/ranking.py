@@ -3,11 +3,11 @@
 All are trained on that run's rows and its intents, which are out of time, and judged on the same user-weeks: `default`
 is the spec's own ranker trained anew, the others differ from it by their algorithm alone. `--source NAME` adds the
 default with a candidate source more, `--only lambdamart+NAME` another ranker with it; `--seeds N` trains each with N
-seeds and gives the means. TIFU-KNN, over whole baskets, and the baselines stand beside them. The document has an entry a
-model under its name. `fit_cpu_s` is what fitting took of the processor, neighbours and lists included, also where
-several sides share these; `ci95` are intervals over resampled users; `less_default` is the paired difference. A formula
-has no seed, so it is fitted once. `--keep FOLDER` keeps fits and lists of items, and a run that was broken off goes on
-behind them.
+seeds and gives the means. TIFU-KNN, over whole baskets, and the baselines stand beside them. The document has an entry
+a model under its name. `fit_cpu_s` is what fitting took of the processor, neighbours, lists and members included, also
+where several sides share these; `ci95` are intervals over resampled users; `less_default` is the paired difference. A
+formula has no seed, so it is fitted once. `--keep FOLDER` keeps fits and lists of items, and a run that was broken off
+goes on behind them.
 
 Letters: R rows.
 """
@@ -31,19 +31,21 @@ from components.ranking.baselines import BASELINES
 from components.ranking.evaluate import EXPLORE
 from components.ranking.examples import Examples, World
 from components.ranking.metrics import K
-from components.ranking.models import ALGORITHMS, TREES
+from components.ranking.models import ALGORITHMS, NETWORK, TREES
 from components.ranking.score import Ranker
 from components.ranking.scored import top
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from components.ranking.steps import users_key
-from components.ranking.train import ranker_of, train
+from components.ranking.train import Trained, ranker_of, train
+from feature_repo import files
 from feature_repo.errors import SpecError, nearest
 
 DEFAULT, PEER = "default", "tifu_knn"
 OF_ALL = "_of_all_items"  # a baseline with an algorithm's name: it ranks all items, the algorithm its candidates
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
 LIMIT = 50  # items that a source more may bring
+PLAIN = {"algorithm": NETWORK}  # what differs between rankers that were trained to the same lists
 Lists = tuple[np.ndarray, np.ndarray]  # the first K items of each row, of all and of new ones, [R, K]
 
 
@@ -71,16 +73,16 @@ def measure(asked: argparse.Namespace) -> Document:
             skipped = dict.fromkeys(grown, why)
         fits = Fits.of(asked.keep and asked.keep / "fits", world)
         cells = Cells(asked.keep and asked.keep / "ranking.jsonl", about(found.name, world, spec))
-        materials, made = Materials(fits), dict[str, Side]()
+        materials, made, trained = Materials(fits), dict[str, Side](), dict[str, Made]()
         for name, side in sides.items():
             if name in skipped:
                 continue
             seeds = 1 if is_formula(side.algorithm) else asked.seeds
-            trained = [
-                cells.kept(f"{name}, seed {seed}", lambda: _trained(found, side, seed, materials))  # noqa: B023
+            by_seed = [
+                cells.kept(f"{name}, seed {seed}", lambda: _trained(found, side, seed, materials, trained))  # noqa: B023
                 for seed in range(seeds)
             ]
-            made[name] = Side.of(trained)
+            made[name] = Side.of(by_seed)
         peers = cells.kept("peers", lambda: _peers(found, world, fits, spec))
         made |= {f"{name}{OF_ALL}" if name in made else name: Side.of([side]) for name, side in peers.items()}
     judged = _test(world)
@@ -105,15 +107,31 @@ def capped(spec: Ranking, train_weeks: int | None) -> Ranking:
     return spec.model_copy(update={"train_weeks": min(spec.train_weeks, train_weeks)})
 
 
-def _trained(found: subject.Subject, spec: Ranking, seed: int, materials: Materials) -> Document:
+@dataclass
+class Made:
+    """What was trained with one seed on the same lists: an ensemble means members that are there already."""
+
+    rankers: dict[str, Trained] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    def cost(self, spec: Ranking, taken: float) -> float:
+        """Return what fitting a ranker takes, `taken` just now and what its members took before."""
+        before = sum(self.cpu_s.get(name, 0.0) for name in spec.algorithms if name != spec.algorithm)
+        self.cpu_s.setdefault(spec.algorithm, taken)
+        return taken + before
+
+
+def _trained(found: subject.Subject, spec: Ranking, seed: int, materials: Materials, made: dict[str, Made]) -> Document:
     """Train one side with one seed and let it rank the test rows."""
     script.note(f"{spec.algorithm}, seed {seed} …")
     seeded = spec.model_copy(update={"seed": spec.seed + seed})
     world = _world(found, seeded)
     material, shared = materials.of(world, seeded)
+    of = {"spec": seeded.model_copy(update=PLAIN).model_dump(mode="json"), "features": list(world.features)}
+    like = made.setdefault(files.digest(of), Made())
     start = time.process_time()
-    ranker = train(world, seeded, material=material).ranker
-    taken = time.process_time() - start
+    ranker = train(world, seeded, material=material, made=like.rankers).ranker
+    taken = like.cost(seeded, time.process_time() - start)
     return _written(_of_ranker(ranker, world), shared + taken)
 
 

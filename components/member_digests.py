@@ -1,4 +1,4 @@
-"""A model folder that bundles folders of several models: the digests by which each is known to be the one it was saved with.
+"""A model folder that bundles several models: the digests by which each is known to be the one it was saved with.
 
 They stand where a single model has its weights, so that the digest of that file is that of all. What models are is
 their component's to know.

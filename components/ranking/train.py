@@ -137,12 +137,14 @@ def train(
     ranks: Ranks = ALONE,
     checkpoints: Checkpoints | None = None,
     material: Material | None = None,
+    made: dict[str, Trained] | None = None,
 ) -> Trained:
     """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.
 
     Several ranks share the batches; each makes all lists for itself. With `checkpoints` a training that was killed
     makes its lists anew, goes on where the network was, and comes to the same. `material` is what a training of the
-    same world with another seed was fitted to, so that it is made once.
+    same world with another seed was fitted to, so that it is made once; `made` are rankers by name that were fitted to
+    it with this seed, none of which is fitted again, and those that are fitted now join them.
     """
     value_lists.require(world.vocabulary, spec.recommend, world.item_state)
     validate_weeks = world.weeks("validate")
@@ -158,11 +160,12 @@ def train(
     if material is None:
         material = Material.of(world, spec, report=report)
     material.require(world, spec)
+    made = {} if made is None else made
     if spec.choose is None:
-        (trained,) = _each(material, spec, (spec.algorithm,), ranks, checkpoints, made={}).values()
+        trained = _each(material, spec, (spec.algorithm,), ranks, checkpoints, made=made)[spec.algorithm]
         return _finished(trained, world, spec, validate_weeks)
     chooses = chosen.periods(world)[1]
-    each = _each(material, spec, spec.choose.among, ranks, checkpoints, made={})
+    each = _each(material, spec, spec.choose.among, ranks, checkpoints, made=made)
     nets = {name: one.ranker.net for name, one in each.items()}
     ranker, choice = chosen.learnt(each[spec.algorithm].ranker, nets, world, spec, weeks=chooses)
     trained = replace(each[spec.algorithm], ranker=ranker, members=each, choice=choice, chosen_on=chooses)

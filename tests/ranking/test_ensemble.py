@@ -20,6 +20,7 @@ from components.ranking.examples import World
 from components.ranking.models import ENSEMBLE, NETWORK, TREES, lambdamart
 from components.ranking.models.ensemble import Ensemble, spread
 from components.ranking.models.trees import Trees
+from components.ranking.numpy_net import NumpyNet
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.ranking.train import Trained, train
@@ -61,6 +62,11 @@ def by_hand(weights: dict[str, float], spreads: dict[str, float]) -> Ensemble:
     return Ensemble({name: BaselineNet(name) for name in weights}, weights, spreads)
 
 
+def several(net: Any) -> Ensemble:
+    assert isinstance(net, Ensemble)
+    return net
+
+
 def none(facts: Any) -> np.ndarray:
     raise AssertionError("formulas see no features")
 
@@ -93,8 +99,7 @@ def test_a_spread_is_a_deviation_within_lists_of_two_or_more() -> None:
 
 def test_it_says_the_weighted_mean_of_what_its_members_say_alone(meant: Trained, world: World) -> None:
     ranker, some = meant.ranker, world.examples.of_weeks([19])
-    assert isinstance(ranker.net, Ensemble)
-    found, (network, frequency) = ranker.rank(some.rows, some.probabilities), ranker.net.spreads.values()
+    found, (network, frequency) = ranker.rank(some.rows, some.probabilities), several(ranker.net).spreads.values()
     alone = {
         name: replace(ranker, net=one.ranker.net).rank(some.rows, some.probabilities).scores
         for name, one in meant.members.items()
@@ -104,15 +109,16 @@ def test_it_says_the_weighted_mean_of_what_its_members_say_alone(meant: Trained,
 
 
 def test_units_are_the_mean_spreads_of_validation_lists(meant: Trained, world: World) -> None:
-    assert isinstance(meant.ranker.net, Ensemble)
     parts: dict[str, list[float]] = {name: [] for name in MEMBERS}
     for week in world.weeks("validate"):
         some, at_week = world.examples.of_weeks([week]), meant.ranker.at(world.item_state, week=week)
         found = at_week.rank(some.rows, some.probabilities)
-        for name, net in meant.ranker.net.nets.items():
+        for name, net in several(meant.ranker.net).nets.items():
             lists = np.split(scored(net, found.facts, at_week.matrix), found.found.offsets[1:-1])
             parts[name] += [float(one.std()) for one in lists]
-    assert meant.ranker.net.spreads == pytest.approx({name: np.mean(one) for name, one in parts.items()}, rel=1e-4)
+    assert several(meant.ranker.net).spreads == pytest.approx(
+        {name: np.mean(one) for name, one in parts.items()}, rel=1e-4
+    )
 
 
 def test_the_one_epoch_tells_what_the_mean_is_worth(meant: Trained, world: World) -> None:
@@ -131,10 +137,8 @@ def test_an_item_scores_alike_alone_and_in_a_list(meant: Trained, world: World) 
 
 def test_a_saved_one_is_served_without_torch_and_names_itself(folder: Path, meant: Trained, world: World) -> None:
     served, loaded = Ranker.served(folder), Ranker.load(folder)
-    assert isinstance(served.net, Ensemble)
-    assert isinstance(meant.ranker.net, Ensemble)
     assert [type(net).__name__ for net in every(served.net)] == ["NumpyNet", "BaselineNet"]
-    assert served.net.factors == loaded.net.factors == meant.ranker.net.factors  # type: ignore[union-attr]
+    assert several(served.net).factors == several(loaded.net).factors == several(meant.ranker.net).factors
     assert {path.name for path in (folder / "members").iterdir()} == set(MEMBERS)
     row, p = cold_rows(start(21)), np.asarray(intents("u00"), np.float32)
     assert served.algorithm_of(row, p) == ENSEMBLE
@@ -160,7 +164,7 @@ def test_a_folder_that_tells_no_units_is_refused(part: dict[str, Any], folder: P
 
 
 def test_a_member_that_tells_nothing_is_refused(meant: Trained, world: World) -> None:
-    nets = {NETWORK: meant.ranker.nets[ENSEMBLE].nets[NETWORK], TREES: CONSTANT}  # type: ignore[union-attr]
+    nets: Any = {NETWORK: several(meant.ranker.net).nets[NETWORK], TREES: CONSTANT}
     with pytest.raises(DataError, match=r"models\.ranking\.members: lambdamart tells no candidate from another"):
         ensemble_train.joined(meant.ranker, nets, world, GROWN, weeks=world.weeks("validate"))
 
@@ -180,8 +184,8 @@ def test_a_killed_training_keeps_the_network_and_comes_to_the_same(
     found, some = again(), world.examples.of_weeks([19])
     monkeypatch.undo()
     want = train(world, GROWN).ranker
-    scores = [one.rank(some.rows, some.probabilities).scores for one in (found, want)]
-    np.testing.assert_array_equal(*scores)
+    one, other = (ranker.rank(some.rows, some.probabilities).scores for ranker in (found, want))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_it_may_be_chosen_among_and_no_member_is_trained_twice(
@@ -189,9 +193,12 @@ def test_it_may_be_chosen_among_and_no_member_is_trained_twice(
 ) -> None:
     fitted: list[str] = []
     fit = training._fitted
-    monkeypatch.setattr(
-        training, "_fitted", lambda m, spec, *rest: [fitted.append(spec.algorithm), fit(m, spec, *rest)][1]
-    )
+
+    def told(material: Any, spec: Ranking, *rest: Any) -> Trained:
+        fitted.append(spec.algorithm)
+        return fit(material, spec, *rest)
+
+    monkeypatch.setattr(training, "_fitted", told)
     among = (ENSEMBLE, NETWORK, "popular")
     spec = MEANT.model_copy(update={"choose": Choose(among=among, least_users=5)})
     made = train(world, spec)
@@ -204,11 +211,18 @@ def test_it_may_be_chosen_among_and_no_member_is_trained_twice(
         made.ranker.rank(some.rows, some.probabilities).scores,
         atol=1e-5,
     )
-    told = steps._training(made, spec)
-    again = refit.refit(world, spec, epochs=1, judged=told).ranker.net
+    again = refit.refit(world, spec, epochs=1, judged=steps._training(made, spec)).ranker.net
     assert isinstance(again, Bundle)
-    assert again.nets[ENSEMBLE].spreads == made.ranker.net.nets[ENSEMBLE].spreads  # type: ignore[union-attr]
-    assert again.nets[ENSEMBLE].nets[NETWORK] is again.nets[NETWORK]  # type: ignore[union-attr]
+    assert several(again.nets[ENSEMBLE]).spreads == several(made.ranker.net.nets[ENSEMBLE]).spreads
+    assert several(again.nets[ENSEMBLE]).nets[NETWORK] is again.nets[NETWORK]
+
+
+def test_rankers_that_are_there_are_meant_and_what_is_fitted_joins_them(meant: Trained, world: World) -> None:
+    there = {NETWORK: meant.members[NETWORK]}
+    made = train(world, MEANT, made=there)
+    assert made.members[NETWORK] is meant.members[NETWORK]
+    assert set(there) == {NETWORK, "frequency", ENSEMBLE}
+    assert several(made.ranker.net).factors == several(meant.ranker.net).factors
 
 
 def test_the_steps_train_judge_and_refit_it(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -237,10 +251,11 @@ def test_the_steps_train_judge_and_refit_it(folders: tuple[Path, Path], tmp_path
         refitted=str(tmp_path / "refitted"),
     )  # fmt: skip
     again, judged = (Ranker.served(one).net for one in (tmp_path / "refitted", ranker))
-    assert isinstance(again, Ensemble)
-    assert isinstance(judged, Ensemble)
-    assert again.factors == judged.factors
-    assert not np.array_equal(again.nets[NETWORK].mean, judged.nets[NETWORK].mean)  # type: ignore[union-attr]
+    assert several(again).factors == several(judged).factors
+    one, other = (several(net).nets[NETWORK] for net in (again, judged))
+    assert isinstance(one, NumpyNet)
+    assert isinstance(other, NumpyNet)
+    assert not np.array_equal(one.mean, other.mean)
 
 
 def test_members_of_a_training_that_was_spoilt_are_named(meant: Trained, world: World) -> None:
