@@ -13,7 +13,7 @@ from components.distributed.ranks import ALONE
 from components.ranking import chosen, ensemble_train, net_fit, refit, steps
 from components.ranking import train as training
 from components.ranking.baseline_net import BaselineNet
-from components.ranking.bundle import Bundle, every, scored
+from components.ranking.bundle import Bundle, alone_in, every, scored
 from components.ranking.choose_spec import Choose
 from components.ranking.ensemble_spec import DEFAULT
 from components.ranking.examples import World
@@ -143,6 +143,7 @@ def test_a_saved_one_is_served_without_torch_and_names_itself(folder: Path, mean
     row, p = cold_rows(start(21)), np.asarray(intents("u00"), np.float32)
     assert served.algorithm_of(row, p) == ENSEMBLE
     assert served.chosen(row, p) is None
+    assert alone_in(folder) == ENSEMBLE
     with pytest.raises(TypeError, match="what was read is the served form"):
         served.save(folder)
 
