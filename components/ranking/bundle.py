@@ -15,9 +15,9 @@ import numpy as np
 
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.choice import Choice
+from components.ranking.ensemble import Alone, Ensemble, Matrix, said
 from components.ranking.levels import Facts
 from components.ranking.models import ENSEMBLE, NETWORK, TREES
-from components.ranking.models.ensemble import Alone, Ensemble, Matrix, said
 from components.ranking.models.trees import Trees
 from feature_repo import files
 from feature_repo.vocabulary import Vocabulary

@@ -5,10 +5,10 @@ from typing import Any
 
 from components.ranking import source_report
 from components.ranking.encode import FEATURES
+from components.ranking.ensemble import MEMBERS, WEIGHT
 from components.ranking.evaluate import BY_SCORE, CHOSEN, EXPLORE, Evaluation
 from components.ranking.metrics import K
 from components.ranking.models import BY_NAME, ENSEMBLE, NETWORK, TREES
-from components.ranking.models.ensemble import MEMBERS, WEIGHT
 from components.ranking.net import ScoringNet
 from components.ranking.spec import FORBID
 from components.resamples import MODEL

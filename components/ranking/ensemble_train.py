@@ -15,8 +15,8 @@ import numpy as np
 from components.ranking import lists
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, Single, scored
+from components.ranking.ensemble import SPREAD, Alone, Ensemble, spread
 from components.ranking.examples import World
-from components.ranking.models.ensemble import SPREAD, Alone, Ensemble, spread
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from feature_repo.errors import DataError

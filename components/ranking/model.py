@@ -17,7 +17,7 @@ from components import member_digests, served_form
 from components.ranking import models, numpy_net
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import FOLDER, Bundle, Single
-from components.ranking.models.ensemble import MEMBERS, Ensemble
+from components.ranking.ensemble import MEMBERS, Ensemble
 from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.numpy_net import FILE, FORMS, NumpyNet

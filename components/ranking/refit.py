@@ -22,10 +22,10 @@ from components.ranking import chosen, ensemble_train, lists, models, net_fit, t
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, Single
 from components.ranking.choice import Choice
+from components.ranking.ensemble import MEMBERS, Alone
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.models import lambdamart
-from components.ranking.models.ensemble import MEMBERS, Alone
 from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.net_fit import Epoch

@@ -26,9 +26,9 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.choose_spec import COHORT, INTENT
 from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.ensemble import Ensemble
 from components.ranking.graph import Graph
 from components.ranking.history import History
-from components.ranking.models.ensemble import Ensemble
 from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.numpy_net import NumpyNet

@@ -18,8 +18,8 @@ from components.distributed import ranks, trainjob
 from components.ranking import audiences, batch, chosen, examples, source_report, train, value_lists
 from components.ranking import refit as refits
 from components.ranking.card import write
+from components.ranking.ensemble import MEMBERS, Ensemble
 from components.ranking.evaluate import Evaluation, evaluate
-from components.ranking.models.ensemble import MEMBERS, Ensemble
 from components.ranking.score import Ranker
 from components.ranking.served import served
 from components.ranking.spec import Ranking

@@ -50,7 +50,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/levels.py": ("tests/ranking/test_encode.py",),
     "components/ranking/sources/graph.py": ("tests/ranking/test_knowledge.py",),
     "components/ranking/sources/sized.py": ("tests/ranking/test_sized.py",),
-    "components/ranking/models/ensemble.py": ("tests/ranking/test_ensemble.py",),
+    "components/ranking/ensemble.py": ("tests/ranking/test_ensemble.py",),
     "components/ranking/models/trees.py": ("tests/ranking/test_algorithms.py",),
     "components/ranking/ensemble_spec.py": ("tests/ranking/test_ensemble.py",),
     "components/ranking/choice.py": ("tests/ranking/test_choose.py",),

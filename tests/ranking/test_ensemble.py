@@ -15,10 +15,10 @@ from components.ranking import train as training
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, alone_in, every, scored
 from components.ranking.choose_spec import Choose
+from components.ranking.ensemble import Ensemble, spread
 from components.ranking.ensemble_spec import DEFAULT
 from components.ranking.examples import World
 from components.ranking.models import ENSEMBLE, NETWORK, TREES, lambdamart
-from components.ranking.models.ensemble import Ensemble, spread
 from components.ranking.models.trees import Trees
 from components.ranking.numpy_net import NumpyNet
 from components.ranking.score import Ranker

@@ -3,8 +3,9 @@
 `network` trains one of `MODELS`, which `models.ranking.architecture` names: a module with `build(n_features, *, width,
 dropout)`, which returns a `ScoringNet` (components/ranking/net.py) with its own `forward` and `loss`. A formula is a
 module with `score(facts)`: nothing is trained but the source whose score it may read. `lambdamart` trains trees over
-the features that a network sees. `ensemble` means several of the others. The spec reads the tuples, so nothing here
-imports torch; `builder` and `formula` load the module behind a name. A new one is its module and its line.
+the features that a network sees. `ensemble` means several of the others (components/ranking/ensemble.py). The spec
+reads the tuples, so nothing here imports torch; `builder` and `formula` load the module behind a name. A new one is its
+module and its line.
 """
 
 import importlib

@@ -58,10 +58,8 @@ class Ensemble:
         """Score candidates, float32 [M]; `matrix` makes features of facts, once for all members."""
         learnt = [name for name, net in self.nets.items() if not isinstance(net, BaselineNet)]
         features = matrix(facts) if learnt else None
-        summed: Any = 0.0
-        for name, net in self.nets.items():
-            summed = summed + self.factors[name] * said(net, facts, features).astype(np.float64)
-        return np.asarray(summed, dtype=np.float32)
+        parts = [self.factors[name] * said(net, facts, features) for name, net in self.nets.items()]
+        return np.asarray(sum(parts), dtype=np.float32)
 
     def document(self, shape: Callable[[Alone], Mapping[str, Any]]) -> dict[str, Any]:
         """Return what config.json says of the members; `shape` says how one is loaded."""
