@@ -154,6 +154,9 @@ def test_a_member_that_is_another_than_it_was_saved_with_is_refused(folder: Path
     with pytest.raises(DataError, match="its member 'network' is not the one it was saved with; run the pipeline aga"):
         Ranker.served(folder)
     assert files.file_digest(folder / "weights.safetensors") == first
+    (folder / "members" / NETWORK / "weights.safetensors").unlink()
+    with pytest.raises(DataError, match="its member 'network' is not the one"):
+        Ranker.load(folder)
 
 
 @pytest.mark.parametrize("part", [{}, {NETWORK: {"weight": 1}}, {NETWORK: {"weight": 1, "spread": 0}}])
@@ -302,6 +305,8 @@ def test_a_spec_says_members_as_a_list_or_by_weight_and_without_them_has_the_dig
     assert said.members == {"tifu": 1.0, NETWORK: 1.0, "sequence": 1.0}
     assert (said.algorithms, said.learn) == (("tifu", NETWORK, "sequence"), ("sequence", "users"))
     assert Ranking.model_validate_json(said.model_dump_json()) == said
+    among = {"members": [NETWORK, "tifu"], "choose": {"among": [NETWORK, ENSEMBLE]}}
+    assert Ranking.model_validate(among).algorithms == (NETWORK, "tifu")
     assert "members" not in Ranking().model_dump()
     assert (Ranking(algorithm=ENSEMBLE).members, Ranking(algorithm=ENSEMBLE).algorithms) == (DEFAULT, (NETWORK, TREES))
     both = MEANT.model_copy(update={"choose": Choose(among=(ENSEMBLE, "popular", NETWORK))})
