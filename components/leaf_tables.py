@@ -88,11 +88,18 @@ class Tables:
         return np.asarray(table.alive.take(place, axis=0))
 
     def told(self, x: np.ndarray) -> np.ndarray:
-        """Return the sums of the leaves that rows of columns [n, X] end in, float64 [n]."""
-        alive = np.tile(self.every, (len(x), 1))
+        """Return the sums of the leaves that rows of columns [n, X] end in, float64 [n].
+
+        A value that all rows share, such as a user's own among candidates, is looked up once.
+        """
+        shared, alive = self.every, np.broadcast_to(self.every, (len(x), len(self.every)))
         for column in self.columns:
-            alive &= self.alive(column, x[:, column])
-        return self.summed(alive)
+            values = x[:, column]
+            if len(values) and values[0] == values[-1] and (values == values[0]).all():
+                shared = shared & self.alive(column, values[:1])[0]
+            else:
+                alive = alive & self.alive(column, values)
+        return self.summed(alive & shared)
 
     def summed(self, alive: np.ndarray) -> np.ndarray:
         """Return the sums of the leaves that pairs end in, float64 [...], of bits [..., N]."""

@@ -151,6 +151,8 @@ def test_tables_of_leaves_say_what_a_walk_through_the_trees_says() -> None:
     assert trees._tables is not None
     np.testing.assert_array_equal(trees.score(x), trees._walked(x).astype(np.float32))
     assert len(np.unique(trees.score(x))) > 15
+    x[:, 1] = 0.5  # of all rows
+    np.testing.assert_array_equal(trees.score(x), trees._walked(x).astype(np.float32))
 
 
 def test_trees_of_more_leaves_than_tables_hold_are_walked() -> None:
