@@ -2,11 +2,12 @@
 
 All are trained on that run's rows and its intents, which are out of time, and judged on the same user-weeks: `default`
 is the spec's own ranker trained anew, the others differ from it by their algorithm alone. `--source NAME` adds the
-default with a candidate source more, `--seeds N` trains each with N seeds and gives the means. TIFU-KNN, over whole
-baskets, and the baselines stand beside them. The document has an entry a model under its name. `fit_cpu_s` is what
-fitting took of the processor, neighbours and lists included, also where several sides share these; `ci95` are intervals
-over resampled users; `less_default` is the paired difference. A formula has no seed, so it is fitted once. `--keep
-FOLDER` keeps fits and lists of items, and a run that was broken off goes on behind them.
+default with a candidate source more, `--only lambdamart+NAME` another ranker with it; `--seeds N` trains each with N
+seeds and gives the means. TIFU-KNN, over whole baskets, and the baselines stand beside them. The document has an entry
+a model under its name. `fit_cpu_s` is what fitting took of the processor, neighbours, lists and members included, also
+where several sides share these; `ci95` are intervals over resampled users; `less_default` is the paired difference. A
+formula has no seed, so it is fitted once. `--keep FOLDER` keeps fits and lists of items, and a run that was broken off
+goes on behind them.
 
 Letters: R rows.
 """
@@ -30,19 +31,21 @@ from components.ranking.baselines import BASELINES
 from components.ranking.evaluate import EXPLORE
 from components.ranking.examples import Examples, World
 from components.ranking.metrics import K
-from components.ranking.models import ALGORITHMS, TREES
+from components.ranking.models import ALGORITHMS, NETWORK, TREES
 from components.ranking.score import Ranker
 from components.ranking.scored import top
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from components.ranking.steps import users_key
-from components.ranking.train import ranker_of, train
+from components.ranking.train import Trained, ranker_of, train
+from feature_repo import files
 from feature_repo.errors import SpecError, nearest
 
 DEFAULT, PEER = "default", "tifu_knn"
 OF_ALL = "_of_all_items"  # a baseline with an algorithm's name: it ranks all items, the algorithm its candidates
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
 LIMIT = 50  # items that a source more may bring
+PLAIN = {"algorithm": NETWORK}  # what differs between rankers that were trained to the same lists
 Lists = tuple[np.ndarray, np.ndarray]  # the first K items of each row, of all and of new ones, [R, K]
 
 
@@ -66,20 +69,20 @@ def measure(asked: argparse.Namespace) -> Document:
         spec = capped(found.ranking, asked.train_weeks)
         sides, skipped = _sides(spec, asked.source, asked.only), {}
         world = _world(found, spec)
-        if TREES in {side.algorithm for side in sides.values()} and (why := trees_lacking()):
-            skipped = {name: why for name, side in sides.items() if side.algorithm == TREES}
+        if (grown := [name for name, side in sides.items() if TREES in side.algorithms]) and (why := trees_lacking()):
+            skipped = dict.fromkeys(grown, why)
         fits = Fits.of(asked.keep and asked.keep / "fits", world)
         cells = Cells(asked.keep and asked.keep / "ranking.jsonl", about(found.name, world, spec))
-        materials, made = Materials(fits), dict[str, Side]()
+        materials, made, trained = Materials(fits), dict[str, Side](), dict[str, Made]()
         for name, side in sides.items():
             if name in skipped:
                 continue
             seeds = 1 if is_formula(side.algorithm) else asked.seeds
-            trained = [
-                cells.kept(f"{name}, seed {seed}", lambda: _trained(found, side, seed, materials))  # noqa: B023
+            by_seed = [
+                cells.kept(f"{name}, seed {seed}", lambda: _trained(found, side, seed, materials, trained))  # noqa: B023
                 for seed in range(seeds)
             ]
-            made[name] = Side.of(trained)
+            made[name] = Side.of(by_seed)
         peers = cells.kept("peers", lambda: _peers(found, world, fits, spec))
         made |= {f"{name}{OF_ALL}" if name in made else name: Side.of([side]) for name, side in peers.items()}
     judged = _test(world)
@@ -104,15 +107,31 @@ def capped(spec: Ranking, train_weeks: int | None) -> Ranking:
     return spec.model_copy(update={"train_weeks": min(spec.train_weeks, train_weeks)})
 
 
-def _trained(found: subject.Subject, spec: Ranking, seed: int, materials: Materials) -> Document:
+@dataclass
+class Made:
+    """What was trained with one seed on the same lists: an ensemble means members that are there already."""
+
+    rankers: dict[str, Trained] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    def cost(self, spec: Ranking, taken: float) -> float:
+        """Return what fitting a ranker takes, `taken` just now and what its members took before."""
+        before = sum(self.cpu_s.get(name, 0.0) for name in spec.algorithms if name != spec.algorithm)
+        self.cpu_s.setdefault(spec.algorithm, taken)
+        return taken + before
+
+
+def _trained(found: subject.Subject, spec: Ranking, seed: int, materials: Materials, made: dict[str, Made]) -> Document:
     """Train one side with one seed and let it rank the test rows."""
     script.note(f"{spec.algorithm}, seed {seed} …")
     seeded = spec.model_copy(update={"seed": spec.seed + seed})
     world = _world(found, seeded)
     material, shared = materials.of(world, seeded)
+    of = {"spec": seeded.model_copy(update=PLAIN).model_dump(mode="json"), "features": list(world.features)}
+    like = made.setdefault(files.digest(of), Made())
     start = time.process_time()
-    ranker = train(world, seeded, material=material).ranker
-    taken = time.process_time() - start
+    ranker = train(world, seeded, material=material, made=like.rankers).ranker
+    taken = like.cost(seeded, time.process_time() - start)
     return _written(_of_ranker(ranker, world), shared + taken)
 
 
@@ -126,24 +145,34 @@ def _world(found: subject.Subject, spec: Ranking) -> World:
 
 
 def _sides(spec: Ranking, sources: list[str], only: list[str]) -> dict[str, Ranking]:
-    """Name the specs that are trained: the spec's own, then with each other algorithm, then with each source more.
+    """Name the specs that are trained: the spec's own, with each other algorithm, its own with each source more.
 
-    `only` names what is trained, where not all is; differences are then from the first of them.
+    `only` names what is trained, where not all is; differences are then from the first of them. It may name any trained
+    algorithm with a source more, such as ensemble+sized.
     """
     others = {one.name: spec.model_copy(update={"algorithm": one.name})
               for one in ALGORITHMS if one.name != spec.algorithm}  # fmt: skip
     for name in sources:
         if name not in NAMES:
             raise SpecError(f"--source: '{name}' is no candidate source; have {', '.join(sorted(NAMES))}")
-    more = {
-        f"{DEFAULT}+{name}": spec.model_copy(update={"candidates": spec.candidates.model_copy(update={name: LIMIT})})
+    plain = {DEFAULT: spec} | others
+    usual = {f"{DEFAULT}+{name}": _with(spec, name) for name in sources}
+    every = plain | usual
+    every |= {
+        f"{side}+{name}": _with(one, name)
         for name in sources
+        for side, one in others.items()
+        if not is_formula(one.algorithm)
     }
-    every = {DEFAULT: spec} | others | more
     for name in only:
         if name not in every:
             raise SpecError(f"--only: '{name}' is no side; have {', '.join(every)}{nearest(name, list(every))}")
-    return {name: every[name] for name in only or every}
+    return {name: every[name] for name in only or plain | usual}
+
+
+def _with(spec: Ranking, source: str) -> Ranking:
+    """Return a spec with a source more."""
+    return spec.model_copy(update={"candidates": spec.candidates.model_copy(update={source: LIMIT})})
 
 
 def _test(world: World) -> Examples:

@@ -7,7 +7,6 @@ mean of log odds near 0 and 1 would not be, and its cross-entropy is at most the
 Letters: B users, C targets.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components import member_digests
 from components.intent.encode import Encoded
 from components.intent.forest import Forest
 from components.intent.networks import TREES
-from components.intent.numpy_net import CONFIG, WEIGHTS, NumpyNet, shape_of
+from components.intent.numpy_net import CONFIG, NumpyNet, shape_of
 from components.intent.numpy_net import served as served_net
 from components.intent.shape import Shape
 from feature_repo import files
@@ -71,8 +71,6 @@ class Ensemble:
 
         The weights' file holds the digests of the members' own, so that its digest is that of all.
         """
-        from safetensors.numpy import save_file
-
         files.write_json(folder / CONFIG, {"network": self.shape.document(), MEMBERS: dict(self.weights)})
         for name, one in self.members.items():
             own = folder / MEMBERS / name
@@ -83,8 +81,7 @@ class Ensemble:
                 from components.intent import model
 
                 model.save(one, own)  # type: ignore[arg-type]  # a served form is never saved
-        save_file({name: _digest(folder, name) for name in self.members}, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
+        member_digests.note(folder, folder / MEMBERS, self.members)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Ensemble":
@@ -113,14 +110,8 @@ class Ensemble:
 
     @classmethod
     def _read(cls, folder: Path, network: Callable[[Path], "Member"]) -> "Ensemble":
-        from safetensors.numpy import load_file
-
-        weights, known = weights_of(folder), load_file(folder / WEIGHTS)
-        for name in weights:
-            if name not in known or not np.array_equal(known[name], _digest(folder, name)):
-                raise DataError(
-                    f"{folder}: its member '{name}' is not the one it was saved with; run the pipeline again"
-                )
+        weights = weights_of(folder)
+        member_digests.require(folder, folder / MEMBERS, weights)
         members = {name: _member(folder / MEMBERS / name, name, network) for name in weights}
         return cls(shape_of(folder), members, weights)
 
@@ -131,12 +122,6 @@ def weights_of(folder: Path) -> dict[str, float]:
     if not isinstance(weights, dict) or not weights or not abs(sum(weights.values()) - 1) <= 1e-9:
         raise DataError(f"{folder}: its {CONFIG} names no members of an ensemble; run the pipeline again")
     return {str(name): float(weight) for name, weight in weights.items()}
-
-
-def _digest(folder: Path, name: str) -> np.ndarray:
-    """Return the digest of a member's weights, uint8; of one that is absent nothing."""
-    path = folder / MEMBERS / name / WEIGHTS
-    return np.frombuffer(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"", np.uint8)
 
 
 def _member(folder: Path, name: str, network: Callable[[Path], "Member"]) -> "Member":

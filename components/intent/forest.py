@@ -18,9 +18,9 @@ from scipy.special import expit
 
 from components.intent.encode import Encoded
 from components.intent.forest_pruned import Pruned
-from components.intent.forest_tables import Tables
 from components.intent.numpy_net import CONFIG, WEIGHTS, shape_of
 from components.intent.shape import Shape
+from components.leaf_tables import Tables
 from feature_repo import files
 
 CATEGORIES = 2  # columns, the first ones: the segment, and the target's cell
@@ -90,10 +90,7 @@ class Forest:
         """Return the log odds of pairs by their columns [n, X], float64 [n]."""
         if self._tables is None:
             return self._walked(x)
-        alive = np.tile(self._tables.every, (len(x), 1))
-        for column in self._tables.columns:
-            alive &= self._tables.alive(column, x[:, column])
-        return np.asarray(self.weights["baseline"] + self._tables.summed(alive))
+        return np.asarray(self.weights["baseline"] + self._tables.told(x))
 
     def _walked(self, x: np.ndarray) -> np.ndarray:
         """Walk all trees with the columns of pairs [n, X], float64 [n]: of trees with more leaves than tables have."""

@@ -2,7 +2,7 @@
 
 Most splits are by numbers of the user, which all targets share. Of a tree they leave a few leaves: often one, which is
 then every target's; else the splits between them are by the target, and their bits are put together as in
-forest_tables.py. Splits by a target's cell are the same for all users, and are put together beforehand.
+leaf_tables.py. Splits by a target's cell are the same for all users, and are put together beforehand.
 
 Letters: N trees, O trees that a user leaves open, L leaves of the largest tree, V places of the values of all columns,
 C targets, F numbers a target, P numbers a user, S splits by a number of the target.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.intent.forest_tables import Tables, place_of
+from components.leaf_tables import Tables, place_of
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,20 @@ Letters: B rows, M candidates over all rows.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from typing import Any, ClassVar
 
 import numpy as np
 
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.choice import Choice
+from components.ranking.ensemble import Alone, Ensemble, Matrix, said
 from components.ranking.levels import Facts
-from components.ranking.models import NETWORK
+from components.ranking.models import ENSEMBLE, NETWORK, TREES
 from components.ranking.models.trees import Trees
-from components.ranking.numpy_net import NumpyNet
 from feature_repo import files
 from feature_repo.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from components.ranking.net import ScoringNet
-
-Single = Union["ScoringNet", NumpyNet, BaselineNet, Trees]
+Single = Alone | Ensemble
 FOLDER, TABLE = "algorithms", "choice"  # of a model folder; of its config.json
 CHOSEN = "chosen"
 
@@ -44,7 +41,7 @@ class Bundle:
         self,
         spoke: np.ndarray,
         facts: Facts,
-        matrix: Callable[[Mapping[str, np.ndarray]], np.ndarray],
+        matrix: Matrix,
     ) -> np.ndarray:
         """Score candidates whose rows' algorithms are `spoke` [M], float64 [M]; `matrix` makes features of facts."""
         scores = np.empty(len(spoke))
@@ -56,18 +53,7 @@ class Bundle:
 
     def document(self) -> dict[str, Any]:
         """Return what config.json says of it: each ranker's shape, and the choice."""
-        return {
-            FOLDER: {
-                name: {
-                    "architecture": net.architecture,
-                    "n_features": 0 if isinstance(net, Trees) else net.n_features,
-                    "width": net.width,
-                    "dropout": net.dropout,
-                }
-                for name, net in self.nets.items()
-            },
-            TABLE: self.choice.document(),
-        }
+        return {FOLDER: {name: shape(net) for name, net in self.nets.items()}, TABLE: self.choice.document()}
 
     @classmethod
     def read(
@@ -82,11 +68,29 @@ class Bundle:
         return cls(nets, Choice.read(config[TABLE], vocabulary.targets))
 
 
-def scored(
-    net: Single, facts: Mapping[str, np.ndarray], matrix: Callable[[Mapping[str, np.ndarray]], np.ndarray]
-) -> np.ndarray:
+def shape(net: Single) -> dict[str, Any]:
+    """Return what config.json says of one ranker, by which it is loaded."""
+    found = {
+        "architecture": net.architecture,
+        "n_features": 0 if isinstance(net, Trees) else net.n_features,
+        "width": net.width,
+        "dropout": net.dropout,
+    }
+    return found | (net.document(shape) if isinstance(net, Ensemble) else {})
+
+
+def every(net: Single | Bundle) -> list[Alone]:
+    """Return all that scores by itself: the rankers of a bundle, the members of an ensemble."""
+    if isinstance(net, Bundle | Ensemble):
+        return [one for part in net.nets.values() for one in every(part)]
+    return [net]
+
+
+def scored(net: Single, facts: Mapping[str, np.ndarray], matrix: Matrix) -> np.ndarray:
     """Score candidates by one ranker, float32 [M], float64 of a formula."""
-    return net.of_facts(facts) if isinstance(net, BaselineNet) else net.score(matrix(facts))
+    if isinstance(net, Ensemble):
+        return net.of_facts(facts, matrix)
+    return said(net, facts, None if isinstance(net, BaselineNet) else matrix(facts))
 
 
 def name_of(net: Single) -> str:
@@ -103,4 +107,4 @@ def alone_in(folder: Path) -> str | None:
 
 
 def _named(architecture: str) -> str:
-    return architecture if architecture == Trees.architecture or is_formula(architecture) else NETWORK
+    return architecture if architecture in (TREES, ENSEMBLE) or is_formula(architecture) else NETWORK

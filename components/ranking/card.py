@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.ranking import source_report
+from components.ranking.ensemble import MEMBERS, WEIGHT
 from components.ranking.evaluate import BY_SCORE, CHOSEN, EXPLORE, Evaluation
 from components.ranking.feature_names import FEATURES
 from components.ranking.metrics import K
-from components.ranking.models import BY_NAME, NETWORK, TREES
+from components.ranking.models import BY_NAME, ENSEMBLE, NETWORK, TREES
 from components.ranking.net import ScoringNet
 from components.ranking.spec import FORBID
 from components.resamples import MODEL
@@ -59,6 +60,13 @@ def _made(training: Mapping[str, Any], config: Mapping[str, Any], step: str) -> 
         return f"one of {len(choose['among'])} algorithms ({among}), chosen by {' and '.join(choose['by'])}."
     if BY_NAME[algorithm].formula:
         return f"`{algorithm}`: {BY_NAME[algorithm].about}. Nothing else is trained, and it reads no features."
+    if algorithm == ENSEMBLE:
+        members = " and ".join(f"`{name}` (weight {one[WEIGHT]:g})" for name, one in training[MEMBERS].items())
+        return (
+            f"the mean of the scores of {members}, each in units of its own spread on the validation {step}s. The "
+            f"trained ones see {len(config['features'])} user x item features, the intent model's probabilities among "
+            f"them, of {training['rows']['train']} user-{step}s." + _left_out(config["features"])
+        )
     if algorithm == TREES:
         return (
             f"{len(config['features'])} user x item features, the intent model's probabilities among them. Boosted "

@@ -3,7 +3,6 @@
 Weights and the inputs' mean and scale live in one safetensors file; nothing here reads user rows.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +13,11 @@ import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
-from components import served_form
+from components import member_digests, served_form
 from components.ranking import models, numpy_net
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import FOLDER, Bundle, Single
+from components.ranking.ensemble import MEMBERS, Ensemble
 from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.numpy_net import FILE, FORMS, NumpyNet
@@ -35,15 +35,17 @@ def build(architecture: str, n_features: int, *, width: int, dropout: float) -> 
 def save(net: Single | Bundle, folder: Path) -> None:
     """Write the weights into an existing folder, and that it may be served in numpy where both forms agree.
 
-    Each ranker of a bundle has a folder of its own in it.
+    Each ranker of a bundle and each member of an ensemble has a folder of its own in it; where a single ranker has its
+    weights these have the digests of theirs, since refits name a ranker by them.
     """
     if isinstance(net, NumpyNet):
         raise TypeError("ranking model: what was read is the served form; `load` reads what can be saved")
-    if isinstance(net, Bundle):
+    if isinstance(net, Bundle | Ensemble):
+        within = folder / (FOLDER if isinstance(net, Bundle) else MEMBERS)
         for name, one in net.nets.items():
-            (folder / FOLDER / name).mkdir(parents=True)
-            save(one, folder / FOLDER / name)
-        _note_all(folder, list(net.nets))
+            (within / name).mkdir(parents=True)
+            save(one, within / name)
+        member_digests.note(folder, within, net.nets)
         return
     if isinstance(net, Trees):
         net.save(folder)
@@ -55,13 +57,6 @@ def save(net: Single | Bundle, folder: Path) -> None:
     (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
     if not isinstance(net, BaselineNet):
         _compare(net, folder)
-
-
-def _note_all(folder: Path, names: list[str]) -> None:
-    """Write the SHA-256 of each ranker's weights where a single ranker has its weights: refits name these by theirs."""
-    digests = {name: hashlib.sha256((folder / FOLDER / name / FILE).read_bytes()).digest() for name in names}
-    save_arrays({name: np.frombuffer(one, dtype=np.uint8) for name, one in digests.items()}, folder / FILE)
-    (folder / FILE).chmod(0o644)
 
 
 def _compare(net: ScoringNet, folder: Path) -> None:
@@ -76,9 +71,11 @@ def _compare(net: ScoringNet, folder: Path) -> None:
     served_form.note(folder / FILE, trained.score(asked), form.score(asked), what="ranking model")
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> ScoringNet | BaselineNet | Trees:
+def load(folder: Path, config: Mapping[str, Any]) -> Single:
     """Read what `save` wrote; `config` has n_features, width, dropout and, unless it is older, the architecture."""
     name = config.get("architecture", ScoringNet.architecture)
+    if name == Ensemble.architecture:
+        return Ensemble.read(folder, config, load)
     if name == Trees.architecture:
         return Trees.load(folder)
     return BaselineNet(name) if is_formula(name) else _loaded(folder, config)

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from components import conditions
-from components.ranking import chosen, lists, models, net_fit, train
+from components.ranking import chosen, ensemble_train, lists, models, net_fit, train
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, Single
 from components.ranking.choice import Choice
+from components.ranking.ensemble import MEMBERS, Alone
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.models import lambdamart
@@ -79,12 +80,12 @@ def refit(
 ) -> Refitted:
     """Fit the ranker to the weeks of `weeks_of`; with `checkpoints` a refit that was killed goes on where it was.
 
-    Where the spec chooses among several, `judged` is the judged ranker's training.json: its choice stays, since what
-    is fitted here has learnt from all weeks that one could be learnt on.
+    Where the spec asks for several rankers, `judged` is the judged ranker's training.json: its choice, and the units in
+    which members are meant, stay, since what is fitted here has learnt from all weeks that these could be learnt on.
     """
     weeks = weeks_of(world, spec)
-    if spec.choose is not None:
-        return _of_choice(world, spec, weeks, judged or {}, report=report, checkpoints=checkpoints)
+    if spec.choose is not None or spec.algorithm == models.ENSEMBLE:
+        return _of_several(world, spec, weeks, judged or {}, report=report, checkpoints=checkpoints)
     if models.BY_NAME[spec.algorithm].formula:
         return _of_formula(world, spec, weeks)
     final, fit = lists.fitted_until(world, weeks[-1]), _lists(world, spec, weeks, report)
@@ -113,7 +114,7 @@ def _lists(world: World, spec: Ranking, weeks: list[int], report: Report) -> Lis
     )
 
 
-def _of_choice(
+def _of_several(
     world: World,
     spec: Ranking,
     weeks: list[int],
@@ -122,17 +123,19 @@ def _of_choice(
     report: Report,
     checkpoints: Checkpoints | None,
 ) -> Refitted:
-    """Fit every ranker that is chosen among, each for its own epochs; the judged choice stays."""
+    """Fit every ranker that is chosen among or meant, each for its own epochs, none twice; the judged choice stays."""
     start, fit = time.monotonic(), None
-    nets: dict[str, Single] = {}
-    for name in spec.algorithms:
+    made: dict[str, Alone] = {}
+
+    def fitted(name: str, training: Mapping[str, Any]) -> Alone:
+        nonlocal fit
+        if name in made:
+            return made[name]
         if models.BY_NAME[name].formula:
-            nets[name] = BaselineNet(name)
-            continue
+            return BaselineNet(name)
         fit = fit or _lists(world, spec, weeks, report)
-        training = judged[chosen.MEMBERS][name]
         with one_thread():
-            nets[name], _ = _fitted(
+            made[name], _ = _fitted(
                 fit,
                 chosen.alone(spec, name),
                 epochs=epochs_of(training),
@@ -140,10 +143,23 @@ def _of_choice(
                 report=lambda done: report(0.6 + 0.4 * done, "epochs"),
                 checkpoints=checkpoints,
             )
-        _require_sane(reached(nets[name], fit), training, name)
-    choice = Choice.read(judged[chosen.CHOICE], world.vocabulary.targets)
+        _require_sane(reached(made[name], fit), training, name)
+        return made[name]
+
+    def whole(name: str, training: Mapping[str, Any]) -> Single:
+        if name != models.ENSEMBLE:
+            return fitted(name, training)
+        parts = training[MEMBERS]
+        return ensemble_train.refitted({one: fitted(one, parts[one]) for one in spec.members}, spec, parts)
+
+    net: Single | Bundle
+    if spec.choose is None:
+        net = whole(spec.algorithm, judged)
+    else:
+        nets = {name: whole(name, judged[chosen.MEMBERS][name]) for name in spec.choose.among}
+        net = Bundle(nets, Choice.read(judged[chosen.CHOICE], world.vocabulary.targets))
     final = lists.fitted_until(world, weeks[-1])
-    ranker = train.ranker_of(world, spec, net=Bundle(nets, choice), neighbours=final)
+    ranker = train.ranker_of(world, spec, net=net, neighbours=final)
     ndcg, rows, _ = train.validated(ranker, world, weeks[-1:])
     told = [Epoch(0.0, None, round(time.monotonic() - start, 2))]
     return Refitted(ranker, told, rows if fit is None else len(fit), weeks, ndcg)
@@ -176,7 +192,7 @@ def _fitted(
     return trees, [Epoch(0.0, None, round(each, 2))] * epochs
 
 
-def reached(net: Single, fit: Lists) -> float:
+def reached(net: Alone, fit: Lists) -> float:
     """Return the NDCG@10 of a network on lists; scores that are not finite are refused."""
     if isinstance(net, BaselineNet):
         raise TypeError("refit: a formula scores no features")

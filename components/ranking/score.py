@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 from components.ranking import cohorts, encode, feature_names, numpy_net, rerank
 from components.ranking import similar as similars
 from components.ranking.baseline_net import BaselineNet, is_formula
-from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
+from components.ranking.bundle import CHOSEN, Bundle, Single, every, name_of, shape
 from components.ranking.bundle import scored as scored_by
 from components.ranking.candidates import CandidateSet, candidates, context_of
 from components.ranking.catalogue import Catalogue
 from components.ranking.choose_spec import COHORT, INTENT
 from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.ensemble import Ensemble
 from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.models.trees import Trees
@@ -238,7 +239,7 @@ class Ranker:
 
     def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:
         """Write the self-sufficient model folder's files into an existing folder."""
-        if any(isinstance(net, NumpyNet) for net in self.nets.values()):
+        if any(isinstance(net, NumpyNet) for net in every(self.net)):
             raise TypeError("ranking model: what was read is the served form; `load` reads what can be saved")
         from components.ranking import model
 
@@ -260,7 +261,8 @@ class Ranker:
             "calendar": self.calendar.document(),
             "vocabulary": self.vocabulary.digest,
         }
-        config |= self.net.document() if isinstance(self.net, Bundle) else {}
+        if isinstance(self.net, Bundle | Ensemble):
+            config |= self.net.document() if isinstance(self.net, Bundle) else self.net.document(shape)
         repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}
         if self.diversity is not None:
             config["diversity"] = self.diversity.model_dump(exclude_none=True)
@@ -315,6 +317,8 @@ def _served(folder: Path, config: Mapping[str, Any]) -> Single:
     name = str(config.get("architecture", numpy_net.FIRST))
     if is_formula(name):
         return BaselineNet(name)
+    if name == Ensemble.architecture:
+        return Ensemble.read(folder, config, _served)
     if name == Trees.architecture:
         return Trees.load(folder)
     form = numpy_net.served(folder, config)

@@ -12,9 +12,10 @@ from pydantic import (
     model_validator,
 )
 
+from components.ranking import ensemble_spec
 from components.ranking.choose_spec import Choose
 from components.ranking.diversity_spec import Diversity
-from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
+from components.ranking.models import ALGORITHMS, BY_NAME, ENSEMBLE, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
 from components.training.spec import DDP, TrainerOptions
 from feature_repo.clock import DURATION
@@ -28,7 +29,7 @@ FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
          "later_items", "start", "algorithm", "horizon", "trainer", "choose", "diversity",
-         "recommend", "audiences", "short_histories")  # fmt: skip
+         "recommend", "audiences", "short_histories", "members")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -158,6 +159,10 @@ class Ranking(Slice):
         "validation steps that stop no training; `algorithm` answers where nothing is known to be better. Left out: "
         "`algorithm` answers always",
     )
+    members: ensemble_spec.Members = Field(
+        default=ensemble_spec.DEFAULT,
+        description="Rankers that `ensemble` means: a list, or each with its weight, such as {network: 2, tifu: 1}",
+    )
     diversity: Diversity | None = Field(
         default=None, description="How the best candidates are ordered anew, so that they are less alike; left out: not"
     )
@@ -220,7 +225,8 @@ class Ranking(Slice):
 
     @model_validator(mode="after")
     def _chooses_beside_its_own(self) -> "Ranking":
-        """Refuse a choice that leaves out what answers where nothing is known to be better."""
+        """Refuse a choice that leaves out what answers where nothing is known to be better, and members of nothing."""
+        ensemble_spec.require_asked(self)
         if self.choose is not None and self.algorithm not in self.choose.among:
             raise ValueError(
                 f"choose.among: {', '.join(self.choose.among)} lacks {self.algorithm}, which answers where nothing is "
@@ -366,8 +372,9 @@ class Ranking(Slice):
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        """Name all that are trained: `algorithm`, or those that are chosen among."""
-        return (self.algorithm,) if self.choose is None else self.choose.among
+        """Name all that are trained: `algorithm`, or those that are chosen among; of an ensemble its members."""
+        named = (self.algorithm,) if self.choose is None else self.choose.among
+        return tuple(dict.fromkeys(m for name in named for m in (self.members if name == ENSEMBLE else (name,))))
 
     @property
     def main_event(self) -> str | None:

@@ -18,6 +18,7 @@ from components.distributed import ranks, trainjob
 from components.ranking import audiences, batch, chosen, examples, source_report, train, value_lists
 from components.ranking import refit as refits
 from components.ranking.card import write
+from components.ranking.ensemble import MEMBERS, Ensemble
 from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
 from components.ranking.served import served
@@ -158,14 +159,19 @@ def _draw(ranker: Path, page: str) -> None:
     if not page:
         return
     training = files.read_json(ranker / TRAINING)
+    members = training.get(MEMBERS, {})
+    charts = [chart for name, one in members.items() for chart in _charts(one, f"{name}: ")] or _charts(training)
+    pages.write(Path(page), "Training of the ranker", charts)
+
+
+def _charts(training: Mapping[str, Any], whose: str = "") -> list[pages.Chart]:
     epochs, kept = training["epochs"], training["best_epoch"]
     loss = {"training weeks": [epoch["loss"] for epoch in epochs]}
     ndcg = {"validation weeks": [epoch["validate_ndcg_at_10"] for epoch in epochs]}
-    charts = [
-        pages.Chart("Listwise loss", lower_is_better=True, series=loss, chosen=kept),
-        pages.Chart("NDCG@10", lower_is_better=False, series=ndcg, chosen=kept),
+    return [
+        pages.Chart(f"{whose}Listwise loss", lower_is_better=True, series=loss, chosen=kept),
+        pages.Chart(f"{whose}NDCG@10", lower_is_better=False, series=ndcg, chosen=kept),
     ]
-    pages.write(Path(page), "Training of the ranker", charts)
 
 
 def run_evaluate_ranking(
@@ -258,7 +264,11 @@ def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:
 
 
 def _epochs(trained: train.Trained) -> dict[str, object]:
-    return {"epochs": [asdict(epoch) for epoch in trained.epochs], "best_epoch": trained.best_epoch}
+    """Say how one ranker came about; of an ensemble how each member did, and how it counts."""
+    told: dict[str, object] = {"epochs": [asdict(epoch) for epoch in trained.epochs], "best_epoch": trained.best_epoch}
+    if not isinstance(net := trained.ranker.net, Ensemble):
+        return told
+    return told | {MEMBERS: {name: _epochs(one) | net.counts(name) for name, one in trained.members.items()}}
 
 
 def _chosen(trained: train.Trained) -> dict[str, object]:

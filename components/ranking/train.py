@@ -5,7 +5,7 @@ algorithms (chosen.py), all are fitted to the same lists.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import audiences, chosen, lists, metrics, models, places, rerank, value_lists
+from components.ranking import audiences, chosen, ensemble_train, lists, metrics, models, places, rerank, value_lists
 from components.ranking.baseline_net import BaselineNet
-from components.ranking.bundle import Bundle, Single
+from components.ranking.bundle import Bundle, Single, every
 from components.ranking.candidates import recall as candidate_recall
 from components.ranking.catalogue import WEEK, Catalogue, latest
 from components.ranking.choice import Choice
@@ -51,14 +51,14 @@ class Trained:
     candidate_recall: dict[str, float]  # by part
     seconds: dict[str, float] = field(default_factory=dict)
     audience: audiences.Curve | None = None  # where the spec asks for audiences
-    members: "dict[str, Trained]" = field(default_factory=dict)  # by algorithm, where one is chosen for each user
+    members: "dict[str, Trained]" = field(default_factory=dict)  # by algorithm, where there are several
     choice: Choice | None = None
     chosen_on: list[int] = field(default_factory=list)  # the weeks that the choice was learnt on
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
         """Return the network's weights, by name; {} of a ranker that has none."""
-        nets = [net for net in self.ranker.nets.values() if isinstance(net, ScoringNet)]
+        nets = [net for net in every(self.ranker.net) if isinstance(net, ScoringNet)]
         return nets[0].state_dict() if nets else {}
 
 
@@ -137,12 +137,14 @@ def train(
     ranks: Ranks = ALONE,
     checkpoints: Checkpoints | None = None,
     material: Material | None = None,
+    made: dict[str, Trained] | None = None,
 ) -> Trained:
     """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.
 
     Several ranks share the batches; each makes all lists for itself. With `checkpoints` a training that was killed
     makes its lists anew, goes on where the network was, and comes to the same. `material` is what a training of the
-    same world with another seed was fitted to, so that it is made once.
+    same world with another seed was fitted to, so that it is made once; `made` are rankers by name that were fitted to
+    it with this seed, none of which is fitted again, and those that are fitted now join them.
     """
     value_lists.require(world.vocabulary, spec.recommend, world.item_state)
     validate_weeks = world.weeks("validate")
@@ -158,10 +160,12 @@ def train(
     if material is None:
         material = Material.of(world, spec, report=report)
     material.require(world, spec)
+    made = {} if made is None else made
     if spec.choose is None:
-        return _finished(_fitted(material, spec, ranks, checkpoints), world, spec, validate_weeks)
+        trained = _each(material, spec, (spec.algorithm,), ranks, checkpoints, made=made)[spec.algorithm]
+        return _finished(trained, world, spec, validate_weeks)
     chooses = chosen.periods(world)[1]
-    each = {name: _fitted(material, chosen.alone(spec, name), ranks, checkpoints) for name in spec.choose.among}
+    each = _each(material, spec, spec.choose.among, ranks, checkpoints, made=made)
     nets = {name: one.ranker.net for name, one in each.items()}
     ranker, choice = chosen.learnt(each[spec.algorithm].ranker, nets, world, spec, weeks=chooses)
     trained = replace(each[spec.algorithm], ranker=ranker, members=each, choice=choice, chosen_on=chooses)
@@ -174,6 +178,44 @@ def _finished(trained: Trained, world: World, spec: Ranking, weeks: list[int]) -
         trained,
         ranker=value_lists.fitted(trained.ranker, world, weeks, spec.recommend),
         audience=audiences.of_spec(spec, trained.ranker, world, weeks),
+    )
+
+
+def _each(
+    material: Material,
+    spec: Ranking,
+    names: Iterable[str],
+    ranks: Ranks,
+    checkpoints: Checkpoints | None,
+    *,
+    made: dict[str, Trained],
+) -> dict[str, Trained]:
+    """Fit rankers by their names, none twice: `made` are those that are there."""
+    for name in names:
+        if name in made:
+            continue
+        if name == models.ENSEMBLE:
+            made[name] = _meant(material, spec, _each(material, spec, spec.members, ranks, checkpoints, made=made))
+        else:
+            made[name] = _fitted(material, chosen.alone(spec, name), ranks, checkpoints)
+    return {name: made[name] for name in names}
+
+
+def _meant(material: Material, spec: Ranking, members: dict[str, Trained]) -> Trained:
+    """Mean members; the whole has one epoch, the figures of which are the mean's."""
+    start, world, weeks = time.monotonic(), material.world, material.validate_weeks
+    most = max(members.values(), key=lambda one: one.rows["train"])
+    nets = {name: one.ranker.net for name, one in members.items()}
+    ranker = ensemble_train.joined(most.ranker, nets, world, spec, weeks=weeks)
+    ndcg, _, _ = validated(ranker, world, weeks)
+    took = {f"{part} of {name}": seconds for name, one in members.items() for part, seconds in one.seconds.items()}
+    return replace(
+        most,
+        ranker=ranker,
+        epochs=[Epoch(0.0, ndcg, round(time.monotonic() - start, 2))],
+        best_epoch=0,
+        seconds=took,
+        members=members,
     )
 
 

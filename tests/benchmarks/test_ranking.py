@@ -31,8 +31,20 @@ def test_some_sides_may_be_asked_for_and_an_unknown_one_is_named() -> None:
         "default+als",
     ]
     assert list(ranking._sides(Ranking(), [], ["basket", "tifu"])) == ["basket", "tifu"]
+    (more,) = ranking._sides(Ranking(), ["sized"], ["ensemble+sized"]).values()
+    assert (more.algorithm, more.candidates.limit("sized"), more.learn) == ("ensemble", ranking.LIMIT, ("sized",))
+    with pytest.raises(SpecError, match="--only: 'tifu\\+als' is no side"):
+        ranking._sides(Ranking(), ["als"], ["tifu+als"])
     with pytest.raises(SpecError, match="--only: 'baskets' is no side; have default, lambdamart"):
         ranking._sides(Ranking(), [], ["baskets"])
+
+
+def test_an_ensemble_costs_what_its_members_took_too() -> None:
+    made = ranking.Made()
+    assert made.cost(Ranking(), 20.0) == 20
+    assert made.cost(Ranking(algorithm="lambdamart"), 70.0) == 70
+    assert made.cost(Ranking(algorithm="ensemble"), 5.0) == 95
+    assert made.cost(Ranking.model_validate({"algorithm": "ensemble", "members": ["network", "tifu"]}), 6.0) == 26
 
 
 def test_training_steps_are_capped_and_never_raised() -> None:

@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 from scipy.special import expit
 
-from components import conditions
+from components import conditions, leaf_tables
 from components.boosted_trees import Tree
 from components.distributed.ranks import Ranks
-from components.intent import boosting, forest_tables, steps
+from components.intent import boosting, steps
 from components.intent import examples as intent_examples
 from components.intent import refit as refits
 from components.intent.boosting import Boosting, nodes_of
@@ -211,7 +211,7 @@ def test_tables_that_would_fill_the_memory_are_not_made(monkeypatch: pytest.Monk
     forest = grown(5, by_sign).forest
     asked = seen(20, 5, seed=5)
     said = forest.probabilities(asked)
-    monkeypatch.setattr(forest_tables, "MOST_BYTES", 100)
+    monkeypatch.setattr(leaf_tables, "MOST_BYTES", 100)
     again = Forest(forest.shape, forest.weights)
     np.testing.assert_array_equal(again.probabilities(asked), said)
     assert again._tables is None

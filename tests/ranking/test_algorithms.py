@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ranking import examples, refit
+from components.ranking import examples, refit, steps
 from components.ranking.examples import World
 from components.ranking.lists import Lists
-from components.ranking.models import ALGORITHMS, BY_NAME, TREES, lambdamart
+from components.ranking.models import ALGORITHMS, BY_NAME, ENSEMBLE, TREES, lambdamart
 from components.ranking.score import Ranker
 from components.ranking.sources import OF_LEARNT
 from components.ranking.spec import Ranking
@@ -20,8 +20,9 @@ from tests.ranking.board import ITEMS, SPEC, Happened, cold_rows, intents, start
 
 WITHOUT = importlib.util.find_spec("lightgbm") is None
 NEEDS = pytest.mark.skipif(WITHOUT, reason="lightgbm, the extra `trees`, is not installed")
+GROW = (TREES, ENSEMBLE)  # an ensemble's members are the network and trees unless a spec says others
 EVERY = pytest.mark.parametrize(
-    "algorithm", [pytest.param(one.name, marks=NEEDS if one.name == TREES else ()) for one in ALGORITHMS]
+    "algorithm", [pytest.param(one.name, marks=NEEDS if one.name in GROW else ()) for one in ALGORITHMS]
 )
 
 
@@ -30,7 +31,7 @@ def made(folders: tuple[Path, Path]) -> dict[str, tuple[World, Ranking, Trained]
     """Give each algorithm's world, spec and ranker, trained once."""
     found = {}
     for one in ALGORITHMS:
-        if one.name != TREES or not WITHOUT:
+        if one.name not in GROW or not WITHOUT:
             spec = SPEC.model_copy(update={"algorithm": one.name})
             world = examples.load(*folders, spec)
             found[one.name] = (world, spec, train(world, spec))
@@ -74,11 +75,8 @@ def test_the_same_spec_gives_the_same_scores(algorithm: str, made: Made) -> None
 @EVERY
 def test_it_is_fitted_once_more_on_the_newest_weeks(algorithm: str, made: Made) -> None:
     world, spec, trained = made[algorithm]
-    again = refit.refit(world, spec, epochs=trained.best_epoch + 1)
-    training = {
-        "epochs": [{"validate_ndcg_at_10": one.validate_ndcg_at_10} for one in trained.epochs],
-        "best_epoch": trained.best_epoch,
-    }
+    training = steps._training(trained, spec)
+    again = refit.refit(world, spec, epochs=refit.epochs_of(training), judged=training)
     refit.require_sane(again, training)
     assert again.weeks[-1] > max(world.weeks("train"))
 
@@ -126,6 +124,50 @@ def test_trees_read_a_number_that_is_none_as_0() -> None:
     trees = lambdamart.served("\n".join(lines))
     assert trees.score(np.array([[np.nan], [-1.0]], np.float32)).tolist() == [4.0, 3.0]
     assert trees.score(np.empty((0, 1), np.float32)).tolist() == []
+
+
+def test_tables_of_leaves_say_what_a_walk_through_the_trees_says() -> None:
+    """Trees of one to ten splits, filled up to the largest, thresholds among the values."""
+    rng = np.random.default_rng(1)
+    parts = []
+    for splits in (1, 3, 10, 7):
+        child, free = np.full((splits, 2), -1), [(0, 0), (0, 1)]
+        for split in range(1, splits):  # hung where a way out was; what is left over are leaves
+            child[free.pop(rng.integers(len(free)))] = split
+            free += [(split, 0), (split, 1)]
+        for leaf, way in enumerate(free):
+            child[way] = -1 - leaf
+        words = [
+            ("split_feature", rng.integers(0, 3, splits)),
+            ("threshold", rng.integers(-2, 3, splits) / 2),
+            ("left_child", child[:, 0]),
+            ("right_child", child[:, 1]),
+            ("leaf_value", rng.normal(size=splits + 1)),
+        ]
+        parts.append("\n".join(["Tree=", *(f"{name}={' '.join(map(str, values))}" for name, values in words)]))
+    trees = lambdamart.served("\n".join(parts))
+    x = (rng.integers(-3, 4, (400, 3)) / 2).astype(np.float32)
+    x[0], x[1] = np.nan, [np.inf, -np.inf, 0.0]
+    assert trees._tables is not None
+    np.testing.assert_array_equal(trees.score(x), trees._walked(x).astype(np.float32))
+    assert len(np.unique(trees.score(x))) > 15
+    x[:, 1] = 0.5  # of all rows
+    np.testing.assert_array_equal(trees.score(x), trees._walked(x).astype(np.float32))
+
+
+def test_trees_of_more_leaves_than_tables_hold_are_walked() -> None:
+    n = 40  # a ladder: each split sends what is at most its number to a leaf of its own
+    lines = [
+        "Tree=0",
+        "split_feature=" + "0 " * n,
+        "threshold=" + " ".join(map(str, range(n))),
+        "left_child=" + " ".join(str(-1 - leaf) for leaf in range(n)),
+        "right_child=" + " ".join(map(str, [*range(1, n), -1 - n])),
+        "leaf_value=" + " ".join(map(str, range(n + 1))),
+    ]
+    trees = lambdamart.served("\n".join(lines))
+    assert trees._tables is None
+    assert trees.score(np.array([[0.0], [7.5], [99.0]], np.float32)).tolist() == [0.0, 8.0, 40.0]
 
 
 def test_a_tree_without_a_split_adds_its_one_value() -> None:

@@ -74,6 +74,19 @@ def test_validation_ndcg_counts_what_no_candidate_could_hit() -> None:
     assert ndcg_at_k(np.array([0.9, 0.1, 0.0]), of) == pytest.approx((first + 1) / 2)
 
 
+def test_validation_ndcg_takes_the_first_of_ties_and_lists_that_are_empty() -> None:
+    """Of twelve alike, those on the first ten places count; one above them all stands before, wherever it is."""
+    bought = np.zeros(15, dtype=bool)
+    bought[[9, 10, 12, 14]] = True  # of the first list the 10th and the 11th alike; of the last both that are there
+    of = lists.Lists(np.zeros((15, 1)), bought, np.array([1, 1, 2]), np.array([0, 12, 12, 15]), recall=1.0)
+    alike = np.array([*[0.5] * 12, 3.0, 2.0, 1.0])
+    tenth, third = 1 / np.log2(11), (1 + 1 / np.log2(4)) / (1 + 1 / np.log2(3))
+    assert ndcg_at_k(alike, of) == pytest.approx((tenth + 0 + third) / 3)
+    alike[11] = 0.6
+    assert ndcg_at_k(alike, of) == pytest.approx((0 + 0 + third) / 3), "the 10th is the 11th now"
+    assert ndcg_at_k(alike.astype(np.float32), of) == pytest.approx(third / 3)
+
+
 def test_no_rows_in_a_part_of_the_split_is_a_data_error(world: World) -> None:
     early = replace(world, examples=world.examples.of_weeks(world.split["train"]))
     with pytest.raises(DataError, match="validate weeks"):

@@ -138,8 +138,11 @@ def test_an_ensemble_survives_kill_9_and_keeps_the_member_that_was_done(tmp_path
 
 
 @pytest.mark.slow
-def test_a_ranker_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["network", "ensemble"])
+def test_a_ranker_survives_kill_9(algorithm: str, tmp_path: Path) -> None:
     """Three processes that import torch and make the lists of the ranker."""
+    if algorithm == "ensemble":
+        pytest.importorskip("lightgbm")
     rows, intent = board.write(tmp_path, board.checkerboard())
     home, out = tmp_path / "home", tmp_path / "out" / "ranker"
 
@@ -147,8 +150,9 @@ def test_a_ranker_survives_kill_9(tmp_path: Path) -> None:
         given = ["--rows", str(rows), "--intent", str(intent), "--ranker", str(to)]
         return ["components.ranking", "--ranking", json.dumps(spec), *given]
 
-    killed(words(RANKING | CHECKPOINT, out), home, home / "checkpoints" / "train_ranking" / "full.safetensors")
+    asked = RANKING | {"algorithm": algorithm}
+    killed(words(asked | CHECKPOINT, out), home, home / "checkpoints" / "train_ranking" / "full.safetensors")
     assert not out.exists()
-    assert '"goes_on_from": "step ' in ended(words(RANKING | CHECKPOINT, out), home)
-    ended(words(RANKING, tmp_path / "whole"), tmp_path / "other")
+    assert '"goes_on_from": "step ' in ended(words(asked | CHECKPOINT, out), home)
+    ended(words(asked, tmp_path / "whole"), tmp_path / "other")
     require_same(out, tmp_path / "whole")

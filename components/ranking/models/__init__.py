@@ -3,8 +3,9 @@
 `network` trains one of `MODELS`, which `models.ranking.architecture` names: a module with `build(n_features, *, width,
 dropout)`, which returns a `ScoringNet` (components/ranking/net.py) with its own `forward` and `loss`. A formula is a
 module with `score(facts)`: nothing is trained but the source whose score it may read. `lambdamart` trains trees over
-the features that a network sees. The spec reads the tuples, so nothing here imports torch; `builder` and `formula` load
-the module behind a name. A new one is its module and its line.
+the features that a network sees. `ensemble` means several of the others (components/ranking/ensemble.py). The spec
+reads the tuples, so nothing here imports torch; `builder` and `formula` load the module behind a name. A new one is its
+module and its line.
 """
 
 import importlib
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MODELS = ("listwise_mlp",)
 NETWORK = "network"
 TREES = "lambdamart"
+ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ ALGORITHMS = (
     Algorithm("tifu_sized", "as tifu, an item of a small basket counting for more than one of a large", source="sized"),
     Algorithm("basket", "how likely the user has each item again, by the steps in which it was had", source="basket"),
     Algorithm("sequence", "self-attention over the history's order, after SASRec", source="sequence"),
+    Algorithm(ENSEMBLE, "the mean of what its `members` say, each in units of its own spread", formula=False),
 )
 BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
 FORMULAS = tuple(algorithm.name for algorithm in ALGORITHMS if algorithm.formula)

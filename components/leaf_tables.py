@@ -1,15 +1,16 @@
-"""A forest's trees as tables of leaves: what a value of a column leaves possible, so that nothing walks node by node.
+"""Boosted trees as tables of leaves: what a value of a column leaves possible, so that nothing walks node by node.
 
 Each tree's leaves are bits from the left (as in QuickScorer: Lucchese et al., 2015). A split rules out the leaves on
 the side where a pair does not go, so the one that no split rules out is the leaf that the pair ends in. The thresholds
 of a column are in order, so what all its splits rule out for a value is one row of a table, made beforehand. How the
-pairs of one user share this work is in forest_pruned.py.
+pairs of one user share this work is in components/intent/forest_pruned.py.
 
 Letters: N trees, L leaves of the largest tree, V places of a column's values, S splits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,6 +24,20 @@ MANTISSA, BIAS = 23, 127  # of a float32: bits below its exponent, and what is a
 class _Column:
     thresholds: np.ndarray | None  # [V - 2] ascending; None of a category, whose values are places
     alive: np.ndarray  # [V, N] bits of the leaves that are left; of numbers the last row is for one that is none
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """The thresholds as float32, downwards: a float32 is beyond one where it is beyond the other."""
+        assert self.thresholds is not None, "a category has none"
+        near = self.thresholds.astype(np.float32)
+        return np.where(near > self.thresholds, np.nextafter(near, np.float32(-np.inf)), near)
+
+    def places(self, values: np.ndarray, *, lacking: bool) -> np.ndarray:
+        """Return which rows of `alive` values float32 [n] have; `lacking` says that some may be none."""
+        if self.thresholds is None:
+            return values.astype(np.intp)
+        place: np.ndarray = self.edges.searchsorted(values)  # thresholds below the value: there it goes right
+        return np.where(np.isnan(values), len(self.alive) - 1, place) if lacking else place
 
 
 @dataclass(frozen=True)
@@ -77,15 +92,28 @@ class Tables:
         return cls(columns, value.reshape(len(roots) * most), every, splits)
 
     def alive(self, column: int, values: np.ndarray) -> np.ndarray:
-        """Return the bits of the leaves that values [...] of a column leave, [..., N]."""
+        """Return the bits of the leaves that values [n] of a column leave, [n, N]."""
         table = self.columns[column]
-        if table.thresholds is None:
-            return np.asarray(table.alive.take(values.astype(np.intp), axis=0))
-        place = np.searchsorted(table.thresholds, values)  # thresholds below the value: there it goes right
-        none = np.isnan(values)
-        if none.any():
-            place = np.where(none, len(table.alive) - 1, place)
-        return np.asarray(table.alive.take(place, axis=0))
+        return table.alive.take(table.places(values, lacking=bool(np.isnan(values).any())), axis=0)
+
+    def told(self, x: np.ndarray) -> np.ndarray:
+        """Return the sums of the leaves that rows of columns float32 [n, X] end in, float64 [n].
+
+        A value that all rows share, such as a user's own among candidates, is looked up once.
+        """
+        if not len(x):
+            return np.empty(0)
+        values = x.T[list(self.columns)]  # [columns, n], each in a row
+        lacking, same = bool(np.isnan(values).any()), (values == values[:, :1]).all(axis=1)
+        shared, alive = self.every, np.tile(self.every, (len(x), 1))
+        left = np.empty_like(alive)
+        for column, mine, alike in zip(self.columns.values(), values, same.tolist(), strict=True):
+            place = column.places(mine[:1] if alike else mine, lacking=lacking)
+            if alike:
+                shared = shared & column.alive[place[0]]
+            else:
+                alive &= column.alive.take(place, axis=0, out=left, mode="clip")  # places are; to raise costs a copy
+        return self.summed(alive & shared)
 
     def summed(self, alive: np.ndarray) -> np.ndarray:
         """Return the sums of the leaves that pairs end in, float64 [...], of bits [..., N]."""
