@@ -86,8 +86,16 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/registry/test_gate_metrics.py",
         "tests/pipelines/test_spec_fields.py",
     ),
-    "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
-    "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    "components/registry/gates.py": (
+        "tests/registry/test_gates.py",
+        "tests/registry/test_gates_by_cohort.py",
+        "tests/registry/test_gate_intervals.py",
+    ),
+    "components/registry/gate_inputs.py": (
+        "tests/registry/test_gates.py",
+        "tests/registry/test_gates_by_cohort.py",
+        "tests/registry/test_gate_intervals.py",
+    ),
     # Words.
     "components/content/shelves.py": ("tests/content/test_shelves.py",),
     "components/content/llm/grammar.py": ("tests/content/test_grammar.py",),
