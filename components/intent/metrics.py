@@ -104,7 +104,7 @@ def cross_entropy(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 
 def best_threshold(label: np.ndarray, probability: np.ndarray) -> float:
-    """Return the threshold with the highest F1 over all pairs, the highest of equals; pairs of one answer stand together.
+    """Return the threshold with the highest F1 over all pairs, the highest of equals; it takes all pairs of an answer.
 
     >>> round(best_threshold(np.array([[0, 1, 1]]), np.array([[0.1, 0.4, 0.8]])), 2)
     0.4

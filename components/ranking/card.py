@@ -183,10 +183,11 @@ def _values(found: Evaluation) -> list[str]:
         return []
     lines = [["values of", f"NDCG@{K}", "popular", "decayed frequency", f"recall@{K}", "gain over the better", "mix"]]
     for name, one in found.values.items():
-        ndcg = [f"{one[label].get(METRICS[0], 0.0):.4f}" for label in ("model", "popular", "decayed_frequency")]
+        sides = [(label, METRICS[0]) for label in ("model", "popular", "decayed_frequency")] + [("model", METRICS[1])]
+        *ndcg, recall = (f"{one[label][m]:.4f}" if m in one[label] else UNDEFINED for label, m in sides)
         gain = "{:+.4f} to {:+.4f}".format(*one["gain"]) if "gain" in one else UNDEFINED
         mix = f"{one['share_of_ranking']:.0%} ranker"
-        lines.append([name, *ndcg, f"{one['model'].get(METRICS[1], 0.0):.4f}", gain, mix])
+        lines.append([name, *ndcg, recall, gain, mix])
     return ["## Values of attributes", _markdown(lines)]
 
 

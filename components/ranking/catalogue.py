@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import columns
+from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
 WEEK = columns.WEEK
@@ -132,7 +133,10 @@ def _state(table: pa.Table, n_items: int, *, week: int | None) -> dict[str, np.n
     So is a number that the table lacks: a release may be older than the number.
     """
     if WEEK in table.column_names and table.num_rows:
-        week = pc.max(table[WEEK]).as_py() if week is None else week
+        last = pc.max(table[WEEK]).as_py()
+        week = last if week is None else week
+        if week > last:  # all items would look as if nobody had ever bought them, which is so before the first alone
+            raise DataError(f"item_state: ends with {WEEK} {last} and has none of {week}; build the training set again")
         table = table.filter(pc.equal(table[WEEK], week))
     index = table[columns.ITEM_INDEX].to_numpy()
     state = {}

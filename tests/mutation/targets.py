@@ -3,15 +3,23 @@
 TARGETS: dict[str, tuple[str, ...]] = {
     # Reading a shop's files.
     "components/data/conversion.py": ("tests/data/test_conversion.py",),
-    "components/data/mapping.py": ("tests/data/test_ingest.py",),
-    "components/data/parts.py": ("tests/data/test_ingest.py",),
+    "components/data/mapping.py": ("tests/data/test_ingest.py", "tests/data/test_ingest_amounts.py"),
+    "components/data/parts.py": ("tests/data/test_ingest.py", "tests/data/test_ingest_amounts.py"),
     "components/data/guess.py": ("tests/data/test_guess.py",),
     # The contract.
     "components/data/row_rules.py": ("tests/data/test_row_rules.py",),
-    "components/data/rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
-    "components/data/checks.py": ("tests/data/test_checks.py", "tests/data/test_contract.py"),
+    "components/data/rules.py": (
+        "tests/data/test_rules.py",
+        "tests/data/test_contract.py",
+        "tests/data/test_contract_between_tables.py",
+    ),
+    "components/data/checks.py": (
+        "tests/data/test_checks.py",
+        "tests/data/test_contract.py",
+        "tests/data/test_contract_between_tables.py",
+    ),
     "components/data/afterwards.py": ("tests/data/test_afterwards.py",),
-    "components/data/quarantine.py": ("tests/data/test_contract.py",),
+    "components/data/quarantine.py": ("tests/data/test_contract.py", "tests/data/test_contract_between_tables.py"),
     # Folding events into profiles.
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py", "tests/feature_repo/test_people_fold.py"),
     # The clock, and what a row remembers of which kind of event.
@@ -87,10 +95,18 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/resamples.py": ("tests/test_verdicts.py",),
     "components/registry/gate_metrics.py": (
         "tests/registry/test_gate_metrics.py",
-        "tests/pipelines/test_spec_fields.py",
+        "tests/pipelines/test_spec_gates.py",
     ),
-    "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
-    "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    "components/registry/gates.py": (
+        "tests/registry/test_gates.py",
+        "tests/registry/test_gates_by_cohort.py",
+        "tests/registry/test_gate_intervals.py",
+    ),
+    "components/registry/gate_inputs.py": (
+        "tests/registry/test_gates.py",
+        "tests/registry/test_gates_by_cohort.py",
+        "tests/registry/test_gate_intervals.py",
+    ),
     # Words.
     "components/content/shelves.py": ("tests/content/test_shelves.py",),
     "components/content/llm/grammar.py": ("tests/content/test_grammar.py",),
@@ -223,7 +239,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_people.py",
         "tests/ranking/test_start.py",
     ),
-    "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_gates.py"),
     # The console.
     "bentos/console/doorman.py": ("tests/console/test_doorman.py", "tests/console/test_gate.py"),
     "bentos/console/forms.py": ("tests/console/test_forms.py",),

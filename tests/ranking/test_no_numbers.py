@@ -91,3 +91,11 @@ def test_intents_of_a_batch_that_are_no_numbers_are_not_written() -> None:
                       "rung": ["popular", "fresh"]})  # fmt: skip
     with pytest.raises(DataError, match=r"1 of 2 users have probabilities that are no numbers, such as bob: "):
         intent_batch.probabilities(table, Spoilt(), Rates())  # type: ignore[arg-type]
+
+
+def test_a_week_that_the_item_state_lacks_is_no_week_without_sales(ranker: Ranker) -> None:
+    assert ranker.at(ranker.item_state).catalogue.state["share_4w"].sum() > 0
+    with pytest.raises(
+        DataError, match=r"item_state: ends with week \d+ and has none of 99; build the training set again"
+    ):
+        ranker.at(ranker.item_state, week=99)

@@ -7,8 +7,10 @@ from components.policy import draw
 from components.policy.choice import Ask, Bounds
 from components.policy.policies import POLICIES
 from components.ranking.rules import book, listing
+from components.ranking.rules.book import Asked
 from components.ranking.rules.bounds import bounds_of
-from tests.ranking.test_rules import ITEMS, NOW, RANKED, Asked, above_cap, hides, in_force, read, row, rule, world_of
+from tests.ranking.test_rules import ITEMS, NOW, RANKED, read, rule
+from tests.ranking.test_rules_drawn import above_cap, hides, in_force, row, world_of
 
 K = 4
 
