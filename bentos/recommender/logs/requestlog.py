@@ -1,7 +1,8 @@
 """The request log: one line for each answer, with the models' inputs, their scores and the items shown.
 
 An answer is appended to a segment of JSON lines, which survives a killed process; segments that are full or old are
-turned into parquet (compactor.py) and copied to a store (shipping.py). Readers take both (feature_repo/logs/request_log.py).
+turned into parquet (compactor.py) and copied to a store (shipping.py). Readers take both
+(feature_repo/logs/request_log.py).
 
 Monitoring reads the log for drift, the parity check replays it (`rows_of`), off-policy evaluation takes its items with
 their propensities as impressions. Users are pseudonyms. The names of the columns are in feature_repo/columns.py.
