@@ -26,11 +26,16 @@ def keep_private(folder: Path) -> None:
             folder.chmod(mode & 0o700)
 
 
+def aside_of(path: Path, process: int) -> Path:
+    """Return where a process writes a file before it takes its name: what is left there if it is killed."""
+    return path.with_name(f".{path.name}.{process}.part")
+
+
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Yield a sibling path to write a file to; it takes the name of `path` only on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = aside_of(path, os.getpid())
     try:
         yield aside
         os.replace(aside, path)

@@ -6,8 +6,9 @@ caller gives it up: all work, no answers. The pool therefore refuses what would 
 as far as the calls before took; a few are always let in.
 
 Where calls only compute, `inline`, they run in the event loop's own thread, one in each of its rounds: a second thread
-would wait for the first one's lock of Python, and the loop for it. Probes and refusals come between two calls. A call
-that took long waited for something, so for a while after it calls go to the thread, where they hold nobody up.
+would wait for the first one's lock of Python, and the loop for it. Probes and refusals come between two calls. Where
+many wait the loop has a few rounds for them, since uvloop takes one new connection a round, however many stand in line.
+A call that took long waited for something, so for a while after it calls go to the thread, where they hold nobody up.
 The metrics call a pool a lane (label `lane`: reads, writes).
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from bentos.http.problems import OVERLOADED, TIMEOUT, refused
+from bentos.http.problems import TIMEOUT, no_room, refused
 from bentos.http.request_context import GivenUp
 
 Answer = TypeVar("Answer")
@@ -26,6 +27,7 @@ Loop = asyncio.AbstractEventLoop
 THREADS = 4  # where calls wait for others: a store or models behind a network
 ALONE = 1  # where they only compute: more threads would wait for each other in Python, for half of the processor
 FEW = 8  # calls a thread that are let in whatever calls took: one that was slow says little
+ROUNDS = 4  # of the loop between two calls while more than a few wait: uvloop takes one new connection in each
 SHARE = 0.5  # of an answer's time, that a call may wait to begin
 WEIGHT = 0.1  # of the last call in how long calls take
 LONG, REST_S = 0.5, 10.0  # the share of an answer's time after which a call is long; how long calls are not inline then
@@ -40,12 +42,13 @@ class BoundedPool:
         self._threads, self._typical_s = threads, 0.0
         self._inline, self._resting = inline, 0.0
         self._turns: deque[tuple[asyncio.Future[bool], float]] = deque()  # who waits for a turn in the loop, until when
+        self._rounds = 0  # of the loop since the last call
         self._taken = False  # this round of the loop has had its call, or will give its turn to one that waits
 
     def require_room(self) -> None:
         """Refuse where the pool is full: at once, before anything of a request is read."""
         if self._running >= (most := self.most):
-            raise refused("service", f"{self._running} requests are running", f"{most}", status=OVERLOADED)
+            raise no_room(self._running, most)
 
     async def run(
         self,
@@ -114,6 +117,11 @@ class BoundedPool:
 
     def _next(self, loop: Loop) -> None:
         """Give the first who waits their turn, and tell those whose time is up; the others come in later rounds."""
+        if len(self._turns) >= FEW and self._rounds < ROUNDS:
+            self._rounds += 1
+            loop.call_soon(self._next, loop)
+            return
+        self._rounds = 0
         now, left = time.monotonic(), False
         for turn, until in [one for one in self._turns if one[1] <= now]:
             self._turns.remove((turn, until))

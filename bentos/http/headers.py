@@ -7,6 +7,9 @@ CATALOGUE = "X-IntentFlow-Catalogue"  # on an answer about items: the document l
 VOCABULARY = "X-IntentFlow-Vocabulary"  # on every answer of a model service
 SHADOW = "X-IntentFlow-Shadow"  # with the token, to doors: the router's copies and the console's looks
 CLIENT = "X-IntentFlow-Client"  # the router's, with a mark: the address that a request came from
+ROOM = (
+    "X-IntentFlow-Room"  # a door's, on a refusal for want of room: how many requests it lets run; to the router alone
+)
 REQUEST_ID = "X-Request-Id"
 PATIENCE = "X-Request-Timeout-Ms"  # the caller's own
 

@@ -29,6 +29,7 @@ from bentos.recommender.app import DoorContext, create_app, scopes
 from bentos.recommender.catalogue import Grow
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
+from bentos.recommender.logs.compactor import Compactor
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.requestlog import RequestLog
@@ -170,6 +171,7 @@ def open_door(settings: Settings) -> DoorContext:
             keep_bytes=settings.logs_keep_bytes,
             events=events,
             leftovers=Leftovers.begin(settings.home, settings.doors) if settings.doors else None,
+            compactor=Compactor(),
             on_failure=metrics.unlogged.inc,
             on_turn=lambda status: metrics.logs_seen(status, events),
         ),

@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Iterable, Sequence
 
-from bentos.http.headers import CLIENT, RELEASE, REQUEST_ID, SHADOW, is_request_id
+from bentos.http.headers import CLIENT, RELEASE, REQUEST_ID, ROOM, SHADOW, is_request_id
 
 FORWARDED = "X-Forwarded-For"
 SERVER = "intentflow"
@@ -29,7 +29,7 @@ _HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorizati
         b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}  # fmt: skip
 _OURS = frozenset(map(key, (SHADOW, CLIENT, REQUEST_ID, FORWARDED)))
 _NOT_ASKED = frozenset(_HOP | {b"host", b"content-length", b"expect"} | _OURS)
-_NOT_ANSWERED = frozenset(_HOP | {b"content-length", b"server"})  # versions are nobody's business
+_NOT_ANSWERED = frozenset(_HOP | {b"content-length", b"server", key(ROOM)})  # versions are nobody's business
 _STAYS = frozenset((b"", b"keep-alive", b"close"))  # in `connection`: no name of a header
 _FORWARDED, _REQUEST_ID, _RELEASE = map(key, (FORWARDED, REQUEST_ID, RELEASE))
 _NAMED = f"{REQUEST_ID}: ".encode()

@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from bentos.http.problems import FAULT, UNAVAILABLE
+from bentos.http.headers import ROOM
+from bentos.http.problems import FAULT, OVERLOADED, UNAVAILABLE, no_room
 from bentos.router.counts import LOST, Counts, Metrics, count
 from bentos.router.door_connection import Answer, Lost, Outcome
+from bentos.router.headers import first_values, key
 from bentos.router.requests import PERSONAL, READS, WRITES, degraded, repeatable
+from bentos.router.room import Room
 from bentos.router.routes import STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
 from bentos.router.slow_start import SlowStart
@@ -39,14 +42,30 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class _Attempt(msgspec.Struct, frozen=True):
-    """One request to one door."""
+    """One request to one door; `room` is that of the process that the user has, which counts reads alone."""
 
     routed: RoutedRequest
     arm: Arm
     backend: Backend
     patience_s: float
     trial: SlowStart | None
+    room: Room | None
     started: float
+
+
+class _Full(Exception):
+    """A door's process has no room for one more read."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._most = most
+
+    def answer(self) -> Answer:
+        """Return what the process would answer."""
+        refusal = no_room(self._most, self._most)
+        headers = {**refusal.headers, "content-type": "application/json"}
+        pairs = [(key(name), value.encode()) for name, value in headers.items()]
+        return Answer(refusal.status, pairs, first_values(pairs), refusal.problem.model_dump_json().encode())
 
 
 class Proxy:
@@ -55,6 +74,7 @@ class Proxy:
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings) -> None:
         self._doors, self._metrics, self._settings = doors, metrics, settings
         self._trials: dict[str, SlowStart] = {}  # by the door's URL
+        self._rooms: dict[str, Room] = {}  # by the URL of a door's process
 
     def first(self, routed: RoutedRequest, done: Callable[[Answered | Lost], None], *, spare_s: float | None) -> None:
         """Make the first attempt and call `done`: most requests need no other, and so no task.
@@ -66,6 +86,9 @@ class Proxy:
             attempt = self._attempt(routed, routed.arm, second(routed), spare_s)
         except Lost as held:
             done(held)
+            return
+        except _Full as full:
+            done(self._refused(routed, routed.arm, full))
             return
         self._doors.ask(
             attempt.backend,
@@ -97,6 +120,8 @@ class Proxy:
             attempt = self._attempt(routed, arm, after, spare_s)
         except Lost as held:
             return held
+        except _Full as full:
+            return self._refused(routed, arm, full)
         outcome: Outcome = Lost("reset")
         try:
             outcome = await self._doors.send(attempt.backend, routed.sent, patience_s=attempt.patience_s)
@@ -111,8 +136,11 @@ class Proxy:
         assert backend is not None
         elsewhere = after is not None and after != arm and routed.endpoint in READS
         patience_s = self._settings.patience_s if elsewhere else spare_s or self._settings.timeout_s
+        room = self._room(backend, routed) if routed.endpoint in PERSONAL else None
         trial = self._trial(backend.url) if spare_s is not None else None
-        return _Attempt(routed, arm, backend, patience_s, trial, time.perf_counter())
+        if room is not None:
+            room.enter()
+        return _Attempt(routed, arm, backend, patience_s, trial, room, time.perf_counter())
 
     def _ended(self, attempt: _Attempt, outcome: Outcome) -> Answered | Lost:
         """Count an attempt."""
@@ -121,12 +149,42 @@ class Proxy:
         code, low = LOST, False
         if not isinstance(outcome, Lost):
             code, low = outcome.status, routed.endpoint in READS and degraded(outcome.body)
+        if attempt.room is not None:
+            attempt.room.leave()
+            if code == OVERLOADED and not isinstance(outcome, Lost):
+                self._no_room(attempt.room, outcome.header(ROOM))
         if attempt.trial is not None:
             attempt.trial.leave(answered=code not in (LOST, UNAVAILABLE))
         self._metrics.attempt(arm, release, code, endpoint=routed.endpoint, seconds=seconds)
         if not routed.hurried:
             count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
         return outcome if isinstance(outcome, Lost) else Answered(arm, release, outcome)
+
+    def _room(self, backend: Backend, routed: RoutedRequest) -> Room:
+        """Return the room of the process that the user has; raise _Full where there is none."""
+        url = backend.processes(routed.sent.owner)[0]
+        if (room := self._rooms.get(url)) is None:
+            room = self._rooms[url] = Room()
+        if room.full(time.monotonic()):
+            raise _Full(room.most)
+        return room
+
+    def _no_room(self, room: Room, most: str | None) -> None:
+        """Take in a process's refusal: one that names no number is of something else, such as a caller's rate."""
+        if most is not None and most.isdecimal():
+            room.refused(int(most[:9]), now=time.monotonic())
+
+    def _refused(self, routed: RoutedRequest, arm: Arm, full: "_Full") -> Answered:
+        """Refuse in the words of a door that has no room.
+
+        Where callers are recognised the loop is not told: nobody knows whether this one may ask.
+        """
+        backend = routed.routes.backend(arm)
+        assert backend is not None
+        self._metrics.own.labels(str(OVERLOADED)).inc()
+        if self._settings.access.auth == "none" and not routed.hurried:
+            count(routed.counts, arm, routed.endpoint, code=OVERLOADED, seconds=0.0, degraded=False)
+        return Answered(arm, backend.release, full.answer())
 
     def _trial(self, url: str) -> SlowStart:
         """Let one more request try a door, if the door is not away or few do."""

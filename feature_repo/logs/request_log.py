@@ -279,6 +279,7 @@ def compact(path: Path) -> Path | None:
         if not same_file(segment, path):
             return None
         if not target.exists() and next(read_file(path), None) is not None:
+            _sweep(target)
             with files.written(target) as aside, parquet_files.writer(aside, SCHEMA, **WRITTEN) as writer:
                 parts = _parts(read_lines(path, arrays=True))
                 while some := list(itertools.islice(parts, GROUP_ROWS // PART_ROWS)):
@@ -289,6 +290,12 @@ def compact(path: Path) -> Path | None:
         return None
     finally:
         os.close(segment)
+
+
+def _sweep(target: Path) -> None:
+    """Delete what a process that was killed had written of a file; who holds its segment's lock is alone at it."""
+    for left in target.parent.glob(f".{target.name}.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def _written_at(path: Path) -> float:

@@ -1,7 +1,8 @@
 """The request log: one line for each answer, with the models' inputs, their scores and the items shown.
 
-An answer is appended to a segment of JSON lines, which survives a killed process; a thread turns segments that are full
-or old into parquet and copies these to a store (shipping.py). Readers take both (feature_repo/logs/request_log.py).
+An answer is appended to a segment of JSON lines, which survives a killed process; segments that are full or old are
+turned into parquet (compactor.py) and copied to a store (shipping.py). Readers take both
+(feature_repo/logs/request_log.py).
 
 Monitoring reads the log for drift, the parity check replays it (`rows_of`), off-policy evaluation takes its items with
 their propensities as impressions. Users are pseudonyms. The names of the columns are in feature_repo/columns.py.
@@ -19,6 +20,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.compactor import Compactor
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.shipping import Shipping, ShippingStatus
@@ -70,6 +72,7 @@ class RequestLog:
         keep_bytes: int = 0,  # of the store, if that is a folder; 0: everything stays
         events: EventLog | None = None,  # whose closed files go there too
         leftovers: Leftovers | None = None,  # what doors that are gone left on a shared volume
+        compactor: Compactor | None = None,  # that makes parquet of segments; None: a thread does
         max_age_s: float = MAX_AGE_S,
         on_failure: Callable[[], None] = lambda: None,
         on_turn: Callable[[ShippingStatus], None] = lambda _: None,  # of the thread that compacts and copies
@@ -87,6 +90,7 @@ class RequestLog:
             events=None if events is None else events.folder,
             leftovers=leftovers,
             leave=leave,
+            compactor=compactor,
             on_turn=on_turn,
         )
 

@@ -1,9 +1,10 @@
 """Turns closed segments of the request log into parquet; copies these and closed event files to a store.
 
-A thread of its own does it: no answer waits. A store that is away is tried again; the bound on the request log's bytes
-holds all the while, so a store that stays away for days costs its oldest files. Files of the event log go only once the
-store has them. Of several processes that share a folder one copies, as long as it lives: two would write to one name in
-the store at once. Where things lie in a store: feature_repo/logs/shipped_log.py.
+A thread of its own does it, and may have a process make the parquet (compactor.py): no answer waits. A store that is
+away is tried again; the bound on the request log's bytes holds all the while, so a store that stays away for days costs
+its oldest files. Files of the event log go only once the store has them. Of several processes that share a folder one
+does all that, as long as it lives: two would write to one name in the store at once. Where things lie in a store:
+feature_repo/logs/shipped_log.py.
 """
 
 import contextlib
@@ -20,18 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.compactor import FAILURES, Compactor
 from bentos.recommender.logs.leftovers import Leftovers
 from feature_repo import columns
 from feature_repo.logs import object_store, request_log, shipped_log
-from feature_repo.privacy.sealing import SealError
 
 EVERY_S = 5.0
 PAUSE_S = 30.0  # after a store failed
 LEFTOVERS_EVERY_S = 300.0
 AGAIN_S = 0.1  # between looks at the end, whether this process is to copy
 LAST_S = 20.0  # for what is left at the end; a pod has 75 s
-FAILURES = (OSError, ValueError, SealError)  # arrow's errors are of the first two kinds
-LOCK = "shipping.lock"  # of the process that copies a folder's files
+LOCK = "shipping.lock"  # of the process that looks after a folder's files
 EVENTS_KEEP_BYTES = 512 << 20  # of event files here that the store has too
 log = logging.getLogger("intentflow.door")
 
@@ -59,13 +59,15 @@ class Shipping:
         events: Path | None = None,  # folder of the event log
         leftovers: Leftovers | None = None,
         leave: Sequence[Callable[[], None]] = (),  # close files that are old, before each turn
+        compactor: Compactor | None = None,  # that makes parquet; None: this thread does
         every_s: float = EVERY_S,
         on_turn: Callable[[ShippingStatus], None] = lambda _: None,
     ) -> None:
         self._folder, self._store, self._every_s, self._on_turn = folder, store, every_s, on_turn
         self._keep_bytes, self._events, self._leftovers, self._leave = keep_bytes, events, leftovers, leave
+        self._compactor = compactor
         self._took_at = time.monotonic() - LEFTOVERS_EVERY_S + PAUSE_S  # soon after the start
-        self._lock = -1  # an open file, once this process is the one that copies
+        self._lock = -1  # an open file, once this process is the one that looks after the folder
         self._sent: set[tuple[str, int]] = set()  # files that the store has, by name and size
         self._closed, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"compact {folder.name}", daemon=True)
@@ -75,6 +77,8 @@ class Shipping:
         """Stop after the file that is under way; with a store send what is left, for as long as a pod may take."""
         self._closed.set()
         self._thread.join(timeout=self._every_s)
+        if self._compactor is not None and not self._thread.is_alive():
+            self._compactor.close()
         if self._store and not self._thread.is_alive():
             last = threading.Thread(target=self._last, name=f"ship {self._folder.name}", daemon=True)
             last.start()
@@ -88,12 +92,13 @@ class Shipping:
 
     def turn(self) -> None:
         """Compact every segment that nobody writes to, and send what was not sent."""
-        self._compact_and_send(self._closed)
+        self._compact_and_send(self._closed, self._compactor)
 
-    def _copies(self) -> bool:
-        """Be the process that copies this folder's files, unless another is; tell whether it is this one."""
-        if self._store and self._lock < 0:
+    def _is_keeper(self) -> bool:
+        """Be the process that looks after this folder's files, unless another is; tell whether it is this one."""
+        if self._store:
             self._folder.mkdir(parents=True, exist_ok=True)
+        if self._lock < 0 and self._folder.is_dir():
             found = os.open(self._folder / LOCK, os.O_CREAT | os.O_RDWR, 0o640)
             try:
                 fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,14 +108,13 @@ class Shipping:
                 self._lock = found
         return self._lock >= 0
 
-    def _compact_and_send(self, stop: threading.Event) -> None:
+    def _compact_and_send(self, stop: threading.Event, compactor: Compactor | None = None) -> None:
         for leave in self._leave:
             leave()
-        for path in sorted(self._folder.glob(f"*{request_log.SEGMENT}")):
-            if stop.is_set():
-                return
-            request_log.compact(path)
-        if not self._copies():
+        if not self._is_keeper():
+            return
+        self._compact(self._folder, stop, compactor)
+        if not self._store:
             return
         for path in self._unsent():
             if not stop.is_set() and path.exists():
@@ -120,9 +124,22 @@ class Shipping:
         if self._events is not None:
             self._prune_events(self._events)
 
+    def _compact(self, folder: Path, stop: threading.Event, compactor: Compactor | None) -> None:
+        """Turn the segments of a folder into parquet that nobody writes to."""
+        closed = [path for path in sorted(folder.glob(f"*{request_log.SEGMENT}")) if _is_closed(path)]
+        for place, path in enumerate(closed):
+            if stop.is_set():
+                return
+            if compactor is None:
+                request_log.compact(path)
+            else:
+                compactor.compact(path, waiting=len(closed) - place, stop=stop)
+        if compactor is not None:
+            compactor.rest()
+
     def _unsent(self) -> list[Path]:
         """List closed files that the store does not have: answers first, then events."""
-        if self._lock < 0:
+        if self._lock < 0 or not self._store:
             return []
         found = sorted(self._folder.glob(f"*{request_log.PARQUET}"))
         found += [] if self._events is None else json_lines.files(self._events)
@@ -151,7 +168,7 @@ class Shipping:
         """Say that this door lives; now and then take what gone doors left, and keep the store's folder in bounds."""
         if self._leftovers is not None:
             self._leftovers.touch()
-        if time.monotonic() - self._took_at < LEFTOVERS_EVERY_S or self._lock < 0:
+        if time.monotonic() - self._took_at < LEFTOVERS_EVERY_S or self._lock < 0 or not self._store:
             return
         self._took_at = time.monotonic()
         if self._leftovers is not None and (gone := self._leftovers.take(self._ship_folder)):
@@ -161,8 +178,8 @@ class Shipping:
 
     def _ship_folder(self, home: Path) -> None:
         """Ship what a door left, under its own name."""
-        for path in sorted((home / columns.REQUESTS_FOLDER).glob(f"*{request_log.SEGMENT}")):
-            request_log.compact(path)
+        whole = threading.Event()  # never set: the folder is removed after this
+        self._compact(home / columns.REQUESTS_FOLDER, whole, self._compactor)
         for path in sorted((home / columns.REQUESTS_FOLDER).glob(f"*{request_log.PARQUET}")):
             ship(path, self._store, host=home.name)
         for path in json_lines.files(home / columns.EVENTS_FOLDER):
@@ -183,9 +200,9 @@ class Shipping:
             self._on_turn(self._status(len(self._sent) - before, failed=failed))
 
     def _last(self) -> None:
-        """Send what the end leaves, after the process that copies sent its own."""
+        """Send what the end leaves, after the process that looks after the folder sent its own."""
         try:
-            while not self._copies() and not self._given_up.wait(AGAIN_S):
+            while not self._is_keeper() and not self._given_up.wait(AGAIN_S):
                 pass
             self._compact_and_send(self._given_up)
         except FAILURES as error:
@@ -201,6 +218,14 @@ class Shipping:
             with contextlib.suppress(FileNotFoundError):
                 waiting.append(path.stat().st_mtime)
         return ShippingStatus(size, sent, len(waiting), min(waiting, default=0.0), failed)
+
+
+def _is_closed(path: Path) -> bool:
+    """Tell whether nobody writes to a file; one that is gone needs nothing more."""
+    try:
+        return json_lines.is_closed(path)
+    except FileNotFoundError:
+        return False
 
 
 def ship(path: Path, store: str, *, host: str = "") -> str:

@@ -108,7 +108,10 @@ def test_a_pool_that_is_full_in_time_says_how_many_it_lets_in() -> None:
         await asyncio.sleep(0)
         with pytest.raises(Rejected, match=f"service: {FEW} requests are running; allowed: {FEW}") as found:
             await pool.run(lambda: True)
-        assert (found.value.status, found.value.headers) == (429, {"Retry-After": "1"})
+        assert (found.value.status, found.value.headers) == (
+            429,
+            {"Retry-After": "1", "X-IntentFlow-Room": str(FEW)},
+        )
         go.set()
         await asyncio.gather(*waiting)
 
