@@ -123,7 +123,13 @@ SLOW = (
     "private",
     "forms",
     "real_users",
-)  # half a minute each
+    "signals",
+    "sessions",
+    "policy",
+    "experiments",
+    "reader",
+    "uplift",
+)  # up to half a minute each; CI runs them
 Run = Callable[[str], dict[str, Any]]
 
 

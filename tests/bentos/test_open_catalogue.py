@@ -38,7 +38,8 @@ from feature_repo.privacy.pseudonyms import pseudonym
 from tests.bentos import toy
 from tests.patience import patient
 
-pytestmark = pytest.mark.process
+# Three starts of a door; recommender/test_item_changes.py and test_rule_changes.py have two in one process.
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 LIVE_S = 5.0  # a change is on every door by then
 NEW = ItemChange(item_id="new", title="Something new", category="C0")  # even users like C0 and C2
 

@@ -29,7 +29,8 @@ from pipelines.releases.processes import free_port
 from tests.bentos import toy
 from tests.patience import patient
 
-pytestmark = pytest.mark.process
+# Two starts of a door of two processes; test_worker_parts.py has what they share, and a door starts in test_service.py.
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 LATER = dt.datetime(2024, 1, 20, tzinfo=dt.UTC)
 LIMIT = 40
 
@@ -173,7 +174,6 @@ def test_a_killed_process_costs_no_answer_and_no_event_and_comes_back(spread: Sp
     assert len(set(folded)) >= 40
 
 
-@pytest.mark.slow
 def test_shadow_canary_promotion_and_rollback_fail_no_request_and_lose_no_event(spread: Spread) -> None:
     """Two doors of two processes each, with one vocabulary, under load."""
     token, routes, port = "0" * 64, spread.toy.home / "turns.json", free_port(0)

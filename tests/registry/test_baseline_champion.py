@@ -17,6 +17,7 @@ from components.registry.lineage import Folders
 from feature_repo import files
 from feature_repo.errors import Refused
 from feature_repo.release_folder import ReleaseFolder
+from tests.registry.conftest import EITHER
 
 FIGURES = {
     "intent": {"baselines": {"global_rate": {"map": 0.1, "bce": 0.5}, "decayed_rate": {"map": 0.2, "bce": 0.6}}},
@@ -101,6 +102,7 @@ def _tags(version: str) -> dict[str, str]:
         return dict(client.get_model_version("shared-release", version).tags)
 
 
+@EITHER
 def test_a_held_back_first_candidate_lets_a_baseline_serve_and_a_repeat_changes_nothing(toy, shared, tmp_path) -> None:
     assert toy() == ("1", "2")
     before = aliases.status("shared")

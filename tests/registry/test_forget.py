@@ -12,11 +12,11 @@ from feature_repo import erasure
 from feature_repo.errors import ServerError
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
+from tests.registry.conftest import EITHER
 
 ANN, HIDDEN = "raw-user-7f3a-ann", "0123456789abcdef"
 DATA = "da7ada7ada7a"
 WHEN = "2024-01-01T00:00:00+00:00"
-EITHER = pytest.mark.parametrize("store", ["sqlite", pytest.param("server", marks=pytest.mark.slow)], indirect=True)
 MARKS = (forget.RETRAINING, forget.REPRODUCIBLE, forget.REASON, forget.SINCE)
 
 

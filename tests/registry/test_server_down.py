@@ -11,6 +11,7 @@ from feature_repo.errors import ServerError
 from tests.patience import patient
 
 
+@pytest.mark.slow  # a server is started twice; test_register.py has steps that were killed at each write
 def test_a_server_that_dies_in_the_middle_is_one_line_and_the_next_run_completes(server, name, make, lineage) -> None:
     folders, died_at = make(), []
 

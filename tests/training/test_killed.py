@@ -80,6 +80,7 @@ def require_same(found: Path, want: Path) -> None:
     assert (found / "weights.safetensors").read_bytes() == (want / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow  # test_resume.py has trainings that die in this process
 def test_an_intent_model_survives_kill_9(tmp_path: Path) -> None:
     """Two processes that import torch, since only a real one can be killed."""
     rows, home, out = write_rows(tmp_path / "rows", checkerboard()), tmp_path / "home", tmp_path / "out" / "intent"

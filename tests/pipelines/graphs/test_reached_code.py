@@ -1,6 +1,7 @@
 """The code part of a step's cache key moves with what the step reaches by imports, and with nothing else."""
 
 import ast
+import functools
 import json
 import shutil
 import subprocess
@@ -31,10 +32,14 @@ def _digests(tree: Path) -> dict[str, str]:
     return {name: read.digest(name) for name in COMPONENTS}
 
 
+@functools.cache
+def _before(tree: Path) -> dict[str, str]:
+    return _digests(tree)
+
+
 def _moved(tree: Path, file: str) -> set[str]:
     """Edit a file, name the components whose digest is another one for it, and undo the edit."""
-    before = _digests(tree)
-    path = tree / file
+    before, path = _before(tree), tree / file
     held = path.read_bytes()
     path.write_bytes(held + b"\n# edited\n")
     after = _digests(tree)

@@ -266,6 +266,7 @@ def _die_at(folder: Path, stage: str) -> None:
     forgetting.forget(opened(Shop(folder)), [USER], observe=observe)
 
 
+@pytest.mark.slow  # five processes that import everything
 def test_forget_killed_at_any_point_is_done_by_the_next_call(leave: Callable[[str], Shop]) -> None:
     shop = leave("kill")
     context = multiprocessing.get_context("forkserver")

@@ -61,6 +61,7 @@ def test_after_the_demo_plan_has_nothing_to_do(shop: Shop) -> None:
     assert shop.json("plan", str(shop.spec))["nothing"] is True
 
 
+@pytest.mark.slow  # a demo again; the test above has what it would do
 def test_a_second_demo_changes_nothing_that_is_true(shop: Shop, report: dict[str, Any], warm_steps: None) -> None:
     done = shop.here("demo", str(shop.spec), "--user", USER, "--json")
     assert done.returncode == 0, done.stderr
@@ -130,6 +131,7 @@ def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop, war
     assert shop.aliases()["champion"] == "1"
 
 
+@pytest.mark.slow  # a demo again; tests/registry/test_gate_intervals.py and test_steps.py have the rule itself
 def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(shop: Shop, warm_steps: None) -> None:
     text, before = shop.spec.read_text(), shop.aliases()
     report = (shop.home / "report.json").read_bytes()

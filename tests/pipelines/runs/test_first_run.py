@@ -19,6 +19,8 @@ from pipelines.releases.release import models_of
 from pipelines.runs import warm_start
 from tests.pipelines.conftest import USER, Shop, sharing
 
+pytestmark = pytest.mark.slow  # a demo of its own; tests/registry/test_baseline_champion.py has the rule itself
+
 
 @dataclass(frozen=True)
 class FirstShop(Shop):
@@ -89,12 +91,11 @@ def test_the_door_answers_what_item_knn_computes_by_hand(first: FirstShop, repor
     assert [item["score"] for item in report["recommendations"]] == pytest.approx([scores[i] for i in best], abs=1e-5)
 
 
-@pytest.mark.slow  # another run of the pipeline; tests/registry/test_baseline_champion.py has the rule itself
-def test_the_next_candidate_is_compared_with_the_baseline_that_serves(first: FirstShop) -> None:
+def test_the_next_candidate_is_compared_with_the_baseline_that_serves(first: FirstShop, warm_steps: None) -> None:
     document = yaml.safe_load(first.spec.read_text())
     gate = {"metric": "ranking.ndcg_at_10", "against": "champion"}
     first.spec.write_text(yaml.safe_dump(document | {"promotion": {"gates": [gate]}}, sort_keys=False))
-    done = first.run("run", str(first.spec))
+    done = first.here("run", str(first.spec))
     assert done.returncode == 3
     assert "is below the champion's" in done.stderr
     assert "The champion stays version 2 of shop-release." in done.stderr
