@@ -143,6 +143,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
         "tests/pipelines/rollout/test_decisions.py",
+        "tests/pipelines/rollout/test_failed_decisions.py",
         "tests/pipelines/rollout/test_mending.py",
         "tests/pipelines/rollout/test_state_machine.py",
     ),
