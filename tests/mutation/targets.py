@@ -56,8 +56,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/ranking/test_people.py::test_the_facts_of_people_are_what_happened",
     ),
     "components/ranking/feature_names.py": (
-        "tests/ranking/test_encode.py",
-        "tests/ranking/test_people.py::test_a_ranker_of_other_items_sees_what_it_saw",
+        "tests/ranking/test_feature_names.py",
+        "tests/ranking/test_known_answers.py",
     ),
     "components/ranking/derived.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/levels.py": ("tests/ranking/test_encode.py",),
