@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from tests.field_managers import leaves
-from tests.kubernetes_server import KINDS, Cluster, Object, Refusal, dropped
+from tests.kubernetes_objects import Object, Refusal, dropped
+from tests.kubernetes_server import KINDS, Cluster
 
 LAST = "kubectl.kubernetes.io/last-applied-configuration"
 RESOURCES = {kind: resource for resource, (_, _, kind) in KINDS.items()}

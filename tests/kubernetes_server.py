@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tests import kubernetes_objects
 from tests.field_managers import Owners
-from tests.k8s import pod_security, schemas
+from tests.kubernetes_objects import Object, Refusal, dropped
 
-Object = dict[str, Any]
 KINDS = {
     "configmaps": ("", "v1", "ConfigMap"),
     "services": ("", "v1", "Service"),
@@ -47,14 +47,6 @@ CLUSTER_WIDE = {
     "selfsubjectaccessreviews": ("authorization.k8s.io", "v1", "SelfSubjectAccessReview"),
 }
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-
-
-class Refusal(Exception):
-    """What the server answers instead of an object."""
-
-    def __init__(self, code: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.reason = code, reason
 
 
 @dataclass
@@ -157,12 +149,12 @@ class Cluster:
                 return self._store(resource, body, there, manager=manager)
             if request.headers["content-type"] != "application/merge-patch+json":
                 raise Refusal(415, "UnsupportedMediaType", f"no patch by {request.headers['content-type']} here")
-            merged = _merged(there, body)
-            return self._store(resource, merged, there, expected=_version_of(body), manager=manager)
+            merged = kubernetes_objects.merged(there, body)
+            return self._store(resource, merged, there, expected=kubernetes_objects.version_of(body), manager=manager)
 
     def _reviewed(self, body: Object) -> Object:
         """Say whether this account may do what a SelfSubjectAccessReview asks for; anybody may ask."""
-        _validate(body)
+        kubernetes_objects.validate(body)
         asked = body["spec"]["resourceAttributes"]
         try:
             self._authorize(asked["verb"], asked["resource"], asked.get("name", ""), group=asked.get("group", ""))
@@ -203,7 +195,7 @@ class Cluster:
         base = copy.deepcopy(there or {})
         for path in given_up:
             dropped(base, path)
-        return self._store(resource, _overlaid(base, copy.deepcopy(body)), there, owners=owners)
+        return self._store(resource, kubernetes_objects.overlaid(base, copy.deepcopy(body)), there, owners=owners)
 
     def _store(
         self,
@@ -222,15 +214,15 @@ class Cluster:
         asked = expected if expected is not None else metadata.get("resourceVersion")
         if there is not None and asked and asked != there["metadata"]["resourceVersion"]:
             raise Refusal(409, "Conflict", f'Operation cannot be fulfilled on {resource} "{name}": modified; try again')
-        _validate(body)
-        _admit(resource, body, there)
+        kubernetes_objects.validate(body)
+        kubernetes_objects.admit(resource, body, there)
         old = there["metadata"] if there else {"uid": f"uid-{next(self._version)}", "generation": 0}
         key = (resource, name)
         if owners is None:
             owners = self._owners.get(key, Owners()) if there is not None else Owners()
             owners.updated(manager, there or {}, body, now=next(self._version))
         self._owners[key] = owners
-        if there is not None and _same(body, there):
+        if there is not None and kubernetes_objects.same(body, there):
             there["metadata"]["managedFields"] = owners.managed()
             return there  # a write that changes nothing gets no new version
         changed = there is None or body.get("spec") != there.get("spec")
@@ -291,69 +283,6 @@ class Cluster:
             for key in [key for key in self.objects if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]:
                 del self.objects[key]
         return {"apiVersion": "v1", "kind": "Status", "status": "Success", "details": {"uid": gone["metadata"]["uid"]}}
-
-
-def dropped(value: Any, path: tuple[str, ...]) -> None:
-    """Take a field out of an object."""
-    for key in path[:-1]:
-        value = value.get(key) if isinstance(value, dict) else None
-    if isinstance(value, dict):
-        value.pop(path[-1], None)
-
-
-def _version_of(body: Object) -> str | None:
-    return (body.get("metadata") or {}).get("resourceVersion")
-
-
-def _merged(base: Any, patch: Any) -> Any:
-    """Merge as RFC 7386 says."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    found = dict(base) if isinstance(base, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = _merged(found.get(key), value)
-    return found
-
-
-def _overlaid(base: Any, wanted: Any) -> Any:
-    if isinstance(base, dict) and isinstance(wanted, dict):
-        return base | {key: _overlaid(base.get(key), value) for key, value in wanted.items()}
-    return wanted
-
-
-def _same(body: Object, there: Object) -> bool:
-    def plain(found: Object) -> Object:
-        own = ("namespace", "uid", "generation", "resourceVersion", "managedFields")
-        metadata = {key: value for key, value in found["metadata"].items() if key not in own}
-        return {key: value for key, value in found.items() if key != "status"} | {"metadata": metadata}
-
-    return plain(body) == plain(there)
-
-
-def _validate(body: Object) -> None:
-    if problem := next(schemas.problems(body), None):
-        raise Refusal(422, "Invalid", f"{body['kind']}: {problem}")
-
-
-def _admit(resource: str, body: Object, there: Object | None) -> None:
-    """Refuse what schemas cannot: what may not change, pods outside `restricted`, selectors that select nothing."""
-    if there is not None and there.get("immutable") and body.get("data") != there.get("data"):
-        raise Refusal(422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set")
-    if resource not in ("deployments", "jobs"):
-        return
-    if there is not None and body["spec"].get("selector") != there["spec"].get("selector"):
-        raise Refusal(422, "Invalid", "spec.selector: Invalid value: field is immutable")
-    template = body["spec"]["template"]
-    wanted = body["spec"].get("selector", {}).get("matchLabels", {})
-    if not wanted.items() <= (template.get("metadata", {}).get("labels") or {}).items():
-        raise Refusal(422, "Invalid", "spec.template.metadata.labels: `selector` does not match template `labels`")
-    if resource == "jobs" and template["spec"].get("restartPolicy") not in ("Never", "OnFailure"):
-        raise Refusal(422, "Invalid", "spec.template.spec.restartPolicy: Required value: OnFailure or Never")
-    if problems := list(pod_security.problems(template["spec"])):
-        raise Refusal(403, "Forbidden", f'violates PodSecurity "restricted:latest": {problems[0]}')
 
 
 def _read(text: bytes) -> Any:

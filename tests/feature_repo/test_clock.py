@@ -189,3 +189,18 @@ def test_numbers_of_steps_are_said_and_the_upcoming_one_is_the_next_to_start() -
 def test_spans_lie_in_steps_that_are_counted_from_one(step: Step, steps: list[int]) -> None:
     found = Calendar("2024-01-01", "UTC", step).steps_of_spans(np.array([0, 1, 7]))
     assert found.tolist() == steps
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
+def test_hours_and_weekdays_lie_on_circles_of_the_local_clock(timezone: str) -> None:
+    """Monday 00:00 is angle 0 of both; six hours are a quarter of a day, and 1/28 of a week."""
+    calendar = Calendar("2024-01-01", timezone, "day")
+    monday = int(calendar.start(1).timestamp())
+    found = calendar.phases(np.asarray([monday, monday + 6 * 3600 + 899, monday]))
+    quarter = np.sin(2 * np.pi * np.asarray([0.25, 1 / 28])), np.cos(2 * np.pi * np.asarray([0.25, 1 / 28]))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[0], [0, 1, 0, 1], atol=1e-6)
+    assert found[2].tolist() == found[0].tolist()
+    np.testing.assert_allclose(found[1], [quarter[0][0], quarter[1][0], quarter[0][1], quarter[1][1]], atol=1e-6)
+    np.testing.assert_allclose(calendar.phase(np.asarray([1, 2, 1])), calendar.phases(
+        np.asarray([monday, monday + 86_400, monday])), atol=1e-6)  # fmt: skip

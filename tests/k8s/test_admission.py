@@ -14,6 +14,8 @@ import pytest
 from feature_repo.checkout import ROOT
 from pipelines.manifests import release_overlay
 from pipelines.rollout import release_objects
+from tests.k8s import admission_attacks as attack
+from tests.k8s.admission_attacks import NAME, PART_OF, Object
 
 celpy = pytest.importorskip("celpy", reason="cel-python evaluates admission policies: `make install`")
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="renders manifests with kubectl")
@@ -29,8 +31,6 @@ RESOURCES = {
     "ConfigMap": "configmaps",
     "NetworkPolicy": "networkpolicies",
 }
-NAME, PART_OF = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
-Object = dict[str, Any]
 
 
 def split(text: Any, separator: Any) -> Any:
@@ -153,80 +153,26 @@ def test_other_accounts_are_not_bound(policies: Policies, production: list[Objec
     assert policies.refusals(redis, user="kubernetes-admin") == []
 
 
-def of_env_from(pod: Object) -> None:
-    pod["containers"][0].setdefault("envFrom", []).append({"secretRef": {"name": "mlflow"}})
-
-
-def of_env(pod: Object) -> None:
-    value = {"valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
-    pod["containers"][0].setdefault("env", []).append({"name": "A", **value})
-
-
-def of_init_env(pod: Object) -> None:
-    value = {"valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
-    extra = copy.deepcopy(pod["containers"][0]) | {"name": "first", "env": [{"name": "A", **value}]}
-    pod.setdefault("initContainers", []).append(extra)
-
-
-def volume(**source: Any) -> Callable[[Object], None]:
-    def plant(pod: Object) -> None:
-        pod.setdefault("volumes", []).append({"name": "theirs", **source})
-
-    return plant
-
-
-def another_image(pod: Object) -> None:
-    pod["containers"][0]["image"] = "evil.example/intentflow-python:0.1.0"
-
-
-def an_image_like_ours(pod: Object) -> None:
-    pod["containers"][0]["image"] = "intentflow-python-evil:0.1.0"
-
-
-def an_init_image(pod: Object) -> None:
-    pod.setdefault("initContainers", []).append({"name": "first", "image": "busybox"})
-
-
-def another_account(pod: Object) -> None:
-    pod["serviceAccountName"] = "reconciler"
-
-
-def no_account(pod: Object) -> None:
-    del pod["serviceAccountName"]
-
-
-def a_token(pod: Object) -> None:
-    pod["automountServiceAccountToken"] = True
-
-
-def the_node(pod: Object) -> None:
-    pod["hostNetwork"] = True
-
-
-def a_registry_s_credentials(pod: Object) -> None:
-    pod["imagePullSecrets"] = [{"name": "mlflow"}]
-
-
 @pytest.mark.parametrize(
     ("plant", "said"),
     [
-        (of_env_from, "declared Secrets alone"),
-        (of_env, "declared Secrets alone"),
-        (of_init_env, "declared Secrets alone"),
-        (volume(secret={"secretName": "mlflow"}), "no path of the node"),
-        (volume(hostPath={"path": "/"}), "no path of the node"),
-        (volume(nfs={"server": "a", "path": "/"}), "no path of the node"),
-        (volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]}), "no path of the node"),
-        (volume(projected={"sources": [{"secret": {"name": "mlflow"}}]}), "no path of the node"),
-        (volume(persistentVolumeClaim={"claimName": "mlflow"}), "no path of the node"),
-        (another_image, "images of this installation"),
-        (an_image_like_ours, "images of this installation"),
-        (an_init_image, "images of this installation"),
-        (another_account, "declared account"),
-        (no_account, "declared account"),
-        (a_token, "no token"),
-        (the_node, "nothing with their node"),
-        (a_registry_s_credentials, "bring no credentials"),
+        (attack.of_env_from, "declared Secrets alone"),
+        (attack.of_env, "declared Secrets alone"),
+        (attack.of_init_env, "declared Secrets alone"),
+        (attack.volume(secret={"secretName": "mlflow"}), "no path of the node"),
+        (attack.volume(hostPath={"path": "/"}), "no path of the node"),
+        (attack.volume(nfs={"server": "a", "path": "/"}), "no path of the node"),
+        (attack.volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]}), "no path of the node"),
+        (attack.volume(projected={"sources": [{"secret": {"name": "mlflow"}}]}), "no path of the node"),
+        (attack.volume(persistentVolumeClaim={"claimName": "mlflow"}), "no path of the node"),
+        (attack.another_image, "images of this installation"),
+        (attack.an_image_like_ours, "images of this installation"),
+        (attack.an_init_image, "images of this installation"),
+        (attack.another_account, "declared account"),
+        (attack.no_account, "declared account"),
+        (attack.a_token, "no token"),
+        (attack.the_node, "nothing with their node"),
+        (attack.a_registry_s_credentials, "bring no credentials"),
     ],
 )
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
@@ -259,70 +205,23 @@ def test_the_loop_changes_nothing_but_doors(policies: Policies, production: list
         assert any("doors and their routes alone" in said for said in policies.refusals(found[0], operation=operation))
 
 
-def selects_all(one: Object) -> None:
-    one["spec"]["podSelector"] = {}
-
-
-def selects_by_another_label(one: Object) -> None:
-    one["spec"]["podSelector"] = {"matchLabels": {"app.kubernetes.io/part-of": "intentflow"}}
-
-
-def selects_an_account_like_ours(one: Object) -> None:
-    one["spec"]["podSelector"] = {"matchLabels": {NAME: "recommenders"}}
-
-
-def leads_to_mlflow(one: Object) -> None:
-    one["spec"]["selector"] = {NAME: "mlflow"}
-
-
-def leads_where_somebody_says_later(one: Object) -> None:
-    del one["spec"]["selector"]
-
-
-def balanced(one: Object) -> None:
-    one["spec"]["type"] = "LoadBalancer"
-
-
-def opened(one: Object) -> None:
-    one["spec"]["externalIPs"] = ["203.0.113.9"]
-
-
-def labelled_as(name: str) -> Callable[[Object], None]:
-    def plant(one: Object) -> None:
-        one["spec"]["template"]["metadata"]["labels"][NAME] = name
-
-    return plant
-
-
-def without_labels(one: Object) -> None:
-    del one["spec"]["template"]["metadata"]["labels"]
-
-
-def of_no_installation(one: Object) -> None:
-    del one["spec"]["template"]["metadata"]["labels"][PART_OF]
-
-
-def scales_mlflow(one: Object) -> None:
-    one["spec"]["scaleTargetRef"]["name"] = "mlflow"
-
-
 @pytest.mark.parametrize(
     ("kind", "plant", "said"),
     [
-        ("NetworkPolicy", selects_all, "about doors alone"),
-        ("NetworkPolicy", selects_by_another_label, "about doors alone"),
-        ("NetworkPolicy", selects_an_account_like_ours, "about doors alone"),
-        ("Service", leads_to_mlflow, "lead to doors alone"),
-        ("Service", leads_where_somebody_says_later, "lead to doors alone"),
-        ("Service", balanced, "lead to doors alone"),
-        ("Service", opened, "lead to doors alone"),
-        ("Deployment", labelled_as("redis"), "labelled as doors"),
-        ("Deployment", without_labels, "labelled as doors"),
-        ("Deployment", of_no_installation, "labelled as doors"),
-        ("HorizontalPodAutoscaler", scales_mlflow, "scale doors alone"),
-        ("Job", labelled_as("redis"), "labelled as IntentFlow's materialise"),
-        ("Job", without_labels, "labelled as IntentFlow's materialise"),
-        ("Job", of_no_installation, "labelled as IntentFlow's materialise"),
+        ("NetworkPolicy", attack.selects_all, "about doors alone"),
+        ("NetworkPolicy", attack.selects_by_another_label, "about doors alone"),
+        ("NetworkPolicy", attack.selects_an_account_like_ours, "about doors alone"),
+        ("Service", attack.leads_to_mlflow, "lead to doors alone"),
+        ("Service", attack.leads_where_somebody_says_later, "lead to doors alone"),
+        ("Service", attack.balanced, "lead to doors alone"),
+        ("Service", attack.opened, "lead to doors alone"),
+        ("Deployment", attack.labelled_as("redis"), "labelled as doors"),
+        ("Deployment", attack.without_labels, "labelled as doors"),
+        ("Deployment", attack.of_no_installation, "labelled as doors"),
+        ("HorizontalPodAutoscaler", attack.scales_mlflow, "scale doors alone"),
+        ("Job", attack.labelled_as("redis"), "labelled as IntentFlow's materialise"),
+        ("Job", attack.without_labels, "labelled as IntentFlow's materialise"),
+        ("Job", attack.of_no_installation, "labelled as IntentFlow's materialise"),
     ],
 )
 def test_an_object_of_a_door_s_name_is_about_doors_alone(

@@ -56,8 +56,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/ranking/test_people.py::test_the_facts_of_people_are_what_happened",
     ),
     "components/ranking/feature_names.py": (
-        "tests/ranking/test_encode.py",
-        "tests/ranking/test_people.py::test_a_ranker_of_other_items_sees_what_it_saw",
+        "tests/ranking/test_feature_names.py",
+        "tests/ranking/test_known_answers.py",
     ),
     "components/ranking/derived.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/levels.py": ("tests/ranking/test_encode.py",),
@@ -146,6 +146,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
         "tests/pipelines/rollout/test_decisions.py",
+        "tests/pipelines/rollout/test_failed_decisions.py",
         "tests/pipelines/rollout/test_mending.py",
         "tests/pipelines/rollout/test_state_machine.py",
     ),

@@ -1,5 +1,5 @@
 """Forgotten people get no row on any store: whatever a door knows, in any order, also after the store lost its data."""
-# ruff: noqa: F811  # fixtures of another module are arguments here
+# fixtures of another module are arguments here
 
 import datetime as dt
 import json
@@ -25,7 +25,7 @@ from feature_repo.privacy.tombstones import FOLDER
 from feature_repo.views import PUSHED
 from tests.patience import patient
 from tests.profiles.conftest import Made
-from tests.profiles.test_online import LAST, Place, place, purchase, server  # noqa: F401  # fixtures
+from tests.profiles.online_stores import LAST, Place, purchase
 
 OURS = "0a" * 16
 GONE = "u03"

@@ -1,145 +1,28 @@
 """The online store on real servers: what is stored, what a batch writes, what a push shows, and what is never lost."""
 
 import dataclasses
-import datetime as dt
-import itertools
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import servers
-from components.profiles import steps
 from components.profiles.online import materialise
-from feature_repo import columns, files, services, views
-from feature_repo.calendar import Calendar
+from feature_repo import columns, services, views
 from feature_repo.errors import StoreAway
 from feature_repo.online import erase, feast_store, provenance
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.online.stores.rows import key_of
-from feature_repo.rows import LIST_TYPES, UserRows
-from feature_repo.update import Event
-from tests import worlds
+from feature_repo.rows import UserRows
 from tests.patience import patient
-from tests.profiles.conftest import PROFILES, SPLIT, Made
-
-CALENDAR = Calendar(worlds.FIRST_DAY)
-WINDOWS = (7, 28, 91)
-LAST = int(CALENDAR.start(17).timestamp())  # after every batch of these tests
-NUMBER = itertools.count()
-
-
-@dataclass
-class Place:
-    """A recommender's online store on one of the servers: empty at first."""
-
-    server: servers.Server
-    project: str
-    home: Path
-
-    def materialise(self, profiles: Path, *, each: materialise.Each = lambda _: None) -> dict[str, int]:
-        folds = materialise.folding(profiles)
-        features = materialise.published(self.home, folds.vocabulary.digest)
-        materialise.publish(profiles, features)
-        return materialise.run(self.project, features, folds, each=each)
-
-    def open(self, profiles: Path) -> OnlineProfiles:
-        return OnlineProfiles.open(self.project, materialise.folding(profiles))
-
-
-@pytest.fixture(scope="session", params=servers.KINDS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    with servers.running(request.param, tmp_path_factory.mktemp(request.param), durable=False) as found:
-        yield found
-
-
-@pytest.fixture
-def place(server: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    # A file of its own, also of the registry: one in SQL is as good, and slow to fill; one test has it.
-    own = {"path": str(tmp_path / "online.db")} if server.kind == "sqlite" else {}
-    mine = dataclasses.replace(server, online_store=server.online_store | own, registry=str(tmp_path / "registry.db"))
-    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("INTENTFLOW_FEAST", servers.settings(mine.registry, mine.online_store))
-    monkeypatch.setattr(materialise, "SETTLED_S", 0.0)
-    return Place(mine, f"world{next(NUMBER)}", tmp_path)
-
-
-def built(world: worlds.World, folder: Path, *, fitted: Path | None = None, top: int = 4) -> Path:
-    """Build profiles of a world, with the vocabulary of others or its own."""
-    intents = [worlds.VOCABULARY["intents"][0] | {"top": top}, worlds.VOCABULARY["intents"][1]]  # type: ignore[index]
-    wanted = json.dumps(worlds.VOCABULARY | {"intents": intents})
-    clean = world.write(folder / "clean")
-    steps.run_profiles(PROFILES, SPLIT, wanted, clean=clean, destination=folder / "profiles", fitted=fitted)
-    return folder / "profiles"
-
-
-@pytest.fixture(scope="session")
-def bought_later(made: Made) -> dict[str, object]:
-    """What u00 buys ten minutes after everything else: an odd item, by an even user."""
-    last = max(e["timestamp"] for e in made.world.events)  # type: ignore[type-var]
-    return worlds.event("u00", "i1", last + dt.timedelta(minutes=10), session="late", value=7.0)  # type: ignore[operator]
-
-
-@pytest.fixture(scope="session")
-def later(made: Made, bought_later: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The next batch: one event more, the same vocabulary."""
-    world = dataclasses.replace(made.world, events=[*made.world.events, bought_later])
-    return built(world, tmp_path_factory.mktemp("later"), fitted=made.profiles)
-
-
-@pytest.fixture(scope="session")
-def other(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same data under another vocabulary: positions mean other things."""
-    return built(made.world, tmp_path_factory.mktemp("other"), top=2)
-
-
-def end_of(profiles: Path) -> int:
-    return int(dt.datetime.fromisoformat(files.read_json(profiles / "profiles.json")["data_end"]).timestamp())
-
-
-def vocabulary(profiles: Path) -> str:
-    return materialise.folding(profiles).vocabulary.digest
-
-
-def offline(profiles: Path, users: list[str], *, now: int) -> UserRows:
-    """The files' newest rows, as point-in-time retrieval returns them."""
-    merged: dict[str, dict[str, object]] = {}
-    for view in ("user_profile", "user_targets", "user_history"):
-        table = pq.read_table(profiles / f"{view}.parquet")
-        for row in table.filter(pc.equal(table["week"], pc.max(table["week"]))).to_pylist():
-            merged[row["user_id"]] = merged.get(row["user_id"], {}) | row
-    rows = [merged[user] | {"now": now} for user in users]
-    return UserRows.from_arrow(pa.Table.from_pylist(rows).drop(["week", "event_timestamp"]))
-
-
-def assert_same(found: UserRows, expected: UserRows, *, rtol: float = 0.0) -> None:
-    np.testing.assert_array_equal(found.known, expected.known)
-    np.testing.assert_array_equal(found.state_at, expected.state_at)
-    for name, values in expected.numbers.items():
-        np.testing.assert_allclose(found.numbers[name], values, rtol=rtol, err_msg=name)
-    for name, lists in expected.lists.items():
-        np.testing.assert_array_equal(found.lists[name].offsets, lists.offsets, err_msg=name)
-        np.testing.assert_allclose(found.lists[name].values, lists.values, rtol=rtol, err_msg=name)
-        assert found.lists[name].values.dtype == LIST_TYPES[name]
-
-
-def purchase(item: str, at: int, **values: object) -> Event:
-    return Event(item, "purchase", at, f"s{at}", value=7.0, known_at=at, **values)  # type: ignore[arg-type]
-
-
-def total(profiles: OnlineProfiles, user: str) -> float:
-    return float(profiles.read([user], now=LAST + 900).numbers["events_total"][0])
+from tests.profiles.conftest import Made
+from tests.profiles.online_stores import LAST, Place, assert_same, end_of, offline, purchase, total, vocabulary
 
 
 def test_what_is_stored_is_what_the_files_hold_cell_by_cell(place: Place, made: Made) -> None:
@@ -274,87 +157,6 @@ def test_a_batch_takes_over_the_events_it_holds_and_keeps_those_it_cannot_hold(
     assert place.materialise(later)["written"] in range(1, 24)
     assert {user: total(profiles, user) - count for user, count in before.items()} == {"u00": 2, "u01": 1, "u02": 1}
     assert place.materialise(later)["written"] == 0
-
-
-def test_rows_of_two_vocabularies_lie_side_by_side(place: Place, made: Made, other: Path) -> None:
-    users = made.world.users
-    place.materialise(made.profiles)
-    old, new = place.open(made.profiles), place.open(other)
-    old.push("u01", [purchase("i2", LAST)])
-    assert place.materialise(other) == {"written": 24, "unchanged": 0, "removed": 0}
-    assert place.materialise(made.profiles)["written"] == 0, "the champion's rows are as they were"
-    rest = [user for user in users if user != "u01"]
-    assert_same(old.read(rest, now=LAST), offline(made.profiles, rest, now=LAST))
-    assert_same(new.read(rest, now=LAST), offline(other, rest, now=LAST))
-    pushed = new.read(["u01"], now=LAST)
-    assert pushed.numbers["events_total"][0] == offline(other, ["u01"], now=LAST).numbers["events_total"][0] + 1
-    assert new.folding.vocabulary.index_of_item["i2"] in pushed.lists["history_items"].row(0)
-
-
-def test_what_one_vocabularys_door_missed_its_next_batch_brings_in_exactly_once(
-    place: Place, made: Made, other: Path
-) -> None:
-    place.materialise(made.profiles)
-    place.materialise(other)
-    a, b = place.open(made.profiles), place.open(other)
-    before = {user: total(b, user) for user in ("u00", "u01", "u02", "new")}
-    missed, both = purchase("i2", LAST, key="missed"), purchase("i4", LAST + 1, key="both")
-    a.push_all({"u00": [missed, both], "u01": [purchase("i1", LAST)] * 2, "new": [missed]})  # two without a key
-    b.push_all({"u00": [dataclasses.replace(both, known_at=LAST + 9)], "u02": [purchase("i3", LAST)]})
-    assert total(b, "u00") == before["u00"] + 1
-    for written in (2, 0):
-        assert place.materialise(other)["written"] == written
-        added = {user: total(b, user) - count for user, count in before.items()}
-        assert added == {"u00": 2, "u01": 2, "u02": 1, "new": 1}
-    b.push_all({"u00": [missed, purchase("i1", LAST + 2, key="next")], "new": [missed]})  # the copy comes late
-    assert {user: total(b, user) - count for user, count in before.items()} == {"u00": 3, "u01": 2, "u02": 1, "new": 1}
-    assert place.materialise(other)["written"] == 0
-    assert place.materialise(made.profiles)["written"] == 2, "u00 and u02, from the other side"
-    materialise.prune(place.project, place.home, [vocabulary(other)])
-    assert place.materialise(other)["written"] == 0, "what came in from the rows that were dropped stays"
-    assert total(b, "u00") == before["u00"] + 3
-
-
-def test_pruning_takes_rows_files_and_declarations_of_no_release_and_leaves_the_rest(
-    place: Place, made: Made, other: Path
-) -> None:
-    place.materialise(made.profiles)
-    place.materialise(other)
-    keep, gone = (feast_store.space(place.project, vocabulary(p)) for p in (other, made.profiles))
-    assert erase.spaces(place.project) == sorted([keep, gone])
-    assert materialise.prune(place.project, place.home, [vocabulary(other)]) == [gone]
-    assert materialise.prune(place.project, place.home, [vocabulary(other)]) == []
-    assert erase.spaces(place.project) == [keep]
-    assert [path.name for path in (place.home / "features").iterdir()] == [vocabulary(other)]
-    assert [found.name for found in feast_store.open_store(keep).list_projects()] == [keep]
-    assert place.open(other).read(made.world.users, now=LAST).known.all()
-
-
-def test_a_forgotten_user_is_in_no_vocabularys_rows(place: Place, made: Made, other: Path) -> None:
-    place.materialise(made.profiles)
-    place.materialise(other)
-    place.open(made.profiles).push("u03", [purchase("i2", LAST)])
-    assert erase.erase(place.project, ["u03"]) > 0
-    assert erase.count(place.project, ["u03"]) == 0
-    assert "u03" not in erase.users(place.project)
-    for profiles in (made.profiles, other):
-        assert place.open(profiles).read(["u03", "u04"], now=LAST).known.tolist() == [False, True]
-
-
-def test_the_rows_of_before_are_read_by_nobody_and_erased_with_the_rest(
-    place: Place, made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as before:  # all vocabularies in one Feast project
-        before.setattr(feast_store, "space", lambda project, _: project)
-        before.setattr("feature_repo.online.profiles.space", lambda project, _: project)
-        place.materialise(made.profiles)
-        place.open(made.profiles).push("u00", [purchase("i1", LAST)])
-    counted = offline(made.profiles, ["u00"], now=LAST).numbers["events_total"][0]
-    assert place.materialise(made.profiles)["written"] == 24
-    assert total(place.open(made.profiles), "u00") == counted + 1, "its pushed event comes along"
-    erase.erase(place.project, ["u00"])
-    assert erase.count(place.project, ["u00"]) == 0
-    assert materialise.prune(place.project, place.home, [vocabulary(made.profiles)]) == [place.project]
 
 
 def test_a_push_that_a_batch_wrote_over_is_made_good(

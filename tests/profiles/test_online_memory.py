@@ -1,5 +1,5 @@
 """Event memories in the online store, on real servers: what the batch writes, what a push adds, who may read."""
-# ruff: noqa: F811  # fixtures of another module are arguments here
+# fixtures of another module are arguments here
 
 import contextlib
 import dataclasses
@@ -23,18 +23,8 @@ from feature_repo.update import Event
 from pipelines.answers import memory_parity
 from pipelines.answers.offline_rows import Offline
 from tests import worlds
-from tests.profiles.conftest import Made
-from tests.profiles.test_online import (  # noqa: F401
-    LAST,
-    Place,
-    bought_later,
-    built,
-    end_of,
-    later,
-    place,
-    purchase,
-    server,
-)
+from tests.profiles.conftest import Made, built
+from tests.profiles.online_stores import LAST, Place, end_of, purchase
 
 FIRST, SECOND = "ab" * 32, "cd" * 32  # keys
 

@@ -1,5 +1,5 @@
 """Where items are people, the online store: an event moves both rows as a batch would, and a person leaves both."""
-# ruff: noqa: F811  # a fixture of another module is an argument here
+# a fixture of another module is an argument here
 
 import dataclasses
 import datetime as dt
@@ -21,7 +21,7 @@ from feature_repo.privacy.pseudonyms import KEY
 from feature_repo.rows import UserRows
 from feature_repo.update import Event, event_of, mirrored
 from tests import people_worlds, worlds
-from tests.profiles.test_online import NUMBER, server  # noqa: F401
+from tests.profiles.online_stores import NUMBER
 
 pytestmark = pytest.mark.world
 CALENDAR = Calendar(worlds.FIRST_DAY)

@@ -28,8 +28,8 @@ from pipelines.graphs import index
 from pipelines.releases import release as releases
 from tests.pipelines.conftest import Shop, open_shop
 from tests.pipelines.runs.step_lines import problems
-from tests.policy.test_policy_steps import SPEC as EXPLORER
-from tests.policy.test_policy_steps import lines, rewarded
+from tests.policy.explored import SPEC as EXPLORER
+from tests.policy.explored import lines, rewarded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

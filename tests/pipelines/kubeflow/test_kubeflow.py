@@ -18,11 +18,9 @@ from pipelines.graphs.index import PIPELINES
 from pipelines.graphs.parameters import run_parameters
 from pipelines.kubeflow import client, declare, run_verdict, submit
 from tests import kubeflow_server as fake
+from tests.pipelines.kubeflow.submitted import NIGHTLY, SPEC, actions, done, followed, ignore
 from tests.pipelines.test_environment import CLUSTER
 
-SPEC = Path("pipelines/specs/synthetic.yaml")
-NIGHTLY = {"pipeline": "retrain", "name": "nightly", "cron": "30 2 * * *"}
-STEPS = ("ingest", "validate", "build-profiles", "training-set", "train-intent", "train-ranking", "register", "watch")
 At = Callable[..., Installation]
 
 
@@ -67,27 +65,11 @@ def at(server: fake.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         yield made
 
 
-def _actions(found: declare.Declaration) -> dict[str, str]:
-    return {change.name: change.action for change in found.changes}
-
-
-def _run(at: Installation, **options: Any) -> tuple[submit.Run, list[dict[str, Any]], list[str]]:
-    lines: list[dict[str, Any]] = []
-    pages: list[str] = []
-    asked = {"pipeline": "train", "wait": True} | options
-    found = submit.run(at, lines.append, say=pages.append, every_s=0.01, **asked)
-    return found, lines, pages
-
-
-def _done(**more: str) -> dict[str, str]:
-    return dict.fromkeys(STEPS, "SUCCEEDED") | {name.replace("_", "-"): state for name, state in more.items()}
-
-
 def test_applied_twice_it_is_uploaded_once_and_plan_says_so_before(server: fake.Server, at: At) -> None:
     here = at(recurring=[NIGHTLY])
-    assert set(_actions(declare.look(here)).values()) == {"upload", "create"}
+    assert set(actions(declare.look(here)).values()) == {"upload", "create"}
     assert not server.kept.get("pipelines")
-    assert set(_actions(declare.apply(here)).values()) == {"upload", "create"}
+    assert set(actions(declare.apply(here)).values()) == {"upload", "create"}
     assert server.names("pipelines") == ["synthetic-batch", "synthetic-policy", "synthetic-retrain", "synthetic-train"]
     writes = [r for r in server.requests if r.startswith(("POST", "DELETE"))]
     assert declare.apply(here).nothing
@@ -104,7 +86,7 @@ def test_a_changed_spec_uploads_a_new_version_and_moves_the_recurring_run_to_it(
     document = yaml.safe_load(SPEC.read_text())
     document["monitoring"] = document["monitoring"] | {"psi": 0.35}
     changed.write_text(yaml.safe_dump(document))
-    found = _actions(declare.apply(at(changed, recurring=[NIGHTLY])))
+    found = actions(declare.apply(at(changed, recurring=[NIGHTLY])))
     assert found == {  # the form of each is the whole spec
         "synthetic-train": "upload", "synthetic-retrain": "upload", "synthetic-policy": "upload",
         "synthetic-batch": "upload", "synthetic-nightly": "replace", "synthetic": "same",
@@ -127,14 +109,14 @@ def test_recurring_runs_are_kept_in_step_and_those_of_others_are_left_alone(serv
     assert asked["spec"]["name"] == "synthetic"
     server.add("recurringruns", "recurring_run_id", made | {"display_name": "by hand", "description": "mine"})
     found = declare.apply(at(recurring=[NIGHTLY | {"enabled": False}]))
-    assert _actions(found)["synthetic-nightly"] == "disable"
+    assert actions(found)["synthetic-nightly"] == "disable"
     moved = declare.apply(at(recurring=[NIGHTLY | {"cron": "0 0 5 * * *"}]))
-    assert _actions(moved)["synthetic-nightly"] == "replace"
+    assert actions(moved)["synthetic-nightly"] == "replace"
     crons = {
         one["display_name"]: one["trigger"]["cron_schedule"]["cron"] for one in server.of("recurringruns").values()
     }
     assert crons == {"by hand": "0 30 2 * * *", "synthetic-nightly": "0 0 5 * * *"}
-    assert _actions(declare.apply(at()))["synthetic-nightly"] == "delete"
+    assert actions(declare.apply(at()))["synthetic-nightly"] == "delete"
     assert server.names("recurringruns") == ["by hand"]
 
 
@@ -143,11 +125,11 @@ def test_a_run_is_followed_step_by_step_to_its_end(server: fake.Server, at: At) 
     server.script = lambda run: [
         fake.Frame("PENDING"),
         fake.Frame("RUNNING", cached | {"validate": "RUNNING"}),
-        fake.Frame("SUCCEEDED", _done(condition_1="SUCCEEDED", promote="SUCCEEDED") | cached),
+        fake.Frame("SUCCEEDED", done(condition_1="SUCCEEDED", promote="SUCCEEDED") | cached),
     ]
     here = at(ui="https://people.example/pipeline/")
     declare.apply(here)
-    found, lines, pages = _run(here)
+    found, lines, pages = followed(here)
     assert (found.state, found.passed) == ("SUCCEEDED", True)
     assert pages == [f"https://people.example/pipeline/#/runs/details/{found.run_id}"]
     assert lines[0] == {"step": "ingest", "share": 1.0, "seconds": 1.0, "cached": True}
@@ -158,40 +140,40 @@ def test_a_run_is_followed_step_by_step_to_its_end(server: fake.Server, at: At) 
 
 
 def test_gates_that_refuse_are_exit_3(server: fake.Server, at: At) -> None:
-    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_1="SKIPPED"))]
+    server.script = lambda run: [fake.Frame("SUCCEEDED", done(condition_1="SKIPPED"))]
     here = at()
     declare.apply(here)
     with pytest.raises(Refused, match=r"gates: the run's release did not pass; .*#/runs/details/"):
-        _run(here)
+        followed(here)
 
 
 def test_where_a_baseline_serves_the_run_did_what_it_should_and_by_hand_it_waits(server: fake.Server, at: At) -> None:
     made = {"register-baseline": "SUCCEEDED", "materialise-2": "SUCCEEDED", "promote-2": "SUCCEEDED"}
-    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_1="SKIPPED") | made)]
+    server.script = lambda run: [fake.Frame("SUCCEEDED", done(condition_1="SKIPPED") | made)]
     here = at()
     declare.apply(here)
-    found, _, _ = _run(here)
+    found, _, _ = followed(here)
     assert found.passed is False  # a promotion of the baseline is none of the candidate
     assert "gates refused; a baseline serves, since no champion was there, in " in found.text()
     with pytest.raises(Refused, match="did not pass; a baseline waits, `intentflow promote` lets it serve; "):
-        _run(here, form={"mode": "manual"})
+        followed(here, form={"mode": "manual"})
 
 
 def test_a_dry_run_says_that_it_was_one_and_what_its_gates_said(server: fake.Server, at: At, tmp_path: Path) -> None:
-    ends = iter([_done(promote="SUCCEEDED"), _done(condition_1="SKIPPED"), _done(promote="SUCCEEDED")])
+    ends = iter([done(promote="SUCCEEDED"), done(condition_1="SKIPPED"), done(promote="SUCCEEDED")])
     server.script = lambda run: [fake.Frame("SUCCEEDED", next(ends))]
     document = yaml.safe_load(SPEC.read_text())
     document["promotion"] = document.get("promotion", {}) | {"mode": "dry_run"}
     (tmp_path / "dry.yaml").write_text(yaml.safe_dump(document))
     here = at(tmp_path / "dry.yaml")
     declare.apply(here)
-    found, _, _ = _run(here)
+    found, _, _ = followed(here)
     assert found.text().startswith("train: succeeded (dry run, nothing registered), gates passed, in")
     with pytest.raises(Refused, match="gates: the dry run's models did not pass; the report of `register` says why"):
-        _run(here)
+        followed(here)
     asked = at()  # the spec promotes, the run's form does not
     declare.apply(asked)
-    found, _, _ = _run(asked, form={"mode": "dry_run"})
+    found, _, _ = followed(asked, form={"mode": "dry_run"})
     assert found.dry
     assert "train dry run" in server.of("runs")[found.run_id]["display_name"]
 
@@ -237,29 +219,29 @@ def test_where_the_server_tells_no_details_the_registry_says_what_the_gates_said
         return [fake.Frame("SUCCEEDED")]
 
     server.script = ended
-    assert submit.run(here, _ignore, pipeline="train", wait=True, say=_ignore, every_s=0.01).passed is True
+    assert submit.run(here, ignore, pipeline="train", wait=True, say=ignore, every_s=0.01).passed is True
     for word in ("refused", "undecided"):
         with pytest.raises(Refused, match=rf"gates: the run's release did not pass \({word}\)"):
-            submit.run(here, _ignore, pipeline="train", wait=True, say=_ignore, every_s=0.01)
+            submit.run(here, ignore, pipeline="train", wait=True, say=ignore, every_s=0.01)
 
 
 def test_what_neither_server_nor_registry_tells_is_exit_1_in_one_line(
     server: fake.Server, at: At, tmp_path: Path, registry: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"wait": True, "say": _ignore, "every_s": 0.01}
+    asked = {"wait": True, "say": ignore, "every_s": 0.01}
     here = _of(at(), tmp_path)
     declare.apply(here)
     server.script = lambda run: [fake.Frame("SUCCEEDED")]
     with pytest.raises(ServerError, match=r"gates: .* is not known: .* has no release of it; see http") as no:
-        submit.run(here, _ignore, pipeline="train", **asked)
+        submit.run(here, ignore, pipeline="train", **asked)
     assert "\n" not in str(no.value)
     for pipeline in ("batch", "retrain"):  # has no gates; had no reason to make a release
-        assert submit.run(here, _ignore, pipeline=pipeline, **asked).passed is None
+        assert submit.run(here, ignore, pipeline=pipeline, **asked).passed is None
     monkeypatch.setattr(run_verdict, "gates", lambda at, run_id: run_verdict.UNKNOWN)
     with pytest.raises(ServerError, match=r"gates: .* does not answer; see http"):
-        submit.run(here, _ignore, pipeline="retrain", **asked)
+        submit.run(here, ignore, pipeline="retrain", **asked)
     server.script = lambda run: [fake.Frame("SUCCEEDED", {"decide": "SUCCEEDED", "condition-1": "SKIPPED"})]
-    assert submit.run(here, _ignore, pipeline="retrain", **asked).passed is None  # the data had not drifted
+    assert submit.run(here, ignore, pipeline="retrain", **asked).passed is None  # the data had not drifted
 
 
 def test_files_that_only_the_cluster_has_are_read_by_every_run(at: At, tmp_path: Path) -> None:
@@ -279,10 +261,6 @@ def test_files_that_only_the_cluster_has_are_read_by_every_run(at: At, tmp_path:
     assert run_parameters(here)["source"] == run_parameters(alone)["source"] == run_parameters(here)["source"]
 
 
-def _ignore(_line: Any) -> None:
-    """Watch nothing."""
-
-
 def test_a_failed_step_says_why_in_the_registrys_words_or_in_kubeflows(
     server: fake.Server, at: At, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,19 +269,19 @@ def test_a_failed_step_says_why_in_the_registrys_words_or_in_kubeflows(
     here = at()
     declare.apply(here)
     with pytest.raises(ServerError, match="validate: exit code 2; http"):  # the registry does not answer from here
-        _run(here)
+        followed(here)
     said = {"code": 2, "step": "validate", "why": "events: 3 rows, 100 are needed"}
     monkeypatch.setattr(run_verdict, "last_failure", lambda at, run_id: said)
     with pytest.raises(DataError, match="validate: events: 3 rows, 100 are needed; http"):
-        _run(here)
+        followed(here)
 
 
 def test_what_was_not_applied_is_not_run_and_detached_runs_are_not_followed(server: fake.Server, at: At) -> None:
     here = at()
     with pytest.raises(SpecError, match=r"synthetic-batch: .* has no version ir-[0-9a-f]{16} .*`intentflow apply"):
-        _run(here, pipeline="batch")
+        followed(here, pipeline="batch")
     declare.apply(here)
-    found, lines, _pages = _run(here, pipeline="batch", wait=False)
+    found, lines, _pages = followed(here, pipeline="batch", wait=False)
     assert (found.state, lines) == ("SUBMITTED", [])
     assert not any(request.startswith("GET runs/") for request in server.requests)
 
@@ -317,12 +295,12 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for_and_a_lost_answer_make
     server.lost = 1
     server.script = lambda run: [
         fake.Frame("RUNNING"),
-        fake.Frame("SUCCEEDED", _done(condition_1="SUCCEEDED", promote="SUCCEEDED")),
+        fake.Frame("SUCCEEDED", done(condition_1="SUCCEEDED", promote="SUCCEEDED")),
     ]
     # The experiment's answer is the one that is lost first: it is looked up, not made again.
-    found, _lines, _pages = _run(here)
+    found, _lines, _pages = followed(here)
     server.lost = 1
-    again, _lines, _pages = _run(here)
+    again, _lines, _pages = followed(here)
     assert {found.state, again.state} == {"SUCCEEDED"}
     assert len(server.of("experiments")) == 1
     assert sorted(server.of("runs")) == sorted([found.run_id, again.run_id])

@@ -10,7 +10,8 @@ from pipelines.graphs.index import PIPELINES
 from pipelines.kubeflow import declare
 from tests import kubeflow_server as fake
 from tests.pipelines.kubeflow import test_kubeflow as kubeflow
-from tests.pipelines.kubeflow.test_kubeflow import NIGHTLY, SPEC, At, _actions, _done, _run
+from tests.pipelines.kubeflow.submitted import NIGHTLY, SPEC, actions, done, followed
+from tests.pipelines.kubeflow.test_kubeflow import At
 
 # The fixtures of that file, by the names that tests ask for.
 compiled_once, server, at = kubeflow.compiled_once, kubeflow.server, kubeflow.at
@@ -19,7 +20,7 @@ compiled_once, server, at = kubeflow.compiled_once, kubeflow.server, kubeflow.at
 def test_versions_and_runs_have_names_for_people_and_versions_are_found_by_their_digest(
     server: fake.Server, at: At, tmp_path: Path
 ) -> None:
-    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(promote="SUCCEEDED"))]
+    server.script = lambda run: [fake.Frame("SUCCEEDED", done(promote="SUCCEEDED"))]
     declare.apply(at())
     shown = {one["display_name"] for one in server.of("versions").values()}
     assert len(shown) == 1
@@ -35,7 +36,7 @@ def test_versions_and_runs_have_names_for_people_and_versions_are_found_by_their
     assert len([name for name in names if name.endswith(psi)]) == len(PIPELINES)  # the form of each is the whole spec
     told = [one["description"] for one in server.of("versions").values()]
     assert any(words.startswith("Contract, profiles, models, gates, promotion, drift. New: ") for words in told)
-    found, _, _ = _run(here)
+    found, _, _ = followed(here)
     name = server.of("runs")[found.run_id]["display_name"]
     assert re.fullmatch(rf"synthetic train \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [0-9a-f]{{6}}: {psi}", name)
 
@@ -49,7 +50,7 @@ def test_a_note_names_the_version_in_place_of_our_words(server: fake.Server, at:
 
 def test_apply_makes_the_experiment_and_says_where_a_person_starts_a_run_in_it(server: fake.Server, at: At) -> None:
     here = at(ui="https://people.example/pipeline")
-    assert _actions(declare.look(here))["synthetic"] == "create"
+    assert actions(declare.look(here))["synthetic"] == "create"
     assert not server.kept.get("experiments")
     found = declare.apply(here)
     (experiment,) = server.of("experiments").values()

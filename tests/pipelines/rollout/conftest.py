@@ -16,7 +16,7 @@ from pipelines.manifests import release_overlay
 from pipelines.rollout import cluster as clusters
 from pipelines.rollout import loop, release_objects
 from tests import kubectl
-from tests.kubernetes_server import Object
+from tests.kubernetes_objects import Object
 from tests.pipelines.rollout.namespace import Actuator, Begun, World
 
 QUICK = "promotion: {mode: manual, rollout: {hold_s: 0, steps: [0.5, 1.0], keep_previous_s: 600}}\n"

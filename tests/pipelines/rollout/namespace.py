@@ -20,7 +20,8 @@ from pipelines.rollout import loop
 from pipelines.rollout.cluster import ClusterActuator
 from pipelines.rollout.state import State
 from tests import kubectl
-from tests.kubernetes_server import Cluster, Object
+from tests.kubernetes_objects import Object
+from tests.kubernetes_server import Cluster
 
 OVERLAY = "http://recommender-stable"
 

@@ -16,7 +16,8 @@ from pipelines.rollout import loop, restore
 from pipelines.rollout.cluster import ClusterActuator
 from pipelines.rollout.state import ReleaseRef, State
 from tests import kubectl
-from tests.kubernetes_server import Cluster, Object
+from tests.kubernetes_objects import Object
+from tests.kubernetes_server import Cluster
 from tests.patience import patient
 from tests.pipelines.rollout.namespace import Actuator, World, rerouted, scaled
 

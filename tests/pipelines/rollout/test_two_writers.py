@@ -10,7 +10,7 @@ from pipelines.rollout import cluster as clusters
 from pipelines.rollout import loop
 from pipelines.rollout.state import ReleaseRef, State
 from tests import kubectl
-from tests.kubernetes_server import Object
+from tests.kubernetes_objects import Object
 from tests.pipelines.rollout.namespace import OVERLAY, World, rerouted, scaled
 
 
