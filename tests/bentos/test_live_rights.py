@@ -22,7 +22,8 @@ from pipelines.releases.processes import free_port
 from tests.bentos import toy
 from tests.bentos.router.conftest import running
 
-pytestmark = pytest.mark.process
+# A door of its own; http/test_auth.py has its keys, security/test_page_keys.py has pages, test_service.py a door.
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 SHOP = "https://shop.example"
 
 

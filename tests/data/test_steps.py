@@ -88,6 +88,7 @@ def test_without_a_key_nothing_is_read(environment, spec, monkeypatch):
         run_ingest(spec().model_dump_json(), str(environment / "tables"))
 
 
+@pytest.mark.slow  # two steps that import everything; the shop's demo takes them by kfp as well
 def test_the_components_run_as_a_kubeflow_pipeline_in_process(environment, spec):
     from kfp import dsl, local
 

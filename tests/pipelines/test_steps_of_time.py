@@ -120,7 +120,8 @@ RHYTHMS = {
 }
 
 
-@pytest.fixture(scope="module", params=RHYTHMS)
+# Hours take three times as long as days, and the same way: CI runs them.
+@pytest.fixture(scope="module", params=["day", pytest.param("hour", marks=pytest.mark.slow)])
 def learnt(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Rhythm, intent_examples.Examples, IntentScorer]:

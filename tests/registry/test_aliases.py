@@ -13,6 +13,7 @@ from components.registry import client as mlflow_client
 from components.registry import release as registered
 from components.registry.aliases import HISTORY_CHARACTERS, Move, challenge, promote, rollback, status
 from feature_repo.errors import Refused, SpecError
+from tests.registry.conftest import EITHER
 
 # What asks a server nothing that the other tests do not ask it as well.
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -119,6 +120,7 @@ def test_nothing_to_roll_back_to_is_one_line(shared, releases) -> None:
     assert status("shared").holders == {"champion": "1"}
 
 
+@EITHER
 def test_a_champion_whose_alias_was_lost_gets_it_again(shared, releases) -> None:
     promote("shared", "1", **BY)
     promote("shared", "3", **BY)
@@ -177,6 +179,7 @@ def test_promoting_what_the_ui_made_champion_records_it_and_what_was_before(shar
     assert not status("shared").unrecorded
 
 
+@EITHER
 def test_a_version_that_was_rolled_back_is_marked_until_a_person_promotes_it(shared, releases) -> None:
     promote("shared", "1", **BY)
     promote("shared", "2", **BY)

@@ -28,6 +28,8 @@ VARIABLES = {
     env_names.MLFLOW_READER_PASSWORD: READER[1],
 }
 MODEL = "shop-release"
+# Fifteen seconds of a server's starts: tests/k8s/test_registry_accounts.py has what is applied, and CI runs these.
+REAL = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,7 @@ def versions(server: Server) -> tuple[str, str]:
 
 @NEEDS_FORMS
 @pytest.mark.process
+@REAL
 def test_without_a_key_nothing_is_read_and_no_alias_moves(server: Server, versions: tuple[str, str]) -> None:
     """The attack of the review: 200 for both calls, by whoever reached the port."""
     for who in (None, ("writer", "guessed-guessed"), ("stranger", WRITER[1])):
@@ -149,6 +152,7 @@ def test_without_a_key_nothing_is_read_and_no_alias_moves(server: Server, versio
 
 @NEEDS_FORMS
 @pytest.mark.process
+@REAL
 def test_a_door_s_account_reads_the_champion_and_cannot_move_it(server: Server, versions: tuple[str, str]) -> None:
     champion = server.ask(READER, "GET", "mlflow/registered-models/alias", name=MODEL, alias="champion")
     assert champion.json()["model_version"]["version"] == versions[0]
@@ -170,6 +174,7 @@ def test_a_door_s_account_reads_the_champion_and_cannot_move_it(server: Server, 
 
 @NEEDS_FORMS
 @pytest.mark.process
+@REAL
 def test_a_door_s_account_owns_a_name_that_it_took_first(server: Server, versions: tuple[str, str]) -> None:
     """What is not promised (docs/security.md): MLflow has every account make models, so releases are signed too."""
     assert server.ask(READER, "POST", "mlflow/registered-models/create", name="free").status_code == 200
@@ -180,6 +185,7 @@ def test_a_door_s_account_owns_a_name_that_it_took_first(server: Server, version
 
 @NEEDS_FORMS
 @pytest.mark.process
+@REAL
 def test_a_door_s_account_reads_artifacts_and_cannot_replace_them(server: Server, versions: tuple[str, str]) -> None:
     path = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{server.artifacts}/release.json"
     assert requests.put(path, data=b"good", auth=WRITER, timeout=patient(30)).status_code == 200
@@ -191,6 +197,7 @@ def test_a_door_s_account_reads_artifacts_and_cannot_replace_them(server: Server
 
 @NEEDS_FORMS
 @pytest.mark.process
+@REAL
 def test_the_loop_s_account_moves_the_champion_and_our_client_sends_it(
     server: Server, versions: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +217,7 @@ def test_the_loop_s_account_moves_the_champion_and_our_client_sends_it(
 
 @NEEDS_FORMS
 @pytest.mark.process
+@REAL
 def test_a_new_password_holds_after_the_next_start_and_other_accounts_go(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/mlflow.db"
     first = accounts.accounts(VARIABLES)

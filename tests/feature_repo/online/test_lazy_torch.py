@@ -26,6 +26,7 @@ def test_feast_takes_nothing_but_get_torch_of_the_module_that_is_replaced() -> N
 
 
 @pytest.mark.process
+@pytest.mark.slow  # seven seconds of imports; tests/bentos/test_torchless.py has a door without torch
 def test_feast_comes_without_torch_and_gives_it_where_it_is_asked_for() -> None:
     code = (
         "import sys; from feature_repo import lazy_torch; lazy_torch.defer()\n"

@@ -30,6 +30,7 @@ def record(at, name):
     return files.read_json(at.home / "jobs" / f"{name}.json")
 
 
+@pytest.mark.slow  # it imports Evidently; tests/monitoring/test_steps.py has the step that it takes
 def test_monitor_tells_the_verdict_and_leaves_a_record(at):
     found = run.run(at, "monitor")
     assert found.outcome == "done"

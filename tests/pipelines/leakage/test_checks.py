@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from feature_repo import files
 from tests.pipelines.conftest import Shop
 
 
+@pytest.mark.slow  # ten seconds of rows made again; tests/leakage has the check itself
 def test_the_one_leak_of_a_run_is_named_with_exit_3_and_the_planted_ones_are_caught(shop: Shop) -> None:
     before = files.read_json(shop.home / "run.json")
     # A column that is not from the past, in the artifact that the models read.
