@@ -77,7 +77,7 @@ def draft(
         raise SpecError(f"name: '{name}' must start with a letter and hold a-z, 0-9 and - only, at most 40")
     for path in (events, items):
         if path and (not path.is_file() or path.stat().st_size == 0):
-            raise DataError(f"{path}: {'is empty (0 bytes)' if path.is_file() else 'no such file'}")
+            raise DataError(f"{path}: {_no_file(path)}")
     told = {key: value for key, value in (mapping or {}).items() if not key.startswith("items.")}
     told_items = {key.removeprefix("items."): v for key, v in (mapping or {}).items() if key.startswith("items.")}
     with database(Path(tempfile.gettempdir())) as db:
@@ -111,6 +111,18 @@ def draft(
     ]
     notes = tuple(" ".join(note.split()) for note in told_of)
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
+
+
+def _no_file(path: Path) -> str:
+    """Say why a path is no file to look at, and of several files what to do."""
+    if path.is_file():
+        return "is empty (0 bytes)"
+    held = sorted(path.iterdir()) if path.is_dir() else sorted(path.parent.glob(path.name)) if path.name else []
+    if not held:
+        return "is an empty folder" if path.is_dir() else "no such file"
+    several = path / f"*{held[0].suffix}" if path.is_dir() else path
+    what = "is a folder" if path.is_dir() else f"is a pattern, of {len(held)} files"
+    return f"{what}; give init one file of it, such as {held[0]}, then write `path: {several}` in the spec"
 
 
 def write(

@@ -128,12 +128,14 @@ def period(
         events = "near_events"
     first, last = _one(db, f"SELECT min(timestamp), max(timestamp) FROM {events} WHERE timestamp <= ?", now)
     if first is None:
-        earliest, rows = _one(db, f"SELECT min(timestamp), count(*) FROM {events}")
+        # Written by DuckDB, whose years go past Python's 9999.
+        said = "strftime(min(timestamp) AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M')"
+        earliest, rows = _one(db, f"SELECT {said}, count(*) FROM {events}")
         if earliest is None:
             what = "no rows" if rows == 0 else f"no timestamp in any of its {rows:,} rows"
             raise DataError(f"data.source: events have {what}; nothing can be learnt from them")
         raise DataError(
-            f"data.source: every timestamp is in the future (the earliest is {earliest:%Y-%m-%d %H:%M} UTC); "
+            f"data.source: every timestamp is in the future (the earliest is {earliest} UTC); "
             "check the column, its format and its time zone"
         )
     calendar = Calendar.starting(first, timezone=data.timezone, week_start=data.week_start, pace=data.pace)

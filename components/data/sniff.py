@@ -30,7 +30,11 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 DATA = re.compile(r"[-+]?\d[\d.,:/ TZ+-]*(AM|PM)?|\d{4}年.*", re.IGNORECASE)  # a number or a time: no column's name
-NOTHING = ("NA", "N/A", "#N/A", "nan", "NaN", "NULL", "Null", "null", "None", "none", "nil", r"\N", "-", "--", "?")
+OPENING = re.compile(r'(?:^|[,;\t|:])"')  # a quote where a field starts; elsewhere it is a sign, as of inches
+NOTHING = (
+    *("NA", "N/A", "n/a", "#N/A", "nan", "NaN", "NAN", "NULL", "Null", "null", "None", "NONE", "none", "nil"),
+    *("<NA>", r"\N", "-", "--", "?"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,10 @@ def sniff(path: Path) -> Form:
     if lines[0].lstrip()[0] in "{[":
         _require_objects(path, lines[0])
         return Form(path, "jsonl", encoding, lines=shown)
-    delimiter = _delimiter(path, lines)
+    try:
+        delimiter, lines = _delimiter(path, records := _records(lines)), records
+    except DataError:  # quotes that are none, such as inches
+        delimiter = _delimiter(path, lines)
     header = _has_header([split(line, delimiter) for line in lines])
     return Form(path, "csv", encoding, delimiter, header, shown)
 
@@ -126,6 +133,25 @@ def _lines(path: Path, raw: bytes, encoding: str) -> list[str]:
     if len(raw) == SAMPLE_BYTES and len(lines) > 1:
         lines.pop()
     return [line for line in lines if line.strip()]
+
+
+def _records(lines: Sequence[str]) -> list[str]:
+    """Join lines that the line ends within a quoted text part, by blanks; what no quote closes stays as it is.
+
+    >>> _records(['a;"b', 'c"', "d;e"]), _records(['5" pipe;1', "d;e"])
+    (['a;"b c"', 'd;e'], ['5" pipe;1', 'd;e'])
+    """
+    records: list[str] = []
+    opened: list[str] = []
+    within = False
+    for line in lines:
+        opened.append(line)
+        if within or OPENING.search(line):
+            within ^= line.count('"') % 2 == 1
+        if not within:
+            records.append(" ".join(opened))
+            opened = []
+    return [*records, *opened]
 
 
 def _encoding(path: Path, raw: bytes) -> str:

@@ -273,6 +273,12 @@ def test_bad_events_are_refused_in_one_line_and_nothing_is_written(shop, spec, t
     assert sorted(path.name for path in shop.iterdir()) == ["events.csv", "items.csv"]
 
 
+def test_years_past_pythons_are_said_to_be_in_the_future(shop, spec):
+    (shop / "events.csv").write_text("user_id,item_id,timestamp\n1,tea,9000000000000000\n")  # an id, read as a time
+    with pytest.raises(DataError, match=r"the earliest is 287168-08-24 16:00 UTC"):
+        ingest(spec(events={"timestamps": "epoch_ms"}), shop / "tables", key=KEY, base=shop, now=NOW)
+
+
 def test_a_missing_file_names_its_folder_and_the_nearest_file(shop, spec):
     with pytest.raises(DataError) as caught:
         ingest(spec(events={"path": "event.csv"}), shop / "tables", key=KEY, base=shop, now=NOW)

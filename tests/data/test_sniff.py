@@ -32,6 +32,8 @@ def put(folder: Path, content: str, *, encoding: str = "utf-8", name: str = "log
         ("u1,tea,2024-01-01\nu2,cake,2024-01-02\n", {"header": "none"}),
         ("u1,tea,view\nu2,cake,buy\nu1,tea,view\n", {"header": "none"}),
         ('user,item\n1,"tea, green"\n2,"say ""hi"""\n', {}),
+        ('user;item;note\n1;tea;"two\nlines; ""two"""\n2;cake;\n3;bun;"and\nthree\nmore"\n', {"delimiter": ";"}),
+        ('user;item;size\n1;pipe;5" wide\n2;nut;7" wide\n3;nut;9" wide\n', {"delimiter": ";"}),
         ("movie,genres\n1,comedy|drama\n2,comedy|crime\n", {}),
         ("a,b\n1,2\n1,2\n1,2\n1,2\n1,2\n1,2\n1,2\n1,2\n1,2,3\n", {}),
         ("user\n1\n2\n", {}),

@@ -209,3 +209,17 @@ def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path):
 def test_a_name_that_cannot_be_one_is_refused(tmp_path):
     with pytest.raises(SpecError, match="'My Shop' must start with a letter"):
         draft(tmp_path / "log.csv", None, name="My Shop")
+
+
+def test_of_several_files_one_is_asked_for(tmp_path):
+    (tmp_path / "pod").mkdir()
+    with pytest.raises(DataError, match="pod: is an empty folder"):
+        draft(tmp_path / "pod", None, name="x")
+    for part in (0, 1):
+        (tmp_path / "pod" / f"part-{part}.csv").touch()
+    for asked, says in (("pod", "is a folder"), ("pod/*.csv", "is a pattern, of 2 files")):
+        with pytest.raises(DataError) as caught:
+            draft(tmp_path / asked, None, name="x")
+        one, every = tmp_path / "pod" / "part-0.csv", tmp_path / "pod" / "*.csv"
+        cure = f"{says}; give init one file of it, such as {one}, then write `path: {every}` in the spec"
+        assert str(caught.value) == f"{tmp_path / asked}: {cure}"
