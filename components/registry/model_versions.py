@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Both parts in every model: one process can then load both, whichever it meets first.
 CODE = (
     "components/__init__.py",
+    "components/leaf_tables.py",
+    "components/member_digests.py",
     "components/served_form.py",
     "components/intent",
     "components/ranking",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.intent import encode as intent
 from components.intent import events
-from components.ranking import encode as ranking
+from components.ranking import derived, feature_names
 from feature_repo import columns
 from feature_repo.clock import Pace
 
@@ -38,5 +38,10 @@ def test_every_feature_of_the_models_is_explained() -> None:
     found = named("The intent model", "With `models.intent.reads: events`")
     assert named("With `models.intent.reads: events`", "The ranker") == {*EVENT_CODES, *events.numbers_of(Pace("day"))}
     assert found == {*intent.FREQUENCY} | (set(intent.profile_names([], Pace("day"))) - stored)
-    by_kind = {f"{name}<kind>" for name in (ranking.SLOW_OF, ranking.SINCE_OF)}
-    assert named("The ranker", "## Selection") == {*ranking.KNOWN, *ranking.UNWANTED, *ranking.SHOWN, *by_kind}
+    by_kind = {f"{name}<kind>" for name in (derived.SLOW_OF, derived.SINCE_OF)}
+    assert named("The ranker", "## Selection") == {
+        *feature_names.KNOWN,
+        *derived.UNWANTED,
+        *feature_names.SHOWN,
+        *by_kind,
+    }

@@ -21,7 +21,7 @@ from tests.worlds import FIRST_DAY, World, event, item
 SPEC: dict[str, Any] = yaml.safe_load(Path("pipelines/specs/synthetic.yaml").read_text()) | {
     "name": "reads",
     "vectors": {"text": {"encoder": "hashing", "columns": ["title", "category"]}},
-    "content": {"model": {}},
+    "content": {"model": {"at_once": 1}},  # so that the order in which they are asked is seen
 }
 TITLES = {
     "1": ("Leek soup", "SOUP"),
