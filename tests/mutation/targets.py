@@ -108,6 +108,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "monitoring/quality/fall.py": ("tests/monitoring/quality/test_fall.py",),
     "monitoring/quality/kpis.py": ("tests/monitoring/quality/test_kpis.py",),
     # The router.
+    "bentos/router/room.py": ("tests/bentos/router/test_room.py",),
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout, and experiments.
     "pipelines/rollout/experiment_analysis.py": ("tests/pipelines/rollout/test_experiment_numbers.py",),
