@@ -19,7 +19,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from bentos.http.problems import TIMEOUT, no_room, refused
+from bentos.http.no_room import no_room
+from bentos.http.problems import TIMEOUT, refused
 from bentos.http.request_context import GivenUp
 
 Answer = TypeVar("Answer")

@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bentos.http.headers import ROOM
 from feature_repo.errors import nearest
 
 MALFORMED = 400
@@ -94,12 +93,6 @@ def rejected(error: ValidationError, asks: type[BaseModel]) -> Rejected:
 def refused(where: str, what: str, allowed: str, *, status: int = UNACCEPTABLE) -> Rejected:
     """Write a refusal in the one form: place, value, what is allowed."""
     return Rejected(f"{where}: {what}; allowed: {allowed}", where=where, allowed=allowed, status=status)
-
-
-def no_room(running: int, most: int) -> Rejected:
-    """Refuse what would wait for too long, and tell the router how many may run."""
-    refusal = refused("service", f"{running} requests are running", f"{most}", status=OVERLOADED)
-    return refusal.with_header(ROOM, str(most))
 
 
 def place(location: Sequence[int | str]) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import msgspec
 
 from bentos.http.headers import ROOM
-from bentos.http.problems import FAULT, OVERLOADED, UNAVAILABLE, no_room
+from bentos.http.no_room import no_room
+from bentos.http.problems import FAULT, OVERLOADED, UNAVAILABLE
 from bentos.router.counts import LOST, Counts, Metrics, count
 from bentos.router.door_connection import Answer, Lost, Outcome
 from bentos.router.headers import first_values, key

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.http.bounded_pool import FEW, BoundedPool
+from bentos.http.bounded_pool import FEW, ROUNDS, BoundedPool
 from bentos.http.problems import Rejected
 from bentos.http.request_context import GivenUp, RequestContext
 
@@ -204,3 +204,32 @@ def test_a_queue_in_the_loop_is_as_long_as_can_be_answered_in_time() -> None:
     refusals = sum(isinstance(one, Rejected) for one in found)
     assert 28 <= refusals <= 33, "ten calls of .05 s begin within half a second"
     pool.close()
+
+
+def rounds_between(calls: int) -> list[int]:
+    """Run so many calls at once in the loop; return how many rounds of it lie between each and the next."""
+    pool, rounds, began = BoundedPool(timeout_s=60.0, max_concurrency=64, threads=1, inline=True), 0, list[int]()
+
+    async def scene() -> None:
+        def tick() -> None:
+            nonlocal rounds
+            rounds += 1
+            loop.call_soon(tick)
+
+        loop = asyncio.get_running_loop()
+        tick()
+        await asyncio.gather(*(pool.run(lambda: began.append(rounds)) for _ in range(calls)))
+
+    try:
+        asyncio.run(scene())
+    finally:
+        pool.close()
+    return [b - a for a, b in itertools.pairwise(began)]
+
+
+def test_the_loop_has_more_rounds_between_calls_while_many_wait() -> None:
+    few = rounds_between(3)
+    many = rounds_between(FEW + 4)
+    assert max(few) <= 2
+    assert min(many[:3]) >= ROUNDS
+    assert max(many[-3:]) <= 2, "the last few wait for nobody"

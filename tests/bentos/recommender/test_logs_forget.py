@@ -35,6 +35,15 @@ def written(home: Path) -> None:
     )
 
 
+def test_half_a_file_of_a_killed_process_goes_as_nobody_can_look_into_it(tmp_path: Path) -> None:
+    written(tmp_path)
+    gone = 2**22 + 1  # beyond what Linux numbers processes by
+    half = tmp_path / "requests" / f".2024-01-02.00000.parquet.{gone}.part"
+    half.write_bytes(b"PAR1, and a person under zstd")
+    assert forget.forget(tmp_path, [ANN], (NOW, BEFORE))["left"] == 0
+    assert not half.exists()
+
+
 def test_a_doors_logs_lose_the_person_and_keep_everybody_else(tmp_path: Path) -> None:
     written(tmp_path)
     assert forget.forget(tmp_path, [ANN], (NOW, BEFORE)) == {"files": 3, "removed": 5, "left": 0}

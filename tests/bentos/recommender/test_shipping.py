@@ -177,6 +177,61 @@ def test_what_cannot_be_shipped_stays(tmp_path: Path) -> None:
     ship.close()
 
 
+class _Fails:
+    """A compactor that cannot do its work, as one on a full disk."""
+
+    def compact(self, path: Path, **_: object) -> None:
+        raise OSError(f"{path.name}: No space left on device")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_what_cannot_be_made_parquet_stays_too(tmp_path: Path) -> None:
+    home = gone_door(tmp_path / "doors", touched_s_ago=2 * leftovers.GONE_S)
+    found = Leftovers.begin(tmp_path / "doors" / "door-1", tmp_path / "doors")
+    ship = shipping.Shipping(
+        found.home / "requests", str(tmp_path / "store"), leftovers=found, compactor=_Fails(), every_s=60
+    )
+    with pytest.raises(OSError, match="No space left"):
+        found.take(ship._ship_folder)
+    assert [a["request_id"] for a in request_log.read(home / "requests")] == ["r0"]
+    ship.close()
+
+
+def test_a_gone_doors_segments_are_shipped_also_by_a_door_that_ends(tmp_path: Path) -> None:
+    """Its folder goes after that."""
+    home, store = gone_door(tmp_path / "doors", touched_s_ago=2 * leftovers.GONE_S), tmp_path / "store"
+    found = Leftovers.begin(tmp_path / "doors" / "door-1", tmp_path / "doors")
+    ship = shipping.Shipping(found.home / "requests", str(store), leftovers=found, every_s=60)
+    ship._closed.set()
+    assert found.take(ship._ship_folder) == 1
+    assert not home.exists()
+    assert [answer["request_id"] for answer in shipped_log.read(object_store.opened(str(store)))] == ["r0"]
+    ship.close()
+
+
+def test_one_of_the_processes_that_share_a_folder_makes_the_parquet(tmp_path: Path) -> None:
+    first, second = (shipping.Shipping(tmp_path / "requests", every_s=60) for _ in range(2))
+
+    def answered() -> list[Path]:
+        log = RequestLog(tmp_path / "requests")
+        log.append(ANSWER)
+        log.close()
+        return list((tmp_path / "requests").glob("*.jsonl"))
+
+    (segment,) = answered()
+    first.turn()
+    assert not segment.exists()
+    (segment,) = answered()
+    second.turn()
+    assert segment.exists(), "the first one lives"
+    first.close()
+    second.turn()
+    assert not segment.exists()
+    second.close()
+
+
 def test_a_folder_of_shipped_files_is_kept_in_bounds_oldest_first(tmp_path: Path) -> None:
     for n in range(4):
         path = tmp_path / "_events" / "door-1" / f"2026-11-2{n}.00000.jsonl.gz"
