@@ -68,16 +68,6 @@ def test_a_reason_that_a_later_try_outlived_is_no_failure() -> None:
 
 
 @pytest.fixture
-def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pod of run-7 on a state folder that pods share."""
-    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("INTENTFLOW_RUN", "run-7")
-    for name in ("INTENTFLOW_ERROR_FILE", "INTENTFLOW_PROGRESS_FILE", "MLFLOW_TRACKING_URI", failure.ALERT_URL):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-@pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was sent to the webhook."""
     found: list[dict[str, Any]] = []
@@ -86,96 +76,98 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return found
 
 
-def _outcome(pod: Path, pipeline: str = "train") -> tuple[str, str]:
-    word = outcome("shop", pipeline, page=str(pod / "page.md"), metadata={})
-    return word, (pod / "page.md").read_text()
+def _outcome(home: Path, pipeline: str = "train") -> tuple[str, str]:
+    word = outcome("shop", pipeline, page=str(home / "page.md"), metadata={})
+    return word, (home / "page.md").read_text()
 
 
-def test_the_last_step_runs_after_each_other_and_tells_of_a_failure_once(pod: Path, told: list[Any]) -> None:
+def test_the_last_step_runs_after_each_other_and_tells_of_a_failure_once(home: Path, told: list[Any]) -> None:
     run_lock.take("shop")
     with step("admit") as progress:
         progress.tell(note="after the sale")
-    assert _outcome(pod)[0] == "under way"
+    assert _outcome(home)[0] == "under way"
     assert told == []
     with pytest.raises(Refused), step("validate"):
         raise Refused("contract: events need at least 1,000 rows, have 7")
-    word, text = _outcome(pod)
+    word, text = _outcome(home)
     assert word == "failed at validate"
     assert text.startswith("# shop: failed at validate\n")
     assert "refused the data: contract: events need at least 1,000 rows, have 7" in text
     assert "Look at the step's page" in text
     (sent,) = told
     assert (sent["step"], sent["code"], sent["run"]) == ("validate", 3, "run-7")
-    assert "failed" in files.read_json(pod / "marks" / "job.train.json")
-    assert not (pod / run_lock.FILE).exists()
+    assert "failed" in files.read_json(home / "marks" / "job.train.json")
+    assert not (home / run_lock.FILE).exists()
 
 
-def test_a_step_that_was_killed_is_named_though_it_said_nothing(pod: Path, told: list[Any]) -> None:
-    (pod / "progress").mkdir()
-    (pod / "progress" / "run-7.jsonl").write_text(json.dumps({"step": "train_intent", "share": 0.0, "note": ""}) + "\n")
-    word, text = _outcome(pod)
+def test_a_step_that_was_killed_is_named_though_it_said_nothing(home: Path, told: list[Any]) -> None:
+    (home / "progress").mkdir()
+    (home / "progress" / "run-7.jsonl").write_text(
+        json.dumps({"step": "train_intent", "share": 0.0, "note": ""}) + "\n"
+    )
+    word, text = _outcome(home)
     assert word == "stopped at train_intent"
     assert "too little memory or time" in text
     assert [one["step"] for one in told] == ["train_intent"]
 
 
-def test_the_end_of_a_run_is_marked_and_nobody_is_told(pod: Path, told: list[Any]) -> None:
+def test_the_end_of_a_run_is_marked_and_nobody_is_told(home: Path, told: list[Any]) -> None:
     with step("watch") as progress:
         progress.tell(**STABLE)
-    word, _text = _outcome(pod, "retrain")
+    word, _text = _outcome(home, "retrain")
     assert (word, told) == ("nothing trained", [])
-    assert "succeeded" in files.read_json(pod / "marks" / "job.retrain.json")
+    assert "succeeded" in files.read_json(home / "marks" / "job.retrain.json")
 
 
 def test_a_dry_run_is_told_of_on_its_page_and_in_the_log_alone(
-    pod: Path, told: list[Any], caplog: pytest.LogCaptureFixture
+    home: Path, told: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with step("admit") as progress:
         progress.tell(mode="dry_run", note="")
     with step("watch") as progress:
         progress.tell(**STABLE)
-    assert _outcome(pod, "retrain")[0] == "nothing trained"
+    assert _outcome(home, "retrain")[0] == "nothing trained"
     with pytest.raises(Refused), step("validate"):
         raise Refused("contract: events need at least 1,000 rows, have 7")
     caplog.clear()
-    word, text = _outcome(pod)
+    word, text = _outcome(home)
     assert word == "failed at validate"
     assert "contract: events need at least 1,000 rows, have 7" in text
     assert told == []
-    assert not (pod / "marks").exists()
+    assert not (home / "marks").exists()
     said, line = (json.loads(message) for message in caplog.messages)
     assert said["step"] == "validate"
     assert (line["step"], line["state"], line["outcome"]) == ("outcome", "failed", "failed at validate")
 
 
-def test_a_dry_run_that_its_first_step_refuses_alerts_nobody_either(pod: Path, told: list[Any]) -> None:
+def test_a_dry_run_that_its_first_step_refuses_alerts_nobody_either(home: Path, told: list[Any]) -> None:
     from pipelines.graphs.admission import admit
 
     for document, mode in (({"promotion": {"mode": "dry_run"}}, ""), ({}, "dry_run")):
         with pytest.raises(SpecError):
             admit("shop", document, mode=mode, which="", k=0, note="")
-        assert _outcome(pod)[0] == "failed at admit"
-    assert (told, (pod / "marks").exists()) == ([], False)
+        assert _outcome(home)[0] == "failed at admit"
+    assert (told, (home / "marks").exists()) == ([], False)
     with pytest.raises(SpecError):
         admit("shop", [], mode="auto", which="", k=0, note="")
-    assert _outcome(pod)[0] == "failed at admit"
+    assert _outcome(home)[0] == "failed at admit"
     assert [one["step"] for one in told] == ["admit"]
 
 
-def test_where_pods_share_no_folder_the_page_says_what_it_cannot_know(pod: Path, told: list[Any]) -> None:
-    word, text = _outcome(pod)
+def test_where_pods_share_no_folder_the_page_says_what_it_cannot_know(home: Path, told: list[Any]) -> None:
+    word, text = _outcome(home)
     assert word == "steps say nothing here"
     assert "kubeflow.claim" in text
     assert told == []
 
 
-def test_links_come_from_the_environment(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_come_from_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(env_names.LINKS, json.dumps({"mlflow": "https://mlflow.example"}))
     with step("register") as progress:
         progress.tell(**REGISTER)
     with step("watch") as progress:
         progress.tell(**STABLE)
-    assert "https://mlflow.example/#/models/shop-release/versions/5" in _outcome(pod)[1]
+    assert "https://mlflow.example/#/models/shop-release/versions/5" in _outcome(home)[1]
 
 
 def _calls() -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
